@@ -1,0 +1,37 @@
+"""The exceptions a user of medical_rl can meet, and the exit code of each."""
+
+
+class UserError(Exception):
+    """The user's configuration or data is wrong: one paragraph, exit code 2, no traceback.
+
+    The message says what was asked, what was tried and what is available.
+    """
+
+    exit_code = 2
+
+
+class StageFailed(Exception):
+    """A stage ended badly: the message names its log; exit code 1."""
+
+    exit_code = 1
+
+
+class RewardFailed(Exception):
+    """A reward term could not be computed (a judge is down, say): marked failed, never scored.
+
+    This is not for bad model output, which scores 0.
+    """
+
+
+def unknown(kind: str, asked: str, available) -> UserError:
+    """A `UserError` for a name that does not exist, with the nearest and all available ones.
+
+    >>> str(unknown("reward term", "acuracy", ["accuracy", "format"]))
+    "There is no reward term 'acuracy'. Did you mean 'accuracy'? Available: accuracy, format."
+    """
+    import difflib
+
+    names = sorted(str(name) for name in available)
+    near = difflib.get_close_matches(str(asked), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UserError(f"There is no {kind} {asked!r}.{hint} Available: {', '.join(names) or 'none'}.")

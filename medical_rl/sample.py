@@ -1,0 +1,68 @@
+"""`Sample`, the one record that data, prompts, rewards and evaluation speak."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+KINDS = ("label", "choice", "yes_no", "grade", "box")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One question about one patient's images, with its gold answer.
+
+    id         unique within the source
+    source     dataset name ("pneumoniamnist"); becomes verl's `data_source`
+    question   the bare question, no template
+    kind       how an answer is read: label, choice, yes_no, grade (integer) or box
+    answer     gold answer as text; a grade is "3", a box is JSON "[x1, y1, x2, y2]"
+    choices    the class names or option texts, in order; () where free
+    images     encoded image files (PNG or JPEG bytes), in the order of the question
+    group      what must not be split: patient, lesion or study
+    split      train, val or test
+    restricted True if a data use agreement forbids sending the row to a third party
+    concepts   words whose mention is rewarded (MEDFACT-R1)
+    knowledge  text injected into the prompt (VRFT-Aug PA_P), also recitation's reference
+    size       (height, width) of the original first image in pixels; None where unknown
+    meta       anything else, JSON-serialisable
+    """
+
+    id: str
+    source: str
+    question: str
+    kind: str
+    answer: str
+    choices: tuple[str, ...] = ()
+    images: tuple[bytes, ...] = ()
+    group: str = ""
+    split: str = ""
+    restricted: bool = False
+    concepts: tuple[str, ...] = ()
+    knowledge: str = ""
+    size: tuple[int, int] | None = None
+    meta: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Sample {self.id!r} has kind {self.kind!r}; available: {', '.join(KINDS)}.")
+
+    def to_json(self) -> str:
+        """The sample as one JSON object, without its images (they have a column of their own)."""
+        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
+        return json.dumps(record, ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, images: tuple[bytes, ...] = ()) -> Sample:
+        """The sample written by `to_json`, with `images` put back.
+
+        >>> s = Sample(id="1", source="demo", question="Grade?", kind="grade", answer="2", size=(56, 56))
+        >>> Sample.from_json(s.to_json()) == s
+        True
+        """
+        record = json.loads(text)
+        for name in ("choices", "concepts"):
+            record[name] = tuple(record[name])
+        record["size"] = tuple(record["size"]) if record["size"] else None
+        return cls(**record, images=images)
