@@ -1,0 +1,150 @@
+"""MedMNIST, its twelve 2-D datasets: `<flag>.npz`, `<flag>_64.npz`, `_128`, `_224`.
+
+Source: MedMNIST v2 and MedMNIST+ (Yang et al., Scientific Data 2023, doi 10.1038/s41597-022-01721-8).
+Licence: CC BY 4.0, except DermaMNIST, which is CC BY-NC 4.0; each card states its own.
+One row, PneumoniaMNIST train 0: a 28 x 28 grey chest X-ray of a child, mean grey level 154, label 1
+("pneumonia"). The file holds pixels and a class number, and no name, age, date or view.
+What the splits do not prove: MedMNIST publishes no patient ids, so nothing here can show that no
+patient is in two splits; `group` is the row itself. In PneumoniaMNIST some val images equal train
+images byte for byte (the card counts them). At 28 pixels little of the pathology can be seen.
+RetinaMNIST's test set is its source's validation set. DermaMNIST is built from HAM10000: never
+train on one and test on the other. ChestMNIST is multi-label and refused: an answer is one label.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+if __name__ == "__main__" and not __package__:
+    # Run as a file, sys.path[0] is this folder, where `medmnist` would be this very module.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from medical_rl.data import command, medmnist_file, npz
+from medical_rl.data.images import encode_png
+from medical_rl.data.medmnist_file import SPLITS
+from medical_rl.errors import UserError, unknown
+from medical_rl.sample import Sample
+
+QUESTIONS = {
+    "pathmnist": "Which tissue does this stained patch of a colorectal histology slide show?",
+    "dermamnist": "Which skin lesion does this dermatoscopic image show?",
+    "octmnist": "What does this retinal optical coherence tomography scan show?",
+    "pneumoniamnist": "Is this chest X-ray of a child normal, or does it show pneumonia?",
+    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 to 4?",
+    "breastmnist": "Is the finding in this breast ultrasound image malignant, or is it normal or benign?",
+    "bloodmnist": "Which type of blood cell does this microscope image show?",
+    "tissuemnist": "Which type of kidney cortex cell does this microscope image show?",
+    "organamnist": "Which organ is at the centre of this axial slice of an abdominal CT?",
+    "organcmnist": "Which organ is at the centre of this coronal slice of an abdominal CT?",
+    "organsmnist": "Which organ is at the centre of this sagittal slice of an abdominal CT?",
+}
+
+NOTES = (
+    "MedMNIST publishes no patient ids: that no patient is in two splits cannot be checked.",
+    "The images are scaled down, and much that a clinician looks at is not in them.",
+)
+
+
+def rows(source, split: str, *, flag: str | None = None, allow_altered: bool = False) -> Iterator[Sample]:
+    """The samples of one split, streamed; kind "grade" for RetinaMNIST and "label" for the others.
+
+    flag           the dataset; read off the file name where not given
+    allow_altered  use a file whose MD5, counts or sizes are not the official ones
+
+    The file's arrays are checked before the first sample. Raises UserError, saying what differs; a label that is not
+    in the dataset is met, and refused, when its row comes.
+    """
+    path, flag, info = _checked(source, flag, allow_altered)
+    if split not in SPLITS:
+        raise unknown("split of MedMNIST", split, SPLITS)
+    return _samples(path, flag, info, split)
+
+
+def describe(source, *, flag: str | None = None, allow_altered: bool = False) -> dict:
+    """The facts for the data card: licence, URL, checksums, rows per split and what was altered."""
+    path, flag, info = _checked(source, flag, allow_altered)
+    arrays = npz.headers(path)
+    return {
+        "source": info["python_class"],
+        "flag": flag,
+        "file": path.name,
+        "licence": info["license"],
+        "url": medmnist_file.published(info, "url", path),
+        "doi": "10.1038/s41597-022-01721-8",
+        "md5": medmnist_file.md5(path),
+        "official_md5": medmnist_file.published(info, "MD5", path),
+        "altered": medmnist_file.altered(path, info, arrays),
+        "counts": {split: arrays[f"{split}_labels"][0][0] for split in SPLITS},
+        "notes": list(NOTES),
+    }
+
+
+def main(argv=None) -> int:
+    """The exit code of preparing one file by hand; see `medical_rl.data.command`."""
+
+    def add_options(parser):
+        parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
+        parser.add_argument("--allow-altered", action="store_true", help="use a file that is not the official one")
+
+    return command.run("medmnist", argv, add_options)
+
+
+def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
+    names = _names(info)
+    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
+    for index, (image, label) in enumerate(pairs):
+        name = f"{flag}/{split}/{index}"
+        if not 0 <= label[0] < len(names):
+            raise UserError(f"{path.absolute()}: label {label[0]} of {name} is not in 0 to {len(names) - 1}.")
+        yield Sample(
+            id=name,
+            source=flag,
+            question=QUESTIONS[flag],
+            kind="grade" if info["task"] == "ordinal-regression" else "label",
+            answer=names[label[0]],
+            choices=names,
+            images=(encode_png(image),),
+            group=name,
+            split=split,
+            size=image.shape[:2],
+        )
+
+
+def _checked(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:
+    """The path, flag and INFO of a usable file: readable, of the right arrays, and official or allowed not to be."""
+    path = Path(source or "").expanduser()
+    name = flag or medmnist_file.named_flag(path)
+    info = medmnist_file.official().get(name)
+    url = info and (medmnist_file.published(info, "url", path) or info["url"])
+    if not path.is_file():
+        where = f"{name} is at {url}; all" if url else "All"
+        raise UserError(
+            f"There is no MedMNIST file {path.absolute()}. {where} datasets at once: "
+            f"`python -m medmnist download --root=FOLDER --size={medmnist_file.named_size(path)}` (FOLDER must exist)."
+        )
+    if info and info["task"].startswith("multi-label"):
+        raise UserError(
+            f"{name} is multi-label: an image has any number of {len(info['label'])} findings, and an answer here is "
+            f"one label. Single-label datasets: {', '.join(QUESTIONS)}."
+        )
+    if name not in QUESTIONS:
+        raise unknown("2-D MedMNIST dataset (from the file name; else give flag)", name, QUESTIONS)
+    arrays = npz.headers(path)
+    medmnist_file.check_arrays(path, arrays)
+    reasons = medmnist_file.altered(path, info, arrays)
+    if reasons and not allow_altered:
+        raise UserError(
+            f"{path.absolute()} is not the official file: {'; '.join(reasons)}. Download it again from {url}, "
+            "or use it as it is with allow_altered=true (--allow-altered); the data card will say so."
+        )
+    return path, name, info
+
+
+def _names(info: dict) -> tuple[str, ...]:
+    return tuple(info["label"][str(index)].strip() for index in range(len(info["label"])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What is checked before anything heavy starts, and the dry run that checks everything and trains nothing."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from medical_rl.errors import UserError
+from medical_rl.fingerprint import refuse_secrets
+from medical_rl.rewards.mix import Mix
+
+# verl's schema still has these at its top level, and verl 0.9.1 ignores or silently moves them.
+LEGACY = {
+    "custom_reward_function": "reward.custom_reward_function, or a term of conf/rewards",
+    "reward_model": "reward.reward_model (reward.num_workers, reward.reward_manager)",
+    "sandbox_fusion": "reward.sandbox_fusion",
+}
+
+
+def check_config(config: DictConfig) -> None:
+    """None; UserError for settings that could not work, each with what to write instead."""
+    missing = sorted(OmegaConf.missing_keys(config.conf))
+    if missing:
+        raise UserError(f"These settings must be given: {', '.join('conf.' + m for m in missing)}.")
+    refuse_secrets(config)
+    _check_legacy(config)
+    Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
+    from medical_rl.pipeline import planned
+
+    planned(config)
+    if OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"):
+        raise UserError(
+            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would change nothing. "
+            "To leave the vision tower as it is, train LoRA on the language model: conf.model.lora_rank=16."
+        )
+    batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
+    if batch % mini:
+        raise UserError(f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it.")
+    if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
+        raise UserError("trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps.")
+    if config.conf.validation.metric not in ("acc", "reward"):
+        raise UserError(f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward.")
+
+
+def _check_legacy(config: DictConfig) -> None:
+    for name, instead in LEGACY.items():
+        node = config.get(name)
+        if node is None:
+            continue
+        flat = _leaves(OmegaConf.to_container(node, resolve=False))
+        if any(v is not None for v in flat):
+            raise UserError(f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead.")
+
+
+def _leaves(value) -> list:
+    if isinstance(value, dict):
+        return [leaf for v in value.values() for leaf in _leaves(v)]
+    return [value]
+
+
+def check_hardware(config: DictConfig) -> None:
+    """None; UserError if the engine asks for more GPUs than this host shows."""
+    from medical_rl.accelerator import count_gpus
+
+    engine = config.conf.engine
+    if engine.device != "cpu" and engine.name != "multi_node" and count_gpus() < int(engine.ranks):
+        raise UserError(
+            f"conf/engine={engine.name} asks for {engine.ranks} GPUs and {count_gpus()} are visible here. "
+            "Lower conf.engine.ranks, or run at a tiny scale without a GPU: conf/scale=tiny conf/engine=cpu."
+        )
+
+
+def dry_run(config, console) -> None:
+    raise UserError("later")

@@ -1,0 +1,160 @@
+"""Around Hydra: the help page, the scale and engine where none is given, and errors a person can read."""
+
+from __future__ import annotations
+
+import re
+
+from omegaconf import DictConfig, OmegaConf
+
+from medical_rl.compose import choices, groups
+from medical_rl.errors import UserError, unknown
+
+LOCAL_LAUNCHERS = ("local", "basic", "joblib")
+HELP = """medical_rl reinforces medical vision-language models on verl.
+
+  python -m medical_rl.main conf=RECIPE [conf/GROUP=CHOICE] [KEY=VALUE] [-m]
+
+Recipes: {recipes}
+Groups:
+{groups}
+
+Often used:
+  conf.run_dir=FOLDER         where everything goes (default runs/RECIPE; the same command resumes)
+  conf.stages=[evaluate]      a subset of the stages
+  conf.seed=2                 seed of data, model and training
+  conf.dry_run=true           check everything a run needs, train nothing
+  conf.engine.ranks=2         FSDP ranks
+  conf.model.lora_rank=16     LoRA on the language model
+  trainer.total_training_steps=50   any key of verl's own configuration
+  -m conf.seed=1,2,3          a sweep, one folder a job
+  --cfg job                   print the composed configuration
+
+Where conf/scale is not given it is `tiny` without an accelerator, else `paper`. Not for clinical use.
+"""
+
+
+def help_text() -> str:
+    """The help page, from the files below conf/."""
+    lines = [f"  conf/{group:<12} {', '.join(choices(group))}" for group in groups()]
+    return HELP.format(recipes=", ".join(choices()), groups="\n".join(lines))
+
+
+def _given(arguments: list[str], key: str) -> str | None:
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name.lstrip("+") == key:
+            return value
+    return None
+
+
+def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
+    """(arguments with conf/scale and conf/engine, the line that says which and why).
+
+    Raises UserError for a missing recipe, a choice that does not exist, and a launcher that is
+    not local without both groups: a login node's hardware says nothing of the job's.
+    """
+    recipe = _given(arguments, "conf")
+    if recipe is None:
+        raise UserError(f"No recipe was given: conf=RECIPE. Available: {', '.join(choices())}.")
+    _check_choices(arguments)
+    launcher = _given(arguments, "conf/launcher") or _given(arguments, "hydra/launcher") or "local"
+    scale, engine = _given(arguments, "conf/scale"), _given(arguments, "conf/engine")
+    if launcher not in LOCAL_LAUNCHERS and not (scale and engine):
+        missing = " and ".join(f"conf/{n}" for n, v in (("scale", scale), ("engine", engine)) if not v)
+        raise UserError(
+            f"With the launcher {launcher!r} give {missing}: the job runs on another machine, so its scale and engine cannot be "
+            f"read off this one. Scales: {', '.join(choices('scale'))}. Engines: {', '.join(choices('engine'))}."
+        )
+    from medical_rl.accelerator import count_gpus
+
+    gpus = count_gpus() if not (scale and engine) else 0
+    seen = f"{gpus} GPU{'s' if gpus > 1 else ''} visible" if gpus else "no accelerator is visible"
+    reason = "given" if scale else seen
+    scale = scale or ("paper" if gpus else "tiny")
+    why = "given" if engine else seen
+    engine = engine or default_engine(scale, gpus)
+    added = [f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None]
+    prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
+    return [*arguments, *added], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
+
+
+def default_engine(scale: str, gpus: int) -> str:
+    """The engine for a scale on a host with `gpus` GPUs; paper scale without one composes a GPU node's settings.
+
+    >>> default_engine("tiny", 0), default_engine("tiny", 4), default_engine("paper", 4), default_engine("paper", 0)
+    ('cpu', 'gpu_single', 'gpu_node', 'gpu_node')
+    """
+    if gpus == 0:
+        return "cpu" if scale == "tiny" else "gpu_node"
+    return "gpu_single" if gpus == 1 or scale == "tiny" else "gpu_node"
+
+
+def _check_choices(arguments: list[str]) -> None:
+    """None; UserError for a group or choice that does not exist (Hydra's own messages name its internals)."""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name == "conf":
+            kind, available = "recipe", choices()
+        elif name.startswith("conf/"):
+            group = name.removeprefix("conf/").split("@")[0]
+            if group not in groups():
+                raise unknown("group", f"conf/{group}", [f"conf/{g}" for g in groups()])
+            kind, available = f"conf/{group}", choices(group)
+        else:
+            continue
+        for asked in value.split(","):
+            if asked not in available:
+                raise unknown(kind, asked, available)
+
+
+def settle_run_dir(config: DictConfig) -> DictConfig:
+    """The configuration with a folder of its own for each job of a sweep, named by the job's overrides."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return config
+    overrides = HydraConfig.get().overrides.task
+    swept = [o for o in overrides if o.split("=")[0] not in ("conf", "conf/scale", "conf/engine", "conf/launcher", "conf.run_dir")]
+    name = re.sub(r"[^\w.=+-]+", "_", ",".join(swept)) or f"job{HydraConfig.get().job.num}"
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    config.conf.run_dir = f"{config.conf.run_dir}/{name[:180]}"
+    return config
+
+
+def explain(error: Exception, arguments: list[str]) -> str | None:
+    """One paragraph for an error of composing or overriding, None for any other error."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if key and "is not in struct" in (text + str(error.__cause__)):
+        return explain_key(key[1], arguments)
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def explain_key(key: str, arguments: list[str]) -> str:
+    """What to do about a key that is not in the configuration: the nearest keys and how to add a new one."""
+    from medical_rl.compose import compose
+    from medical_rl.fingerprint import flatten
+
+    clean = [a for a in arguments if not a.startswith("-") and a.partition("=")[0].lstrip("+~") != key and "," not in a]
+    config = compose([a for a in clean if a.partition("=")[0] == "conf" or a.startswith("conf/")])
+    parent, _, _ = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    while node is None and parent:
+        parent = parent.rpartition(".")[0]
+        node = OmegaConf.select(config, parent) if parent else config
+    names = [f"{parent}.{name}".lstrip(".") for name in (node or {})]
+    everything = list(flatten(OmegaConf.to_container(config, resolve=False)))
+    import difflib
+
+    near = difflib.get_close_matches(key, names + everything, n=3, cutoff=0.7)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"There is no setting {key!r}.{hint} Available under {parent or 'the top level'}: "
+        f"{', '.join(sorted(n.rsplit('.', 1)[-1] for n in names))}. To add a key that is not there, write +{key}=VALUE."
+    )

@@ -1,0 +1,17 @@
+"""Data: from a dataset on the user's disk to the parquet files that verl reads.
+
+images    encoded images: PNG out, size from the header, decoding with a reason when broken
+prompts   the prompt and SFT target of a sample, from the jinja templates of conf/prompt/
+parquet   verl's schema: write, read back, count, check; files appear whole or not at all
+splits    k-shot, limit and repeat, chosen by hash so that row order does not matter
+npz       arrays of an .npz streamed row by row, never unpickled
+readers   READERS: which module reads which dataset; add one there
+recipe    the fingerprint that makes a second preparation do nothing
+prepare   a reader's rows to train/val/test parquet, with their card
+card      card.json and README.md beside the parquet files
+medmnist_file   what a MedMNIST file must hold to be the official one
+command   the command line that every data_preprocess/*.py shares
+
+A dataset's own module is in `data_preprocess/`: `rows(source, split, **params)` gives
+`Sample`s and `describe(source, **params)` the facts for the card.
+"""

@@ -1,0 +1,93 @@
+"""The command line that every `data_preprocess/*.py` shares: prepare by hand, report, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from medical_rl import compose
+from medical_rl.data.prepare import prepare
+from medical_rl.errors import UserError, unknown
+
+_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt")
+
+
+def run(
+    reader: str,
+    argv: Sequence[str] | None = None,
+    add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> int:
+    """The exit code: 0 done, 1 a leak, nothing left or a failing disk, 2 unusable input.
+
+    Options that `add_options` adds become parameters of the reader, under their own names.
+    """
+    parser = _parser(reader)
+    add_options(parser)
+    options = vars(parser.parse_args(argv))
+    own = {name: value for name, value in options.items() if name not in _SHARED}
+    params = {name: value for name, value in own.items() if value is not None and value is not False}
+    data = {
+        "name": Path(options["out"]).name,
+        "reader": reader,
+        "source": options["source"],
+        "params": params,
+        **{name: options[name] for name in ("shots", "limit", "test_per_class")},
+    }
+    try:
+        card = prepare(data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size=1)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        # A full or failing disk: nothing the user typed is wrong, and nothing half-written is left.
+        print(f"error: the data could not be written to {options['out']}: {error}", file=sys.stderr)
+        return 1
+    print(summary(card, options["out"]))
+    return 0
+
+
+def summary(card: dict, out: str | Path) -> str:
+    """What was prepared, a line for each split and for everything dropped, repeated, altered or shared."""
+    lines = [f"{card['name']} is prepared in {out} (card.json, README.md)"]
+    for split, facts in card["splits"].items():
+        lines.append(f"  {split}: {facts['rows']:,} rows; {facts['majority_rate']:.1%} are {facts['majority']!r}")
+    lines += [f"  altered: {reason}" for reason in card["about"].get("altered", ())]
+    return "\n".join(lines + [f"  {sentence}" for sentence in [*card["changes"], *card["warnings"]]])
+
+
+def load_prompt(name: str) -> dict:
+    """The prompt `conf/prompt/<name>.yaml`, or that of a YAML file of your own with the same keys.
+
+    >>> load_prompt("class_names")["name"]
+    'class_names'
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if name not in (known := compose.choices("prompt")):
+            raise unknown("prompt", name, [*known, "a path ending in .yaml"])
+        path = compose.root() / "conf" / "prompt" / f"{name}.yaml"
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"The prompt file {path} cannot be read: {error}.") from error
+    if not isinstance(found, dict) or "template" not in found:
+        raise UserError(f"The prompt file {path} is not a mapping with the keys name, template, system and target.")
+    return {"name": path.stem, "system": None, **found}
+
+
+def _parser(reader: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=f"Prepare {reader} as parquet for verl, with a data card.")
+    parser.add_argument("--source", required=True, metavar="PATH", help="the dataset on your disk")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prepared data")
+    parser.add_argument("--shots", type=int, metavar="K", help="train rows per class (default: all)")
+    parser.add_argument("--limit", type=int, metavar="N", help="train rows in all (default: all)")
+    parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
+    parser.add_argument(
+        "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"
+    )
+    return parser

@@ -1,0 +1,85 @@
+"""Encoded images: write a PNG, read a size from the header, decode or say why not."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from medical_rl.errors import UserError
+
+MAX_PIXELS = 50_000_000
+
+# What Pillow raises on hostile or broken bytes, by format; it has no common base class.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """PNG bytes of a uint8 array: `H x W` becomes grey (L), `H x W x 3` RGB.
+
+    Raises ValueError on any other dtype or shape: scaling to 8 bits is the caller's decision.
+
+    >>> image_size(encode_png(np.zeros((2, 5), np.uint8)))
+    (2, 5)
+    """
+    array = np.asarray(array)
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(f"A PNG is made from uint8 H x W or H x W x 3, not {array.dtype} {array.shape}.")
+    if 0 in array.shape:
+        raise ValueError(f"An image of shape {array.shape} has no pixels.")
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """(height, width) in pixels, read from the header without decoding; UserError if there is none.
+
+    >>> image_size(b"GIF89a")
+    Traceback (most recent call last):
+    ...
+    medical_rl.errors.UserError: These 6 bytes are not a readable image: no known format.
+    """
+    with _opened(data) as image:
+        return image.height, image.width
+
+
+def decode(data: bytes) -> Image.Image:
+    """The image as RGB, fully decoded; UserError with the reason if it is broken or over 50 Mpixel.
+
+    16-bit and float images are refused, as Pillow would clip them to white without a word.
+
+    >>> decode(encode_png(np.full((1, 1), 7, np.uint8))).getpixel((0, 0))
+    (7, 7, 7)
+    """
+    with _opened(data) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(
+                f"The image is {image.width} x {image.height} pixels; more than {MAX_PIXELS:,} pixels are not decoded. "
+                "Scale it down first."
+            )
+        if image.mode.startswith(("I", "F")):
+            raise UserError(
+                f"The image has mode {image.mode} (more than 8 bits a pixel). Convert it to 8 bits first: which grey "
+                "levels to keep is a choice about the modality, so it is not made here."
+            )
+        try:
+            return image.convert("RGB")
+        except _BROKEN as error:
+            raise UserError(f"These {len(data):,} bytes are a broken {image.format} image: {error}.") from error
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The image with only its header read."""
+    try:
+        with warnings.catch_warnings():
+            # The size is checked by `decode`; Pillow's own warning would only repeat it.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data))
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"These {len(data):,} bytes are not a readable image: no known format.") from error
+    except _BROKEN as error:
+        raise UserError(f"These {len(data):,} bytes are not a readable image: {error}.") from error

@@ -1,0 +1,88 @@
+"""Arrays of an `.npz` file, streamed: headers for free, rows in chunks, nothing ever unpickled.
+
+`numpy.load` would hold a whole member at once, which for PathMNIST at 224 pixels is 13 GB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from medical_rl.errors import UserError
+
+Header = tuple[tuple[int, ...], np.dtype]
+
+# EOFError and zlib.error come from a damaged member, ValueError from numpy's header parser.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
+def headers(path: Path | str) -> dict[str, Header]:
+    """`{name: (shape, dtype)}` of every array in the file, from the headers alone.
+
+    UserError if the file is missing, is not a readable npz, or holds a pickled object.
+    """
+    with _archive(path) as archive:
+        found = {}
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as stream:
+                    found[member.removesuffix(".npy")] = _header(stream, path, member)
+        return found
+
+
+def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[np.ndarray]:
+    """The rows of array `name`, about `chunk_bytes` in memory at a time; UserError if the file ends early."""
+    with _archive(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, dtype = _header(member, path, name)
+        row_bytes = dtype.itemsize * math.prod(shape[1:])
+        chunk = max(1, chunk_bytes // max(1, row_bytes))
+        for start in range(0, shape[0], chunk):
+            rows = min(chunk, shape[0] - start)
+            data = member.read(rows * row_bytes)
+            if len(data) != rows * row_bytes:
+                raise UserError(f"{path} is truncated: array {name} ends within rows {start} to {start + rows - 1}.")
+            yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
+
+
+def _header(stream, path: Path | str, name: str) -> Header:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    if dtype.hasobject:
+        raise UserError(
+            f"{path} holds Python objects in {name}. Reading them could run any program, so it is refused: "
+            "save the array again with a numeric dtype."
+        )
+    if fortran_order and len(shape) > 1:
+        raise UserError(f"{path} holds {name} in Fortran order; save it again with numpy.ascontiguousarray.")
+    if not shape:
+        raise UserError(f"{path} holds a single number in {name}, not an array.")
+    return shape, dtype
+
+
+@contextlib.contextmanager
+def _archive(path: Path | str) -> Iterator[zipfile.ZipFile]:
+    """The opened zip; whatever goes wrong while it is read is told with its path."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path.absolute()}.") from error
+    except _BROKEN as error:
+        pointer = path.is_file() and _is_lfs_pointer(path)
+        reason = "it is a git-lfs pointer, not the file itself" if pointer else str(error) or type(error).__name__
+        raise UserError(f"{path.absolute()} cannot be read as an npz file: {reason}.") from error
+    except OSError as error:
+        raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(40).startswith(b"version https://git-lfs")

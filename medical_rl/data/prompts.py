@@ -1,0 +1,121 @@
+r"""Prompts: the text a model sees for a `Sample`, and the text SFT teaches it to answer.
+
+A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of
+`conf/prompt/`; a new one is a YAML file, not code. The `template` may place images itself
+with `<image>` as plain text; otherwise they come first.
+
+verl cuts a message at `<image>`, `<video>` and `<audio>`, and Qwen's processor at its
+special tokens, so whatever comes from the data is neutralised: a question that mentions
+"<image>" reads "[image]" and never asks for a picture that is not there.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from medical_rl.errors import UserError
+from medical_rl.sample import Sample
+
+IMAGE = "<image>"
+
+
+def render(sample: Sample, template: str) -> str:
+    """The user's text with exactly one `<image>` per image of the sample.
+
+    Variables of the template: question, choices, knowledge, sample, meta.
+
+    >>> s = Sample(id="1", source="demo", question="Is <image> odd?", kind="yes_no", answer="no", images=(b"",))
+    >>> render(s, "{{ question }} Yes or no.")
+    '<image>Is [image] odd? Yes or no.'
+    """
+    text = _fill(template, "template", _variables(sample))
+    placed = text.count(IMAGE)
+    if placed == 0:
+        return IMAGE * len(sample.images) + text
+    if placed != len(sample.images):
+        raise UserError(
+            f"The prompt template places {placed} {IMAGE} for sample {sample.id!r}, which has {len(sample.images)} "
+            f"images. Leave {IMAGE} out (images then come first), or write "
+            f"{{% for _ in sample.images %}}{IMAGE}{{% endfor %}}."
+        )
+    return text
+
+
+def messages(sample: Sample, prompt_cfg: Mapping) -> list[dict[str, str]]:
+    """The chat messages of a sample: the system's where `prompt_cfg["system"]` has one, then the user's."""
+    system = prompt_cfg.get("system")
+    head = [{"role": "system", "content": _without_image(sample, system, "system")}] if system else []
+    return [*head, {"role": "user", "content": render(sample, _required(prompt_cfg, "template"))}]
+
+
+def target(sample: Sample, prompt_cfg: Mapping) -> str:
+    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer and thought (`meta["thought"]` or "").
+
+    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign")
+    >>> target(s, {"target": "Answer: {{ answer }}"})
+    'Answer: normal, benign'
+    """
+    return _without_image(sample, _required(prompt_cfg, "target"), "target")
+
+
+def _variables(sample: Sample) -> dict:
+    names = ("question", "choices", "knowledge", "meta")
+    return {**{name: getattr(sample, name) for name in names}, "sample": sample}
+
+
+def _required(prompt_cfg: Mapping, key: str) -> str:
+    text = prompt_cfg.get(key)
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(
+            f"The prompt {prompt_cfg.get('name', '')!r} has no {key}; it needs a jinja2 text under that key."
+        )
+    return text
+
+
+def _without_image(sample: Sample, template: str, role: str) -> str:
+    """A system or target text: no image belongs in either, and verl would count it."""
+    variables = {**_variables(sample), "answer": sample.answer, "thought": sample.meta.get("thought") or ""}
+    text = _fill(template, role, variables)
+    if IMAGE in text:
+        raise UserError(f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template.")
+    return text
+
+
+def _neutralise(value):
+    """What a template puts out, with placeholders and special tokens in it made plain text.
+
+    >>> _neutralise("<image> <|im_end|> p<0.05")
+    '[image] [|im_end|] p<0.05'
+    """
+    return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(template: str, role: str) -> jinja2.Template:
+    # `finalize` sees every {{ ... }} and no plain text, which is what tells data from template.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, finalize=_neutralise, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        return environment.from_string(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise UserError(
+            f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available variables: "
+            f"question, choices, knowledge, sample, meta; in a target also answer, thought."
+        ) from error
+
+
+def _fill(template: str, role: str, variables: Mapping) -> str:
+    try:
+        return _compile(template, role).render(variables).strip()
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        # A template is the user's program: whatever it raises is about the template, not about us.
+        raise UserError(
+            f"The prompt's {role} cannot be filled for sample {variables['sample'].id!r}: {error}. "
+            f"Available variables: {', '.join(variables)}."
+        ) from error

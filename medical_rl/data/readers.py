@@ -1,0 +1,77 @@
+"""READERS: which module reads which dataset.
+
+A reader is a module with `rows(source, split, **params) -> Iterator[Sample]`,
+`describe(source, **params) -> dict` and, where its splits are not train, val and test, a
+tuple `SPLITS`. To add one, write `data_preprocess/<name>.py` and name it here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from medical_rl.errors import unknown
+
+# A plain name is a file of data_preprocess/; a dotted one a module of this package.
+READERS = {
+    "medmnist": "medmnist",
+    "phantoms": "medical_rl.tiny.phantoms",
+}
+
+DEFAULT_SPLITS = ("train", "val", "test")
+
+
+def load_reader(name: str) -> ModuleType:
+    """The module that reads dataset `name`, loaded once; UserError if no reader has that name.
+
+    >>> load_reader("mednist")
+    Traceback (most recent call last):
+    ...
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: medmnist, phantoms.
+    """
+    if name not in READERS:
+        raise unknown("data reader", name, READERS)
+    if "." in READERS[name]:
+        return importlib.import_module(READERS[name])
+    # Loaded by path under a name of our own: `import medmnist` would be the PyPI package, which imports torch.
+    module_name = f"medical_rl_reader_{name}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, folder() / f"{READERS[name]}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # A half-initialised module must not be found by the next call.
+        del sys.modules[module_name]
+        raise
+    return module
+
+
+def folder() -> Path:
+    """The folder of the preprocessing modules: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parent / "data_preprocess"
+    return checkout if checkout.is_dir() else package / "_preprocess"
+
+
+def splits(reader: ModuleType) -> tuple[str, ...]:
+    """The names of the reader's splits, in the order in which they are written."""
+    return tuple(getattr(reader, "SPLITS", DEFAULT_SPLITS))
+
+
+def check_params(reader: ModuleType, name: str, params: Mapping) -> None:
+    """None if `rows` of the reader takes every one of `params`; else a UserError naming those it takes."""
+    parameters = inspect.signature(reader.rows).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    for given in params:
+        if given not in known:
+            raise unknown(f"parameter of the reader {name}", given, known)

@@ -1,0 +1,60 @@
+"""The fingerprint of a preparation: equal exactly where the prepared files would be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+# What `prepare` reads of a data configuration; other keys are for other stages.
+READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat")
+
+# Raise it when the same settings come to mean other files.
+FORMAT = 1
+
+
+def fingerprint(data: Mapping, prompt: Mapping, seed: int, batch_size: int, about: Mapping, reader: ModuleType) -> str:
+    """A SHA-256 over all that decides the content of prepared files; where the source lies is not part of it."""
+    source = data.get("source")
+    parts = {
+        "format": FORMAT,
+        "data": {**{key: data.get(key) for key in READ}, "source": Path(source).name if source else None},
+        "content": about.get("md5") or content(source),
+        "about": about,
+        "prompt": prompt,
+        "seed": seed,
+        "batch_size": batch_size,
+        "reader": content(reader.__file__),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def content(source: str | Path | None) -> str | None:
+    """The SHA-256 of a file; of a folder, that of its names, sizes and times, since reading images takes hours.
+
+    >>> content(None) is None
+    True
+    """
+    if not source:
+        return None
+    path = Path(source).expanduser()
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    entries = [(p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file()]
+    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in entries]).encode()).hexdigest()
+
+
+def plain(value):
+    """Configuration (OmegaConf's included) as dicts, lists and scalars.
+
+    >>> plain({"params": {"sizes": (1, 2)}, "source": Path("a.npz")})
+    {'params': {'sizes': [1, 2]}, 'source': 'a.npz'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

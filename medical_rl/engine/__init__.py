@@ -1,0 +1,11 @@
+"""The adapter to verl 0.9.1, Ray and vLLM: the only package that imports them.
+
+plugin.py        imported by verl in every process: version check, CPU platform, patches
+cpu_platform.py  what verl asks of a device, answered for a host with no accelerator
+patches.py       corrections of verl and vLLM, one function each, with the reason and the version
+environment.py   the variables a stage's process starts with
+settings.py      the run's final verl configuration, out of the composed one
+dataset.py       RL rows: image limits, exact token count, overlong report
+reward_manager.py, replay_buffer.py, trainer.py, tracking.py, rollout_worker.py   verl's plug-in points
+runner.py, sft.py, generate.py   the three heavy jobs: GRPO, supervised fine-tuning, greedy prediction
+"""

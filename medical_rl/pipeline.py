@@ -1,0 +1,187 @@
+"""Runs a recipe's stages in order, each heavy one in a process of its own; resumes, and leaves nothing behind.
+
+A stage is skipped when its manifest entry is done, what it depends on is unchanged and its
+outputs' hashes hold. A half-done stage goes on from its checkpoint; one whose settings changed
+is moved to superseded/ and run anew, and what changed is said.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from medical_rl import processes
+from medical_rl.engine.environment import stage_environment
+from medical_rl.engine.versions import engine_versions
+from medical_rl.errors import StageFailed, UserError, unknown
+from medical_rl.fingerprint import changes, fingerprint, only_grew, stage_config
+from medical_rl.progress import StageProgress, duration
+from medical_rl.run_folder import RunFolder, write_json
+from medical_rl.stages import NEEDS, STAGES, TITLES
+
+
+def planned(config: DictConfig) -> list[str]:
+    """The stages to run; UserError for an unknown one."""
+    stages = list(config.conf.stages)
+    for stage in stages:
+        if stage not in STAGES:
+            raise unknown("stage", stage, STAGES)
+    return [s for s in stages if s != "warm_start" or config.conf.warm_start.enabled]
+
+
+def run(config: DictConfig, console: Console) -> RunFolder:
+    """The run folder after every planned stage is done. Raises UserError or StageFailed."""
+    folder = RunFolder(config.conf.run_dir)
+    folder.create()
+    held = folder.lock()
+    try:
+        config = _remember(config, folder)
+        left = processes.end_all(folder.id)
+        if left:
+            console.print(f"  ended {left} processes that an earlier, killed run of this folder had left", style="yellow")
+        for stage in planned(config):
+            _stage(stage, config, folder, console)
+    finally:
+        processes.end_all(folder.id)
+        held.close()
+    return folder
+
+
+def _remember(config: DictConfig, folder: RunFolder) -> DictConfig:
+    """The configuration with an absolute run folder, saved as config.yaml for the stages."""
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    OmegaConf.set_struct(config, False)
+    config.conf.run_dir = str(folder.path)
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    scratch = folder.path / ".config.yaml.tmp"
+    OmegaConf.save(resolved, scratch)
+    scratch.replace(folder.path / "config.yaml")
+    manifest = folder.manifest()
+    manifest.update({k: config.conf[k] for k in ("recipe", "scale", "seed")}, engine=config.conf.engine.name)
+    write_json(folder.manifest_file, manifest)
+    return resolved
+
+
+def _inputs(stage: str, config: DictConfig, folder: RunFolder) -> dict[str, str]:
+    """{"<stage>/<output>": sha256} of what `stage` takes from stages before it, and the data source's state."""
+    manifest = folder.manifest()["stages"]
+    found = {}
+    for need in NEEDS[stage]:
+        if need == "warm_start" and not config.conf.warm_start.enabled:
+            continue
+        for name, output in manifest.get(need, {}).get("outputs", {}).items():
+            found[f"{need}/{name}"] = output["sha256"]
+    source = config.conf.data.get("source")
+    if stage == "prepare" and source and (path := Path(str(source)).expanduser()).exists():
+        found["source"] = f"{path.stat().st_size} bytes, changed {path.stat().st_mtime_ns}"
+    return found
+
+
+def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> None:
+    settings, inputs = stage_config(config, stage), _inputs(stage, config, folder)
+    key, before = fingerprint(settings, inputs), folder.manifest()["stages"].get(stage, {})
+    title = TITLES.get(stage, stage)
+    if before.get("hash") == key and before.get("status") == "done":
+        if all(folder.holds(o) for o in before["outputs"].values()):
+            console.print(f"[green]✓[/green] {stage} ({title}): done before, skipped", highlight=False)
+            return
+        console.print(f"  {stage}: an output was changed or removed since; the stage runs again", style="yellow")
+    elif before:
+        _settle(stage, before, settings, inputs, key, folder, console)
+    console.print(f"[bold]▶ {stage}[/bold] ({title})  log: {_short(folder.logs / f'{stage}.log')}", highlight=False)
+    attempts = before.get("attempts", 0) + 1
+    folder.update_stage(stage, status="running", hash=key, settings=settings, inputs=inputs, attempts=attempts,
+                        started=_now(), versions=engine_versions(), seed=int(config.conf.seed))  # fmt: skip
+    start = time.monotonic()
+    result = _attend(stage, config, folder, console)
+    outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
+    wall = time.monotonic() - start
+    folder.update_stage(stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=_now())
+    for note in result.get("notes", []):
+        console.print(f"  {note}", highlight=False)
+    console.print(f"[green]✓[/green] {stage} in {duration(wall)}", highlight=False)
+
+
+def _settle(stage, before, settings, inputs, key, folder: RunFolder, console: Console) -> None:
+    """None; what was left of an earlier attempt is continued, or set aside with the reason said."""
+    if before.get("hash") == key:
+        console.print(f"  {stage}: an earlier attempt ended as {before.get('status')}; continuing from what it saved")
+        return
+    differing = changes(before.get("settings", {}), settings)
+    if only_grew(before.get("settings", {}), settings) and before.get("inputs") == inputs:
+        console.print(f"  {stage}: taken further ({'; '.join(differing)})")
+        return
+    if before.get("inputs") != inputs and not differing:
+        differing = ["what it takes from earlier stages: " + ", ".join(c.split(":")[0] for c in changes(before.get("inputs", {}), inputs))]
+    moved = folder.supersede(stage)
+    kept = f" What it had is kept in {_short(moved)}." if moved else ""
+    shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
+    console.print(f"  {stage} is invalid now and runs anew, and so does what follows it. Changed: {shown}.{kept}", style="yellow", highlight=False)
+
+
+def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
+    """The stage's result; watches its process, shows progress, ends it when it stalls or the user stops."""
+    log = folder.logs / f"{stage}.log"
+    result = folder.logs / f"{stage}.result.json"
+    result.unlink(missing_ok=True)
+    environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
+    environment["TENSORBOARD_DIR"] = str(folder.path / "tensorboard" / stage)
+    total = {"rl": config.trainer.total_training_steps}.get(stage)
+    progress = StageProgress(console, stage, folder.metrics_file, log, total)
+    child = processes.start([sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment)
+    limit, stalled = float(config.conf.engine.stall_timeout_s), False
+    try:
+        while child.poll() is None:
+            time.sleep(0.25)
+            progress.look()
+            if progress.silent_s() > limit:
+                stalled = True
+                break
+    except KeyboardInterrupt:
+        folder.update_stage(stage, status="interrupted", finished=_now())
+        raise
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        processes.end_all(folder.id)
+        child.wait()
+    return _result(stage, child.returncode, result, log, folder, f"nothing happened for {duration(limit)}" if stalled else None)
+
+
+def _result(stage: str, code: int, result: Path, log: Path, folder: RunFolder, stalled: str | None) -> dict:
+    said = json.loads(result.read_text()) if result.exists() else {}
+    if code == 0 and not stalled and "outputs" in said:
+        return said
+    folder.update_stage(stage, status="failed", finished=_now())
+    if "error" in said:
+        raise UserError(said["error"])
+    why = stalled or (f"signal {-code}" if code < 0 else f"exit code {code}")
+    raise StageFailed(
+        f"The stage {stage} failed ({why}). {_last_error(log)}Its log: {log}. What was done is kept; the same command goes on from there."
+    )
+
+
+def _last_error(log: Path) -> str:
+    """The log's last line that names an error, as a sentence; empty where there is none."""
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-400:]
+    found = [line.strip() for line in lines if "Error" in line or "error:" in line.lower()]
+    return f"The last error in its log: {found[-1][:300]} " if found else ""
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,130 @@
+"""The folder of a run: its layout, its manifest (written atomically), its lock.
+
+    manifest.json  config.yaml  checkpoints/<stage>/huggingface/  rollouts/  logs/
+    metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from medical_rl.errors import UserError
+
+
+def write_json(path: Path, content) -> None:
+    """None; writes `content` atomically: a reader sees the old file or the new one, never half of it."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's relative names and contents."""
+    sha = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        sha.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                sha.update(block)
+    return sha.hexdigest()
+
+
+def stamp(path: Path) -> list:
+    """Sizes and modification times below `path`: equal stamps need no second hashing of many gigabytes."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [[str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+
+
+class RunFolder:
+    """Paths and manifest of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser().resolve()
+        self.id = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
+        self.manifest_file = self.path / "manifest.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.logs = self.path / "logs"
+
+    def create(self) -> None:
+        """None; makes the folder, or raises UserError saying why it cannot be written."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".probe.{os.getpid()}"
+            probe.write_bytes(b"ok")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"The run folder {self.path} cannot be written: {error.strerror or error}. Choose another with conf.run_dir=FOLDER."
+            ) from None
+
+    def lock(self):
+        """An open file whose lock holds while it lives; UserError if another process works in this folder."""
+        file = (self.path / ".lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise UserError(
+                f"Another process ({file.read().strip() or 'unknown'}) is working in {self.path}. Wait for it, end it, or choose another conf.run_dir."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        os.set_inheritable(file.fileno(), False)
+        return file
+
+    def manifest(self) -> dict:
+        """The manifest; an empty one where there is none; UserError if it is not readable JSON."""
+        if not self.manifest_file.exists():
+            return {"stages": {}}
+        try:
+            return json.loads(self.manifest_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self.manifest_file} is not valid JSON ({error}). Move it away to start this run anew.") from None
+
+    def update_stage(self, stage: str, **fields) -> dict:
+        """The stage's manifest entry after merging `fields` into it and writing the manifest."""
+        manifest = self.manifest()
+        entry = manifest["stages"].setdefault(stage, {})
+        entry.update(fields)
+        write_json(self.manifest_file, manifest)
+        return entry
+
+    def describe(self, relative: str) -> dict:
+        """{"path", "sha256", "stamp"} of an output below the run folder."""
+        path = self.path / relative
+        return {"path": relative, "sha256": digest(path), "stamp": stamp(path)}
+
+    def holds(self, output: dict) -> bool:
+        """True if an output described earlier is there unchanged."""
+        path = self.path / output["path"]
+        if not path.exists():
+            return False
+        return stamp(path) == output["stamp"] or digest(path) == output["sha256"]
+
+    def output(self, stage: str, name: str) -> Path | None:
+        """Path of a done stage's output, None where the stage is not done or has no such output."""
+        entry = self.manifest()["stages"].get(stage, {})
+        found = entry.get("outputs", {}).get(name)
+        return self.path / found["path"] if entry.get("status") == "done" and found else None
+
+    def supersede(self, stage: str) -> Path | None:
+        """Folder that now holds what an outdated run of `stage` left (nothing is deleted); None if nothing was there."""
+        moved = None
+        for relative in (f"checkpoints/{stage}", f"rollouts/{stage}"):
+            source = self.path / relative
+            if source.exists():
+                moved = moved or self.path / "superseded" / f"{stage}.{time.strftime('%Y%m%d-%H%M%S')}"
+                (moved / relative).parent.mkdir(parents=True, exist_ok=True)
+                source.rename(moved / relative)
+        return moved

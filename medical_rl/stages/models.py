@@ -1,0 +1,99 @@
+"""Which model a stage starts from, and where a trained one is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from medical_rl.errors import UserError
+from medical_rl.run_folder import RunFolder
+
+CARD = """---
+license: other
+---
+# {name}
+
+Trained by medical_rl, recipe `{recipe}`, stage `{stage}`, data `{data}`, scale `{scale}`, seed {seed}.
+Base model: {base}. Settings and hashes: `manifest.json` of the run.
+
+**Not for clinical use.** {phantom}
+"""
+
+
+def base_model(config: DictConfig, run: RunFolder) -> str:
+    """Folder or hub id of the untrained model; UserError where it cannot be had."""
+    built = run.output("prepare", "model")
+    if config.conf.model.path is None:
+        if built is None:
+            raise UserError("The tiny model is built by the stage `prepare`, which has not run in this folder: add it to conf.stages.")
+        return str(built)
+    return resolve_model(str(config.conf.model.path))
+
+
+def resolve_model(path: str) -> str:
+    """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach."""
+    folder = Path(path).expanduser()
+    looks_local = folder.is_absolute() or path.startswith((".", "~")) or folder.exists()
+    if looks_local:
+        missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
+        if missing:
+            raise UserError(f"{folder} is not a model folder: {', '.join(missing)} not found. conf.model.path takes a Hugging Face folder or hub id.")
+        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+            raise UserError(f"{folder} has no weights (*.safetensors or *.bin). conf.model.path takes a Hugging Face folder or hub id.")
+        return str(folder.resolve())
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"])
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        offline = " HF_HUB_OFFLINE is set." if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise UserError(
+            f"The model {path!r} is no local folder and could not be had from the hub ({reason}).{offline} "
+            "Download it first and give its folder: conf.model.path=/path/to/folder."
+        ) from None
+
+
+def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
+    """The model `stage` trains: the warm start's where there is one, else the base model."""
+    if stage.endswith("rl") and config.conf.warm_start.enabled:
+        warm = run.output("warm_start", "model")
+        if warm is None:
+            raise UserError(
+                "The stage `rl` starts from the warm start's model, and no warm start is done in this run folder. "
+                "Add warm_start to conf.stages, or start from the base model with conf/warm_start=none."
+            )
+        return str(warm)
+    return base_model(config, run)
+
+
+def leave_model(source: Path, config: DictConfig, run: RunFolder, stage: str) -> str:
+    """Relative path checkpoints/<stage>/huggingface, filled from `source` (hard links) with a model card beside the weights."""
+    relative = f"checkpoints/{stage}/huggingface"
+    goal = run.path / relative
+    scratch = goal.with_name(".huggingface.new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(source, scratch, copy_function=_link)
+    card = json.loads((run.path / "data" / "card.json").read_text()) if (run.path / "data" / "card.json").exists() else {}
+    phantom = "It was trained on phantom images drawn by code, not on medical images." if card.get("phantom") else ""
+    (scratch / "README.md").unlink(missing_ok=True)
+    (scratch / "README.md").write_text(
+        CARD.format(name=f"{config.conf.recipe} {stage}", recipe=config.conf.recipe, stage=stage, data=config.conf.data.name,
+                    scale=config.conf.scale, seed=config.conf.seed, base=config.conf.model.path or config.conf.model.name, phantom=phantom)
+    )  # fmt: skip
+    shutil.rmtree(goal, ignore_errors=True)
+    scratch.rename(goal)
+    return relative
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

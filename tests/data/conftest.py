@@ -1,0 +1,115 @@
+"""Fixtures of the data tests: samples made by code, miniature npz files, and real files where they are."""
+
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medical_rl.data import readers
+from medical_rl.data.images import encode_png
+from medical_rl.sample import Sample
+
+REALDATA = Path(__file__).resolve().parents[3] / "shared/realdata"
+
+
+@pytest.fixture(scope="session")
+def pneumonia():
+    """The real PneumoniaMNIST file, whose train split a mirror cut to 3,882 rows."""
+    path = REALDATA / "medmnist/pneumoniamnist.npz"
+    if not path.exists():
+        pytest.skip(f"no real data here: {path} is absent")
+    return path
+
+
+@pytest.fixture
+def bare():
+    """The shortest prompt there is."""
+    return {"name": "bare", "template": "{{ question }}", "system": None, "target": "{{ answer }}"}
+
+
+@pytest.fixture
+def medmnist():
+    """The reader module, loaded as `prepare` loads it."""
+    return readers.load_reader("medmnist")
+
+
+@pytest.fixture
+def make_sample():
+    """A function that makes one sample; `images` is a number of 2 x 3 pictures."""
+
+    def make(id="1", images=1, **fields):
+        defaults = {"source": "demo", "question": "Which?", "kind": "label", "answer": "a", "split": "train"}
+        pictures = tuple(encode_png(np.full((2, 3), i, np.uint8)) for i in range(images))
+        return Sample(id=str(id), images=pictures, **{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def mini_arrays():
+    """A function that makes the six arrays of a tiny grey MedMNIST: 12 train, 4 val, 6 test rows, labels 0, 1, 0, 1, ..."""
+
+    def make(size=8, channels=1, classes=2, **changes):
+        rng = np.random.default_rng(0)
+        arrays = {}
+        for split, n in {"train": 12, "val": 4, "test": 6}.items():
+            shape = (n, size, size) if channels == 1 else (n, size, size, channels)
+            arrays[f"{split}_images"] = rng.integers(0, 256, shape, dtype=np.uint8)
+            arrays[f"{split}_labels"] = (np.arange(n, dtype=np.uint8) % classes)[:, None]
+        return {key: value for key, value in {**arrays, **changes}.items() if value is not None}
+
+    return make
+
+
+@pytest.fixture
+def mini(tmp_path, mini_arrays):
+    """A function that writes those arrays to `<tmp>/<name>` and gives the path."""
+
+    def make(name="pneumoniamnist.npz", **options):
+        path = tmp_path / name
+        np.savez_compressed(path, **mini_arrays(**options))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def config(mini):
+    """A function that makes a data configuration over the miniature file, with changes."""
+
+    def make(**changes):
+        base = {
+            "name": "mini",
+            "reader": "medmnist",
+            "source": str(mini()),
+            "params": {"allow_altered": True},
+            "shots": None,
+            "limit": None,
+            "test_per_class": None,
+            "train_repeat": True,
+        }
+        return {**base, **changes}
+
+    return make
+
+
+@pytest.fixture
+def toy(monkeypatch, make_sample):
+    """A function that registers reader "toy" over {split: samples} and gives its configuration."""
+
+    def make(rows, **about):
+        module = types.ModuleType("toy")
+        module.__file__ = __file__
+        module.SPLITS = tuple(rows)
+        module.rows = lambda source, split, **params: iter(rows[split])
+        module.describe = lambda source, **params: {"source": "toy", **about}
+        monkeypatch.setattr(readers, "load_reader", lambda name: module)
+        return {"name": "toy", "reader": "toy", "source": None}
+
+    return make
+
+
+@pytest.fixture
+def three_splits(make_sample):
+    return {split: [make_sample(f"{split}/{i}", split=split) for i in range(3)] for split in ("train", "val", "test")}

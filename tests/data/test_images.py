@@ -1,0 +1,66 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medical_rl.data.images import decode, encode_png, image_size
+from medical_rl.errors import UserError
+
+
+def png_header(width, height):
+    """A PNG that claims a size and has no pixels: what a decompression bomb looks like from outside."""
+    body = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + body
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + b"\0\0\0\0IDAT" * 2
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (4, 7, 3)])
+def test_pixels_survive_png(shape):
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    data = encode_png(array)
+    rgb = np.asarray(decode(data))
+    # Grey becomes three equal channels; colour comes back as it was.
+    assert (rgb == (array if array.ndim == 3 else array[..., None])).all()
+    assert image_size(data) == (4, 7)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8), np.zeros((0, 2), np.uint8)]
+)
+def test_png_refuses_what_is_not_uint8_grey_or_rgb(array):
+    with pytest.raises(ValueError):
+        encode_png(array)
+
+
+def test_truncated_png_still_has_a_size_but_does_not_decode():
+    data = encode_png(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))[:400]
+    assert image_size(data) == (64, 64)
+    with pytest.raises(UserError, match="broken PNG"):
+        decode(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_bytes_that_are_no_image_give_a_reason(data):
+    with pytest.raises(UserError, match="no known format"):
+        decode(data)
+
+
+def test_decompression_bomb_is_refused_before_decoding():
+    # 10,000 x 10,000 = 100 Mpixel, twice the limit, in about 50 bytes.
+    with pytest.raises(UserError, match="10000 x 10000"):
+        decode(png_header(10_000, 10_000))
+
+
+def test_sixteen_bit_images_are_refused_not_clipped_to_white(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((2, 2), 4000, np.uint16)).save(path)
+    with pytest.raises(UserError, match="8 bits"):
+        decode(path.read_bytes())
