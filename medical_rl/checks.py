@@ -67,7 +67,3 @@ def check_hardware(config: DictConfig) -> None:
             f"conf/engine={engine.name} asks for {engine.ranks} GPUs and {count_gpus()} are visible here. "
             "Lower conf.engine.ranks, or run at a tiny scale without a GPU: conf/scale=tiny conf/engine=cpu."
         )
-
-
-def dry_run(config, console) -> None:
-    raise UserError("later")

@@ -58,7 +58,7 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
     flat = flatten(OmegaConf.to_container(config, resolve=True))
     if base in READS:
         kept = {k: v for k, v in flat.items() if _under(k, READS[base])}
-        kept = {k: v for k, v in kept.items() if not k.startswith("conf.engine.") or k in ("conf.engine.ranks", "conf.engine.device", "conf.engine.dtype", "conf.engine.attention")}
+        kept = {k: v for k, v in kept.items() if not k.startswith("conf.engine.") or k in ("conf.engine.ranks", "conf.engine.device", "conf.engine.dtype", "conf.engine.precision", "conf.engine.attention")}
     else:
         kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)}
     run = str(config.conf.run_dir)

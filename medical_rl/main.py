@@ -68,8 +68,9 @@ def job(config) -> None:
     """None; one job: checks the configuration, then a dry run or the stages, then the table of results."""
     from rich.console import Console
 
-    from medical_rl.checks import check_config, dry_run
+    from medical_rl.checks import check_config, check_hardware
     from medical_rl.cli import settle_run_dir
+    from medical_rl.dry_run import dry_run
     from medical_rl.evaluation.results import read_results
     from medical_rl.evaluation.tables import print_results
     from medical_rl.pipeline import planned, run
@@ -80,6 +81,7 @@ def job(config) -> None:
     if config.conf.dry_run:
         dry_run(config, console)
         return
+    check_hardware(config)
     folder = run(config, console)
     if "evaluate" in planned(config):
         print_results(read_results(folder.path), console)

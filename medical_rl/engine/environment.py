@@ -53,6 +53,10 @@ def stage_environment(engine: Mapping, run_id: str, stage: str, metrics_file: st
             "VLLM_CPU_KVCACHE_SPACE": str(engine.get("kv_cache_gib", 1)),
             "VLLM_TARGET_DEVICE": "cpu",
             "OMP_NUM_THREADS": str(engine.get("threads", 2)),
+            # vLLM's worker lives in its engine process, which on CPU it does only with this set
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            # Ray starts one idle Python a logical core at once; on two cores that costs the first seconds
+            "RAY_prestart_worker_first_driver": "0",
         }
     for name, value in defaults.items():
         environment.setdefault(name, value)

@@ -25,7 +25,7 @@ class MedicalTaskRunner:
         import verl.trainer.ppo.v1.trainer_base as trainer_base
         from medical_rl.engine.tracking import RunTracking
         from medical_rl.engine.trainer import MedicalTrainer
-        from verl.trainer.ppo.v1 import AgentLoopManagerTQ
+        from medical_rl.engine.agent_loop import SharedImageManager
 
         trainer_base.Tracking = RunTracking
         config.transfer_queue.enable = True
@@ -35,7 +35,7 @@ class MedicalTaskRunner:
         try:
             trainer = MedicalTrainer(config=config)
             trainer.init()
-            loops = AgentLoopManagerTQ.create(
+            loops = SharedImageManager.create(
                 config=config,
                 llm_client=trainer.get_llm_client(),
                 teacher_client=trainer.get_teacher_client(),

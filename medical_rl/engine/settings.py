@@ -76,7 +76,7 @@ def sft_overrides(config: DictConfig, model: str, files: dict[str, str | None], 
         "model.lora_alpha": conf.model.lora_alpha,
         "model.exclude_modules": conf.model.lora_exclude,
         "engine.strategy": "fsdp2",
-        "engine.dtype": conf.engine.dtype,
+        "+engine.mixed_precision": f"{{param_dtype: {conf.engine.precision}, reduce_dtype: fp32, buffer_dtype: fp32}}",
         "engine.use_torch_compile": conf.engine.device != "cpu",
         "engine.seed": conf.seed,
         "optim.lr": warm.lr,
@@ -106,5 +106,5 @@ def _quote(value) -> str:
     text = str(value)
     if isinstance(value, bool):
         return text.lower()
-    plain = isinstance(value, int | float) or text.startswith("[")
+    plain = isinstance(value, int | float) or text.startswith(("[", "{"))
     return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

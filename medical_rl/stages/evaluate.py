@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from itertools import islice
@@ -27,7 +26,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     models = {"base": base_model(config, folder)}
     models |= {name: str(found) for name in TRAINED if (found := folder.output(name, "model"))}
     card = json.loads((folder.path / "data" / "card.json").read_text())
-    entries, notes = [], list(card.get("notes", []))
+    entries, notes = [], [*card["about"].get("notes", []), *card["notes"]]
     for name, model in models.items():
         print(f"predicting with {name}: {model}", flush=True)
         responses = predict(config, folder, name, model, rows)
@@ -63,8 +62,7 @@ def predict(config: DictConfig, folder: RunFolder, name: str, model: str, rows: 
     if before.get("identity") != identity:
         output.unlink(missing_ok=True)
     write_json(asked, {**request, "output": str(output), "identity": identity})
-    alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if conf.engine.device == "cpu" else {}
-    subprocess.run([sys.executable, "-m", "medical_rl.engine.generate", str(asked)], check=True, env=os.environ | alone)
+    subprocess.run([sys.executable, "-m", "medical_rl.engine.generate", str(asked)], check=True)
     return output
 
 

@@ -20,7 +20,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if config.conf.model.path is None:
         build_model(config, folder, prompt)
         outputs["model"] = "checkpoints/base/huggingface"
-    return {"outputs": outputs, "notes": [*notes, *card.get("notes", [])]}
+    return {"outputs": outputs, "notes": [*notes, *card["about"].get("notes", []), *card["notes"]]}
 
 
 def build_model(config: DictConfig, folder: RunFolder, prompt: dict) -> None:

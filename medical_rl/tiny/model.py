@@ -21,6 +21,7 @@ SPECIAL_TOKENS = [
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 BUILT_IN_TEXT = (
+    "system\nYou are a helpful assistant.", "user\n", "assistant\n",  # the chat format's own words
     "<think> </think> <answer> </answer> \\boxed{}",
     "yes no the image shows a finding of the patient; the grade is 0 1 2 3 4 5 6 7 8 9 [x1, y1, x2, y2]",
     "normal, benign, malignant, pneumonia, lesion, disease, category, reasoning",
@@ -43,7 +44,7 @@ tokenizer of {vocabulary} tokens trained on the task's own texts. Not for clinic
 """
 
 
-def build_tiny_model(texts: Iterable[str], *, seed: int = 0, vocab_size: int = 400, size: dict | None = None, cache: Path | None = None) -> Path:
+def build_tiny_model(texts: Iterable[str], *, seed: int = 0, vocab_size: int = 512, size: dict | None = None, cache: Path | None = None) -> Path:
     """Folder of a tiny Qwen2.5-VL whose tokenizer was trained on `texts` (and a few built-in lines).
 
     texts       prompts and answers of the task; order and repeats do not matter

@@ -28,6 +28,11 @@ SIDE = 56
 SPLITS = ("warm_start", "train", "val", "test")
 SIZES = {"warm_start": 1024, "train": 2000, "val": 100, "test": 300}
 SHAPES = ("disc", "ring", "stripes")
+WRONG = {
+    "grading": "the label is one grade too low (where there is a lower grade)",
+    "classification": "the label is another shape",
+    "localisation": "the box is shifted",
+}
 
 
 def rows(source=None, split: str = "train", *, task: str = "grading", seed: int = 0, sizes=None, label_noise: float = 0.0) -> Iterator[Sample]:
@@ -69,8 +74,8 @@ def describe(source=None, *, task: str = "grading", seed: int = 0, sizes=None, l
     notes = ["Phantom images drawn by code. They are not medical images."]
     if label_noise:
         notes.append(
-            f"The warm start's labels are wrong on purpose: {label_noise:.0%} of its rows were drawn for a wrong "
-            "label, as imperfect pseudo-labels are. Training rows of RL, validation and test rows are true."
+            f"The warm start's labels are wrong on purpose, as imperfect pseudo-labels are: in {label_noise:.0%} of its rows "
+            f"{WRONG[task]}. The rows of RL, validation and test have true labels."
         )
     return {"source": f"phantom_{task}", "phantom": True, "licence": "drawn by this package", "notes": notes, "seed": seed}
 
@@ -112,11 +117,11 @@ def _grading(rng, index: int) -> dict:
         "kind": "grade",
         "question": "What is the grade of the disc, from 0 to 4?",
         "choices": ("0", "1", "2", "3", "4"),
-        "knowledge": "grade 0: no disc; grade 1: a small disc; grade 2: a medium disc; grade 3: a large disc; grade 4: a very large disc",
+        "knowledge": "0 no disc; 1 small; 2 medium; 3 large; 4 very large",
         "truth": str(grade),
-        "thought": f"a disc of grade {grade}",
+        "thought": "the size of the disc",
         "wrong": str(low),
-        "wrong_thought": f"a disc of grade {low}",
+        "wrong_thought": "the size of the disc",
     }
 
 
@@ -137,9 +142,9 @@ def _classification(rng, index: int) -> dict:
         "choices": SHAPES,
         "knowledge": "disc: filled evenly; ring: dark in the middle; stripes: light and dark bands",
         "truth": shape,
-        "thought": f"it looks like a {shape}",
+        "thought": "the shape",
         "wrong": other,
-        "wrong_thought": f"it looks like a {other}",
+        "wrong_thought": "the shape",
     }
 
 

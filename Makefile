@@ -1,0 +1,39 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help setup demo test accept check format bench test-gpu bench-gpu clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## build .venv (CPU profile where no NVIDIA GPU is found, else GPU); does nothing the second time
+	@bash requirements/install.sh
+
+demo: setup ## train a tiny Qwen2.5-VL end to end on phantoms and print what each stage bought
+	@$(PY) -m medical_rl.main conf=vrft_aug conf/scale=tiny $(ARGS)
+
+test: setup ## all tests: units, contracts with verl, one end-to-end run
+	@$(PY) -m pytest -m "not accept" $(ARGS)
+
+accept: setup ## the long proofs (seeds, controls, kills), resumable; figures go to benchmarks/
+	@$(PY) -m pytest -m accept tests/accept -o addopts="-ra --import-mode=importlib" -s $(ARGS)
+
+check: setup ## formatting and lint
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check .
+
+format: setup ## apply formatting and the lint's own fixes
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
+
+bench: setup ## measurements against named rivals; tables go to benchmarks/
+	@$(PY) -m pytest -m bench tests/bench -o addopts="-ra --import-mode=importlib" -s $(ARGS)
+
+test-gpu: setup ## the tests that need a GPU
+	@$(PY) -m pytest -m gpu $(ARGS)
+
+bench-gpu: setup ## the measurements that need a GPU
+	@$(PY) -m pytest -m bench_gpu tests/bench $(ARGS)
+
+clean: ## remove caches and builds; runs and .venv stay
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,120 @@
+"""`conf.dry_run=true`: everything a run needs is checked, nothing is trained and nothing lasting is written.
+
+Data are prepared into a temporary folder exactly as the run would, every row is read back, the
+gold answers are scored by the configured rewards, and the space that the run will take is compared
+with what the disk has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from medical_rl.data.parquet import check_columns, read_samples
+from medical_rl.data.prepare import prepare
+from medical_rl.data.prompts import target
+from medical_rl.errors import UserError
+from medical_rl.rewards.mix import Mix
+
+# Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
+BYTES_SAVED = 4 + 8 + 4
+KNOWN_PARAMETERS = {"tiny": 2.1e6, "qwen2_5_vl_3b": 3.75e9, "qwen2_5_vl_7b": 8.3e9}
+
+
+def dry_run(config: DictConfig, console: Console) -> None:
+    """None; prints a table of what was checked. UserError for the first thing that would stop the run."""
+    table = Table("checked", "found", title="dry run: nothing is trained", title_justify="left")
+    with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
+        out = Path(scratch) / "data"
+        steps: list[tuple[str, Callable[[], str]]] = [
+            ("stages", lambda: ", ".join(config.conf.stages)),
+            ("data", lambda: _data(config, out)),
+            ("rewards on the gold answers", lambda: _gold(config, out)),
+            ("model", lambda: _model(config)),
+            ("disk", lambda: _disk(config)),
+            ("hardware", lambda: _hardware(config)),
+        ]
+        for name, check in steps:
+            table.add_row(name, check())
+    console.print(table)
+
+
+def _data(config: DictConfig, out: Path) -> str:
+    data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
+    card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
+    for split in card["splits"]:
+        check_columns(out / f"{split}.parquet")
+    counts = ", ".join(f"{split} {facts['rows']} rows" for split, facts in card["splits"].items())
+    return "; ".join([counts, *card["about"].get("notes", []), *card["notes"]])
+
+
+def _gold(config: DictConfig, out: Path) -> str:
+    """The mean reward of responses made from the gold answers; UserError if one of them is not right."""
+    mix = Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
+    prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
+    scores = []
+    for sample in read_samples(out / "train.parquet"):
+        response = target(sample, prompt)
+        result = asyncio.run(mix.score(response, sample))
+        if result["acc"] != 1.0:
+            raise UserError(
+                f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "
+                "the prompt's target and the reward's parsing do not fit together, or the data are wrong."
+            )
+        scores.append(result["score"])
+    return f"{len(scores)} rows right by their own reward; mean reward {sum(scores) / len(scores):.3f}"
+
+
+def _model(config: DictConfig) -> str:
+    from medical_rl.stages.models import resolve_model
+
+    path = config.conf.model.path
+    if path is None:
+        return f"{config.conf.model.name}: built by the stage prepare"
+    folder = Path(resolve_model(str(path)))
+    kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
+    return f"{path}: {kind}, complete"
+
+
+def parameters(config: DictConfig) -> float:
+    """Number of parameters of the configured model: counted in its folder, else known by name."""
+    path = config.conf.model.path
+    if path is not None and (folder := Path(str(path)).expanduser()).is_dir():
+        return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2
+    return KNOWN_PARAMETERS.get(str(config.conf.model.name), KNOWN_PARAMETERS["qwen2_5_vl_7b"])
+
+
+def disk_needed(config: DictConfig) -> int:
+    """Bytes a run will take at most: kept RL steps, the one being written, the best and the warm start."""
+    kept = config.conf.max_ckpt_to_keep or max(1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq))
+    steps = int(kept) + 1 + 2 * int(bool(config.conf.warm_start.enabled))
+    return int(parameters(config) * (BYTES_SAVED * steps + 4))
+
+
+def _disk(config: DictConfig) -> str:
+    folder = Path(str(config.conf.run_dir)).expanduser().resolve()
+    while not folder.exists():
+        folder = folder.parent
+    needed, free = disk_needed(config), shutil.disk_usage(folder).free
+    said = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
+    if needed > free:
+        raise UserError(f"Not enough disk: {said}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep).")
+    return said
+
+
+def _hardware(config: DictConfig) -> str:
+    """What the engine asks for; a dry run may be made where the GPUs are not, so this never fails."""
+    from medical_rl.accelerator import count_gpus
+
+    engine = config.conf.engine
+    if engine.device == "cpu":
+        return f"{engine.name}: {engine.ranks} rank(s), no GPU"
+    return f"{engine.name}: {engine.ranks} GPUs a node asked for, {count_gpus()} visible here"

@@ -1,0 +1,86 @@
+"""Asks a trained model about images: `python -m medical_rl.predict --model RUN_OR_FOLDER --image X.png --question "..."`.
+
+The model is a run folder (its RL model, else its warm start, else its base), a stage's folder
+below it, or any Qwen2.5-VL folder. Plain transformers, no engine. Not for clinical use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from medical_rl.answers import parse
+from medical_rl.data.images import decode
+from medical_rl.errors import UserError
+
+STAGES = ("rl", "warm_start", "base")
+
+
+def find_model(path: Path) -> Path:
+    """The model folder meant by a run folder, a checkpoint folder or a model folder; UserError with what was tried."""
+    tried = [path, path / "huggingface", *(path / "checkpoints" / s / "huggingface" for s in STAGES)]
+    for folder in tried:
+        if (folder / "config.json").is_file():
+            return folder
+    raise UserError(f"No model in {path}. Tried: {', '.join(str(f) for f in tried)} (a model folder has a config.json).")
+
+
+def run_settings(model: Path) -> dict:
+    """The prompt and image limits of the run that `model` is part of; {} for a model outside a run."""
+    from omegaconf import OmegaConf
+
+    for parent in model.resolve().parents:
+        if (parent / "config.yaml").is_file() and (parent / "manifest.json").is_file():
+            conf = OmegaConf.load(parent / "config.yaml").conf
+            return {
+                "prompt": OmegaConf.to_container(conf.prompt),
+                "limits": {"min_pixels": int(conf.model.min_pixels), "max_pixels": int(conf.model.max_pixels)},
+            }
+    return {}
+
+
+def answer(model: Path, images: list[bytes], question: str, max_new_tokens: int = 512) -> str:
+    """The model's greedy response to `question` about `images` (encoded files), asked as in its own run."""
+    import torch
+    from qwen_vl_utils.vision_process import fetch_image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    settings = run_settings(model)
+    processor = AutoProcessor.from_pretrained(model)
+    network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", device_map="auto" if torch.cuda.is_available() else None)
+    patch = processor.image_processor.patch_size
+    pictures = [fetch_image({"image": decode(b), **settings.get("limits", {})}, image_patch_size=patch) for b in images]
+    turns = [{"role": "user", "content": [*({"type": "image"} for _ in pictures), {"type": "text", "text": question}]}]
+    text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    inputs = processor(text=[text], images=pictures or None, return_tensors="pt").to(network.device)
+    with torch.no_grad():
+        tokens = network.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    return processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 after printing the response and the answer read from it; 2 on unusable input."""
+    parser = argparse.ArgumentParser(prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--model", required=True, type=Path, help="run folder, checkpoint folder or model folder")
+    parser.add_argument("--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several")
+    parser.add_argument("--question", required=True, help="the full question, as the model was trained to be asked")
+    parser.add_argument("--max-new-tokens", type=int, default=512)
+    options = parser.parse_args(argv)
+    try:
+        for image in options.image:
+            if not image.is_file():
+                raise UserError(f"The image {image} does not exist.")
+        images = [image.read_bytes() for image in options.image]
+        response = answer(find_model(options.model), images, options.question, options.max_new_tokens)
+    except UserError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return error.exit_code
+    read = parse(response).answer
+    print(response)
+    print(f"\nanswer: {read if read is not None else '(none could be read)'}\nNot for clinical use.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
