@@ -75,7 +75,8 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     engine = engine or default_engine(scale, gpus)
     added = [f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None]
     prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
-    return [*arguments, *added], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
+    # First: Hydra's parser takes no override after an option such as --cfg job.
+    return [*added, *arguments], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
 
 
 def default_engine(scale: str, gpus: int) -> str:

@@ -132,17 +132,14 @@ def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console)
     result.unlink(missing_ok=True)
     environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
     environment["TENSORBOARD_DIR"] = str(folder.path / "tensorboard" / stage)
-    total = {"rl": config.trainer.total_training_steps}.get(stage)
-    progress = StageProgress(console, stage, folder.metrics_file, log, total)
     child = processes.start([sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment)
     limit, stalled = float(config.conf.engine.stall_timeout_s), False
     try:
-        while child.poll() is None:
-            time.sleep(0.25)
-            progress.look()
-            if progress.silent_s() > limit:
-                stalled = True
-                break
+        with StageProgress(console, stage, folder.metrics_file, log, _steps(stage, config, folder)) as progress:
+            while child.poll() is None and not stalled:
+                time.sleep(0.25)
+                progress.look()
+                stalled = progress.silent_s() > limit
     except KeyboardInterrupt:
         folder.update_stage(stage, status="interrupted", finished=_now())
         raise
@@ -152,6 +149,18 @@ def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console)
         processes.end_all(folder.id)
         child.wait()
     return _result(stage, child.returncode, result, log, folder, f"nothing happened for {duration(limit)}" if stalled else None)
+
+
+def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:
+    """Number of steps the stage will take, None where it has no steps."""
+    if stage == "rl":
+        return config.trainer.total_training_steps
+    card = folder.path / "data" / "card.json"
+    if stage == "warm_start" and card.exists():
+        splits, warm = json.loads(card.read_text())["splits"], config.conf.warm_start
+        rows = splits.get(warm.split, splits["train"])["rows"]
+        return min(rows, warm.limit or rows) // int(warm.batch_size) * int(warm.epochs)
+    return None
 
 
 def _result(stage: str, code: int, result: Path, log: Path, folder: RunFolder, stalled: str | None) -> dict:

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 HEARTBEAT_S = 10.0
+LINES_S = 5.0
 # Text of the log that tells a person what a silent engine is doing, the newest that occurs wins.
 PHASES = (
     ("Started a local Ray instance", "Ray is up; starting the actors"),
@@ -73,20 +75,34 @@ SHOWN = (
 
 
 class StageProgress:
-    """Prints the progress of one stage; call `look` often, it prints only what is new or due."""
+    """Shows the progress of one stage: `with StageProgress(...) as progress:` and `progress.look()` often.
+
+    In a terminal a bar; elsewhere a line for a new step at most every LINES_S seconds. Either way
+    something new is shown at least every HEARTBEAT_S seconds.
+    """
 
     def __init__(self, console: Console, stage: str, metrics: Path, log: Path, total: int | None):
         self.console, self.stage, self.metrics, self.log, self.total = console, stage, metrics, log, total
         self.start = self.printed = self.moved = time.monotonic()
-        self.step, self.first, self.size = None, None, -1
-        if metrics.exists():  # steps of an earlier attempt are not progress of this one
-            self.step = max(read_metrics(metrics, stage), default=None)
-            self.size = metrics.stat().st_size
+        self.first: tuple[int, float] | None = None
+        # steps of an earlier attempt are not progress of this one
+        self.step = max(read_metrics(metrics, stage), default=None)
+        self.size = metrics.stat().st_size if metrics.exists() else -1
+        self.bar = _bar(console) if console.is_terminal else None
+        self.task = self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting") if self.bar else None
+
+    def __enter__(self):
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.bar:
+            self.bar.stop()
 
     def look(self) -> None:
-        """None; prints a line for a new step (at most one a second), or a heartbeat after 10 silent seconds."""
-        size = self.metrics.stat().st_size if self.metrics.exists() else -1
-        now = time.monotonic()
+        """None; shows a new step if there is one, else after HEARTBEAT_S silent seconds that the stage is working."""
+        size, now = (self.metrics.stat().st_size if self.metrics.exists() else -1), time.monotonic()
         if size != self.size:
             self.size = size
             steps = read_metrics(self.metrics, self.stage)
@@ -94,27 +110,40 @@ class StageProgress:
             if newest is not None and newest != self.step:
                 self.step, self.moved = newest, now
                 self.first = self.first or (newest, now)
-                if now - self.printed >= 1 or newest == self.total:
-                    self._print(self._line(steps[newest], now))
+                self._show(_figures(steps[newest]), now, due=now - self.printed >= LINES_S or newest == self.total)
         if now - self.printed >= HEARTBEAT_S:
-            where = f"step {self.step}{f' of {self.total}' if self.total else ''}" if self.first else phase(self.log)
-            self._print(f"still working, {where}, {duration(now - self.start)} so far")
+            self._show("still working" if self.first else phase(self.log), now, due=True)
 
-    def _line(self, metrics: dict, now: float) -> str:
-        of = f"/{self.total}" if self.total else ""
-        figures = ", ".join(f"{says} {metrics[name]:.3f}" for name, says in SHOWN if name in metrics)
-        eta = ""
-        if self.total and self.first and self.step > self.first[0]:
-            rate = (now - self.first[1]) / (self.step - self.first[0])
-            eta = f", about {duration(rate * (self.total - self.step))} left"
-        return f"step {self.step}{of}: {figures}{eta}"
+    def _show(self, says: str, now: float, due: bool) -> None:
+        if self.bar:
+            self.bar.update(self.task, completed=self.step or 0, says=says)
+        elif due:
+            of = f"/{self.total}" if self.total else ""
+            where = f"step {self.step}{of}: " if self.first else ""
+            times = self._remaining(now) or f", {duration(now - self.start)} so far"
+            self.console.print(f"  [dim]{self.stage}[/dim]  {where}{says}{times}", highlight=False)
+        else:
+            return
+        self.printed = now
 
-    def _print(self, text: str) -> None:
-        self.console.print(f"  [dim]{self.stage}[/dim]  {text}", highlight=False)
-        self.printed = time.monotonic()
+    def _remaining(self, now: float) -> str:
+        """", about 2 min left" once two steps tell the pace, else nothing."""
+        if not self.total or not self.first or self.step <= self.first[0]:
+            return ""
+        pace = (now - self.first[1]) / (self.step - self.first[0])
+        return f", about {duration(pace * (self.total - self.step))} left"
 
     def silent_s(self) -> float:
         """Seconds since the stage last moved: a new step, or a growing log."""
         if self.log.exists():
             self.moved = max(self.moved, time.monotonic() - (time.time() - self.log.stat().st_mtime))
         return time.monotonic() - self.moved
+
+
+def _figures(metrics: dict) -> str:
+    return ", ".join(f"{says} {metrics[name]:.3f}" for name, says in SHOWN if name in metrics)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("[dim]{task.fields[says]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)

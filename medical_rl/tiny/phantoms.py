@@ -88,8 +88,8 @@ def _stream(seed: int, task: str, split: str, index: int) -> np.random.Generator
 def _background(rng) -> np.ndarray:
     """A SIDE x SIDE float picture in grey levels: level, slope and noise differ in every picture."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE - 0.5
-    slope = rng.normal(0, 12, 2)
-    return rng.uniform(30, 70) + slope[0] * y + slope[1] * x + rng.normal(0, 6, (SIDE, SIDE))
+    slope = rng.normal(0, 6, 2)
+    return rng.uniform(40, 60) + slope[0] * y + slope[1] * x + rng.normal(0, 4, (SIDE, SIDE))
 
 
 def _soft_disc(centre, radius: float, soft: float = 1.5) -> np.ndarray:
@@ -110,7 +110,7 @@ def _grading(rng, index: int) -> dict:
         radius = 3 + 4 * grade + rng.uniform(-0.7, 0.7)
         margin = min(radius, SIDE / 2 - 4)
         centre = rng.uniform(margin, SIDE - margin, 2)
-        image = image + rng.uniform(70, 130) * _soft_disc(centre, radius)
+        image = image + rng.uniform(90, 120) * _soft_disc(centre, radius)
     low = max(grade - 1, 0)
     return {
         "image": _finish(image),

@@ -1,0 +1,30 @@
+"""The negative control of weight synchronisation: broken on purpose, the correlation must fall."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medical_rl.progress import read_metrics
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+
+def test_with_synchronisation_broken_the_correlation_falls(run, start_run, tmp_path):
+    # The intact run (test_vrft_aug.py) stays above 0.999 at the same learning rate.
+    folder = tmp_path / "broken"
+    shutil.copytree(run.path, folder, ignore=lambda at, names: {"rl", "rollouts", "metrics.jsonl", ".lock"} & set(names))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["stages"] = {k: v for k, v in manifest["stages"].items() if k in ("prepare", "warm_start")}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    modules = str(Path(__file__).parent / "broken_sync")
+    process = start_run(
+        folder, "conf.stages=[prepare,warm_start,rl]", "trainer.total_training_steps=4", "trainer.test_freq=4", "trainer.val_before_train=false",
+        PYTHONPATH=modules, VERL_USE_EXTERNAL_MODULES="break_weight_sync",
+    )  # fmt: skip
+    assert process.wait(timeout=600) == 0, Path(f"{folder}.out").read_text()
+    found = read_metrics(folder / "metrics.jsonl", "rl")
+    correlation = [found[step]["training/rollout_actor_probs_pearson_corr"] for step in (1, 2, 3, 4)]
+    assert correlation[0] > 0.999, "the first rollouts have the first weights"
+    assert correlation[-1] < 0.9, correlation

@@ -1,0 +1,119 @@
+"""RL and SFT rows as verl reads them: limits in every image, exact token counts, a reported overlong filter."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def dataset(config, processor, path, **settings):
+    from omegaconf import OmegaConf
+
+    from medical_rl.engine.dataset import MedicalDataset
+
+    data = OmegaConf.merge(config.data, settings)
+    return MedicalDataset(str(path), processor.tokenizer, data, processor)
+
+
+def test_a_row_carries_its_image_its_limits_and_its_sample(verl, config, processor, prepared):
+    row = dataset(config, processor, prepared / "train.parquet", min_pixels=3136, max_pixels=6272)[0]
+    image = next(part for part in row["raw_prompt"][-1]["content"] if part["type"] == "image")
+    assert (image["min_pixels"], image["max_pixels"]) == (3136, 6272)
+    assert image["image"].size == (56, 56)
+    assert json.loads(row["sample"])["kind"] == "grade"
+
+
+def true_count(processor, verl, rows, path):
+    """The prompt length verl's rollout builds: images decoded, resized twice and processed."""
+    from qwen_vl_utils import process_vision_info
+
+    text = processor.apply_chat_template(rows["raw_prompt"], add_generation_prompt=True, tokenize=False)
+    images, _ = process_vision_info(rows["raw_prompt"], image_patch_size=processor.image_processor.patch_size)
+    return len(processor(text=[text], images=images)["input_ids"][0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_token_count_from_headers_equals_the_processors(verl, config, model, prompt, tmp_path, seed):
+    from verl.utils import hf_processor
+
+    from medical_rl.data.images import encode_png
+    from medical_rl.data.parquet import write_split
+    from medical_rl.sample import Sample
+
+    rng = np.random.default_rng(seed)
+    processor = hf_processor(str(model))  # its own: the limits of a shared one would leak into other tests
+    limits = sorted(int(v) for v in rng.integers(3136, 300_000, 2))
+    processor.image_processor.size = {"shortest_edge": int(rng.integers(784, 4000)), "longest_edge": int(rng.integers(5000, 200_000))}
+    samples = [
+        Sample(id=str(i), source="s", question="How many?" * int(rng.integers(1, 5)), kind="grade", answer="1", split="train",
+               images=tuple(encode_png(rng.integers(0, 255, tuple(rng.integers(9, 400, 2)), dtype=np.uint8)) for _ in range(rng.integers(1, 3))))
+        for i in range(5)
+    ]  # fmt: skip
+    path = tmp_path / "rows.parquet"
+    write_split(iter(samples), path, prompt)
+    rows = dataset(config, processor, path, min_pixels=limits[0], max_pixels=limits[1], filter_overlong_prompts=False)
+    for i in range(len(rows)):
+        assert rows.token_count(rows.dataframe[i], {}) == true_count(processor, verl, rows[i], path)
+
+
+def test_overlong_rows_are_left_out_and_listed(verl, config, processor, prepared, tmp_path):
+    report = tmp_path / "overlong.json"
+    kept = dataset(config, processor, prepared / "train.parquet", max_prompt_length=3, overlong_report=str(report))
+    assert len(kept) == 0
+    listed = json.loads(report.read_text())
+    assert len(listed["removed"]) == 12 and listed["limit"] == 3
+    assert all(row["tokens"] > 3 and row["id"].startswith("phantom_grading/") for row in listed["removed"])
+
+
+def test_nothing_is_listed_when_nothing_is_too_long(verl, config, processor, prepared, tmp_path):
+    report = tmp_path / "overlong.json"
+    assert len(dataset(config, processor, prepared / "train.parquet", overlong_report=str(report))) == 12
+    assert not report.exists()
+
+
+def test_warm_start_rows_are_what_verls_sft_dataset_reads(verl, config, processor, prepared, prompt, tmp_path):
+    from omegaconf import OmegaConf
+
+    from medical_rl.warm_start.rows import write_sft_rows
+    from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
+
+    path = tmp_path / "sft.parquet"
+    assert write_sft_rows(prepared / "warm_start.parquet", path, prompt, {"min_pixels": 3136, "max_pixels": 3136}) == 8
+    settings = OmegaConf.create({"pad_mode": "no_padding", "max_length": 400, "truncation": "error"})
+    row = MultiTurnSFTDataset(str(path), processor.tokenizer, settings, processor)[0]
+    learned = processor.tokenizer.decode(row["input_ids"][row["loss_mask"].bool()])
+    assert learned.startswith("<think>the size of the disc</think> \\boxed{") and "<|im_end|>" in learned
+
+
+def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, prepared):
+    from types import SimpleNamespace
+
+    import torch
+
+    from medical_rl.engine.agent_loop import SharedImageWorker
+    from verl.trainer.ppo.v1 import AgentLoopWorkerTQ
+
+    theirs = AgentLoopWorkerTQ.__ray_metadata__.modified_class
+    ours = SharedImageWorker.__ray_metadata__.modified_class
+
+    def worker(cls):
+        made = object.__new__(cls)
+        made.processor, made.tokenizer, made.mm_processor_kwargs = processor, processor.tokenizer, {}
+        return made
+
+    images = [Image.fromarray(np.full((56, 56), 90, dtype=np.uint8)).convert("RGB")]
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}], add_generation_prompt=True, tokenize=False
+    )
+    prompt_ids = processor(text=[text], images=images, return_tensors="pt")["input_ids"][0]
+    for answer in ("0", "<think>longer</think> 1"):
+        ids = torch.cat([prompt_ids, torch.tensor(processor.tokenizer(answer)["input_ids"])])
+        output = SimpleNamespace(multi_modal_data={"images": images}, mm_processor_kwargs={})
+        expected, found = (worker(cls)._compute_multi_modal_inputs(output, ids) for cls in (theirs, ours))
+        assert set(found) == set(expected)
+        for name in ("pixel_values", "image_grid_thw", "images_seqlens"):
+            assert torch.equal(found[name], expected[name])
+        ones = torch.ones_like(ids).unsqueeze(0)
+        positions = [worker(theirs)._compute_position_ids(ids.unsqueeze(0), ones, dict(inputs)) for inputs in (expected, found)]
+        assert torch.equal(*positions)

@@ -1,0 +1,136 @@
+"""The command line: what is refused, in which words, with which exit code; and what is composed."""
+
+import pytest
+import yaml
+
+
+def composed(command, *arguments):
+    done = command(*arguments, "--cfg", "job")
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout), done.stdout
+
+
+def refused(command, *arguments, **options):
+    """The message of a command that must end with exit code 2 and no traceback."""
+    done = command(*arguments, **options)
+    assert done.returncode == 2, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr and "Traceback" not in done.stdout
+    return done.stderr
+
+
+def test_without_arguments_the_help_names_recipes_and_groups(command):
+    done = command()
+    assert done.returncode == 0
+    assert "vrft_aug" in done.stdout and "conf/model" in done.stdout and "qwen2_5_vl_3b" in done.stdout
+
+
+def test_the_first_line_says_the_scale_and_why(command):
+    config, text = composed(command, "conf=vrft_aug", "conf/scale=tiny")
+    assert text.splitlines()[0].startswith("# scale: tiny (given); engine: ")
+    assert config["conf"]["scale"] == "tiny"
+
+
+def test_a_host_without_accelerator_gets_the_tiny_scale_on_the_cpu_engine(command):
+    done = command("conf=vrft_aug", "--cfg", "job", MEDICAL_RL_DEVICE="cpu")
+    assert done.stdout.splitlines()[0] == "# scale: tiny (no accelerator is visible); engine: cpu (no accelerator is visible)"
+
+
+def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
+    config, _ = composed(command, "conf=vrft_aug", "conf/engine=gpu_node", "conf/scale=paper")
+    actor, rollout = config["actor_rollout_ref"]["actor"], config["actor_rollout_ref"]["rollout"]
+    assert config["conf"]["model"]["path"] == "Qwen/Qwen2.5-VL-3B-Instruct"
+    assert config["conf"]["warm_start"] == {"enabled": False}
+    assert config["conf"]["stages"] == ["prepare", "rl", "evaluate"]
+    assert (rollout["n"], rollout["temperature"]) == (8, 0.9)
+    assert (actor["use_kl_loss"], actor["kl_loss_coef"]) == (True, 0.04)
+    assert (config["data"]["train_batch_size"], config["trainer"]["total_training_steps"]) == (256, 120)
+    assert (actor["optim"]["optimizer"], actor["optim"]["lr"]) == ("AdamW", 1e-6)
+    assert config["conf"]["rewards"]["terms"]["outcome"]["weight"] == 0.9
+    assert rollout["load_format"] == "auto"
+
+
+def test_the_outcome_is_mfrs_on_retinamnist_and_accuracy_elsewhere(command):
+    for data, outcome in (("retinamnist", "mfrs"), ("bloodmnist", "accuracy")):
+        config, text = composed(command, "conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node", f"conf/data={data}", "--resolve")
+        assert config["conf"]["rewards"]["terms"]["outcome"]["by"] == outcome
+
+
+@pytest.mark.parametrize("algorithm, expected", [("grpo", "grpo"), ("dr_grpo", "grpo"), ("dapo", "grpo"), ("rloo", "rloo")])
+def test_every_algorithm_is_a_preset_over_verls_own(command, algorithm, expected):
+    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", f"conf/algorithm={algorithm}")
+    assert config["algorithm"]["adv_estimator"] == expected
+    assert config["algorithm"]["filter_groups"]["enable"] == (algorithm == "dapo")
+
+
+def test_every_verl_key_can_be_overridden_by_its_own_name_and_lora_by_one(command):
+    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", "trainer.total_training_steps=7", "conf.model.lora_rank=16", "--resolve")
+    assert config["trainer"]["total_training_steps"] == 7
+    assert config["actor_rollout_ref"]["model"]["lora_rank"] == 16
+    assert config["actor_rollout_ref"]["model"]["exclude_modules"] == ".*visual.*"
+
+
+def test_a_misspelt_recipe_is_refused_with_the_recipes(command):
+    message = refused(command, "conf=medgr3")
+    assert "medgr3" in message and "vrft_aug" in message
+
+
+def test_no_recipe_is_refused_with_the_recipes(command):
+    assert "vrft_aug" in refused(command, "conf/scale=tiny")
+
+
+def test_a_misspelt_group_choice_is_refused_with_the_choices(command):
+    message = refused(command, "conf=vrft_aug", "conf/rewards=vrft_agu")
+    assert "vrft_agu" in message and "Did you mean 'vrft_aug'" in message and "vrft_mfrs" in message
+
+
+def test_a_misspelt_group_is_refused(command):
+    assert "conf/rewards" in refused(command, "conf=vrft_aug", "conf/reward=vrft_aug")
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest(command):
+    message = refused(command, "conf=vrft_aug", "conf.seeed=3")
+    assert "conf.seeed" in message and "conf.seed" in message
+    message = refused(command, "conf=vrft_aug", "trainer.total_trainin_steps=3")
+    assert "trainer.total_training_steps" in message
+
+
+def test_a_misspelt_reward_term_is_refused_with_the_terms(command):
+    message = refused(command, "conf=vrft_aug", "+conf.rewards.terms.acuracy.weight=1", "conf.dry_run=true")
+    assert "acuracy" in message and "accuracy" in message and "format" in message
+
+
+def test_a_misspelt_reward_parameter_is_refused(command):
+    message = refused(command, "conf=vrft_aug", "+conf.rewards.terms.format.fom=boxed", "conf.dry_run=true")
+    assert "fom" in message and "form" in message
+
+
+def test_a_misspelt_stage_is_refused_with_the_stages(command):
+    message = refused(command, "conf=vrft_aug", "conf.stages=[prepare,warmstart]", "conf.dry_run=true")
+    assert "warmstart" in message and "warm_start" in message
+
+
+@pytest.mark.parametrize(
+    "override, instead",
+    [
+        ("custom_reward_function.path=x.py", "reward.custom_reward_function"),
+        ("reward_model.enable=true", "reward.reward_model"),
+        ("actor_rollout_ref.actor.freeze_vision_tower=true", "conf.model.lora_rank"),
+    ],
+)
+def test_keys_that_verl_ignores_are_refused_with_what_to_write_instead(command, override, instead):
+    assert instead in refused(command, "conf=vrft_aug", override, "conf.dry_run=true")
+
+
+def test_a_launcher_that_is_not_local_needs_scale_and_engine(command):
+    message = refused(command, "conf=vrft_aug", "conf/launcher=slurm", "-m")
+    assert "conf/scale" in message and "conf/engine" in message and "cpu" in message
+
+
+def test_a_secret_in_the_configuration_is_refused_and_not_repeated(command):
+    message = refused(command, "conf=vrft_aug", "+conf.judge.api_key=sk-canary-1234", "conf.dry_run=true")
+    assert "environment" in message and "canary" not in message
+
+
+def test_a_batch_that_no_mini_batch_divides_is_refused(command):
+    message = refused(command, "conf=vrft_aug", "data.train_batch_size=10", "conf.dry_run=true")
+    assert "ppo_mini_batch_size" in message
