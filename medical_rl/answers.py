@@ -128,7 +128,9 @@ def _read_choice(text: str, sample: Sample) -> str | None:
 
 
 def _read_grade(text: str, sample: Sample) -> str | None:
-    match = re.fullmatch(r"(?:grade|level|score)?[\s:]*([-+]?\d+)\.?", unicodedata.normalize("NFKC", text).strip().casefold())
+    match = re.fullmatch(
+        r"(?:grade|level|score)?[\s:]*([-+]?\d+)\.?", unicodedata.normalize("NFKC", text).strip().casefold()
+    )
     return str(int(match[1])) if match else None
 
 

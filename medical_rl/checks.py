@@ -34,9 +34,13 @@ def check_config(config: DictConfig) -> None:
         )
     batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     if batch % mini:
-        raise UserError(f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it.")
+        raise UserError(
+            f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
+        )
     if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
-        raise UserError("trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps.")
+        raise UserError(
+            "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps."
+        )
     if config.conf.validation.metric not in ("acc", "reward"):
         raise UserError(f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward.")
 

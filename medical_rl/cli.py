@@ -73,7 +73,9 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     scale = scale or ("paper" if gpus else "tiny")
     why = "given" if engine else seen
     engine = engine or default_engine(scale, gpus)
-    added = [f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None]
+    added = [
+        f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None
+    ]
     prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
     # First: Hydra's parser takes no override after an option such as --cfg job.
     return [*added, *arguments], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
@@ -116,7 +118,11 @@ def settle_run_dir(config: DictConfig) -> DictConfig:
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return config
     overrides = HydraConfig.get().overrides.task
-    swept = [o for o in overrides if o.split("=")[0] not in ("conf", "conf/scale", "conf/engine", "conf/launcher", "conf.run_dir")]
+    swept = [
+        o
+        for o in overrides
+        if o.split("=")[0] not in ("conf", "conf/scale", "conf/engine", "conf/launcher", "conf.run_dir")
+    ]
     name = re.sub(r"[^\w.=+-]+", "_", ",".join(swept)) or f"job{HydraConfig.get().job.num}"
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
     config.conf.run_dir = f"{config.conf.run_dir}/{name[:180]}"

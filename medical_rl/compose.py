@@ -28,7 +28,9 @@ def verl_config_folder() -> Path:
     """verl's own configuration folder, found without importing verl."""
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt or requirements/gpu.txt.")
+        raise UserError(
+            "verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt or requirements/gpu.txt."
+        )
     return Path(list(spec.submodule_search_locations)[0]) / "trainer" / "config"
 
 
@@ -49,7 +51,12 @@ def store_primary() -> None:
 
     nowhere = {"run": {"dir": "."}, "sweep": {"dir": ".", "subdir": "."}, "output_subdir": None}
     primary = {
-        "defaults": [{"conf": "???"}, "_self_", {"override hydra/hydra_logging": "none"}, {"override hydra/job_logging": "none"}],
+        "defaults": [
+            {"conf": "???"},
+            "_self_",
+            {"override hydra/hydra_logging": "none"},
+            {"override hydra/job_logging": "none"},
+        ],
         "hydra": {"searchpath": [f"file://{verl_config_folder()}"], **nowhere},
     }
     ConfigStore.instance().store(name=NAME, node=primary)

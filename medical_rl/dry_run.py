@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,13 +17,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
 
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
 from medical_rl.rewards.mix import Mix
+from medical_rl.stages.models import is_local, resolve_model
 
 # Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
 BYTES_SAVED = 4 + 8 + 4
@@ -30,8 +31,8 @@ KNOWN_PARAMETERS = {"tiny": 2.1e6, "qwen2_5_vl_3b": 3.75e9, "qwen2_5_vl_7b": 8.3
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
-    """None; prints a table of what was checked. UserError for the first thing that would stop the run."""
-    table = Table("checked", "found", title="dry run: nothing is trained", title_justify="left")
+    """None; prints a line for everything that was checked. UserError if anything in it would stop the run."""
+    console.print("[bold]dry run[/bold]: everything a run needs is checked, nothing is trained", highlight=False)
     with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
         out = Path(scratch) / "data"
         steps: list[tuple[str, Callable[[], str]]] = [
@@ -42,9 +43,15 @@ def dry_run(config: DictConfig, console: Console) -> None:
             ("disk", lambda: _disk(config)),
             ("hardware", lambda: _hardware(config)),
         ]
+        problems = []
         for name, check in steps:
-            table.add_row(name, check())
-    console.print(table)
+            try:
+                console.print(f"[green]✓[/green] [bold]{name}[/bold]: {check()}", highlight=False)
+            except UserError as error:
+                problems.append(str(error))
+                console.print(f"[red]✗[/red] [bold]{name}[/bold]", highlight=False)
+    if problems:
+        raise UserError(f"The run would not work: {len(problems)} of {len(steps)} checks failed. " + " ".join(problems))
 
 
 def _data(config: DictConfig, out: Path) -> str:
@@ -74,14 +81,40 @@ def _gold(config: DictConfig, out: Path) -> str:
 
 
 def _model(config: DictConfig) -> str:
-    from medical_rl.stages.models import resolve_model
-
     path = config.conf.model.path
     if path is None:
         return f"{config.conf.model.name}: built by the stage prepare"
+    if (said := _hub_model(str(path))) is not None:
+        return said
     folder = Path(resolve_model(str(path)))
     kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
     return f"{path}: {kind}, complete"
+
+
+def _hub_model(path: str) -> str | None:
+    """What can be said of a hub id without downloading it; None for a folder or a model in the local cache."""
+    from httpx import HTTPError
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    if (
+        is_local(path)
+        or isinstance(try_to_load_from_cache(path, "config.json"), str)
+        or os.environ.get("HF_HUB_OFFLINE")
+    ):
+        return None
+    try:
+        files = HfApi().model_info(path, files_metadata=True, timeout=10).siblings or []
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"There is no model {path!r} on the hub, and no folder of that name. Give a folder or a hub id: conf.model.path=..."
+        ) from None
+    except (HfHubHTTPError, HTTPError, OSError):
+        return (
+            f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be asked from here"
+        )
+    size = sum(f.size or 0 for f in files if f.rfilename.endswith(".safetensors"))
+    return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"
 
 
 def parameters(config: DictConfig) -> float:
@@ -94,7 +127,9 @@ def parameters(config: DictConfig) -> float:
 
 def disk_needed(config: DictConfig) -> int:
     """Bytes a run will take at most: kept RL steps, the one being written, the best and the warm start."""
-    kept = config.conf.max_ckpt_to_keep or max(1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq))
+    kept = config.conf.max_ckpt_to_keep or max(
+        1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq)
+    )
     steps = int(kept) + 1 + 2 * int(bool(config.conf.warm_start.enabled))
     return int(parameters(config) * (BYTES_SAVED * steps + 4))
 
@@ -106,7 +141,9 @@ def _disk(config: DictConfig) -> str:
     needed, free = disk_needed(config), shutil.disk_usage(folder).free
     said = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
     if needed > free:
-        raise UserError(f"Not enough disk: {said}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep).")
+        raise UserError(
+            f"Not enough disk: {said}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep)."
+        )
     return said
 
 

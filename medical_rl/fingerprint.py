@@ -58,7 +58,19 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
     flat = flatten(OmegaConf.to_container(config, resolve=True))
     if base in READS:
         kept = {k: v for k, v in flat.items() if _under(k, READS[base])}
-        kept = {k: v for k, v in kept.items() if not k.startswith("conf.engine.") or k in ("conf.engine.ranks", "conf.engine.device", "conf.engine.dtype", "conf.engine.precision", "conf.engine.attention")}
+        kept = {
+            k: v
+            for k, v in kept.items()
+            if not k.startswith("conf.engine.")
+            or k
+            in (
+                "conf.engine.ranks",
+                "conf.engine.device",
+                "conf.engine.dtype",
+                "conf.engine.precision",
+                "conf.engine.attention",
+            )
+        }
     else:
         kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)}
     run = str(config.conf.run_dir)
@@ -78,7 +90,9 @@ def changes(old: Mapping, new: Mapping) -> list[str]:
     """
     absent = "(none)"
     names = sorted({*old, *new})
-    return [f"{n}: {old.get(n, absent)} -> {new.get(n, absent)}" for n in names if old.get(n, absent) != new.get(n, absent)]
+    return [
+        f"{n}: {old.get(n, absent)} -> {new.get(n, absent)}" for n in names if old.get(n, absent) != new.get(n, absent)
+    ]
 
 
 def only_grew(old: Mapping, new: Mapping) -> bool:
@@ -91,4 +105,6 @@ def refuse_secrets(config: DictConfig) -> None:
     """None; UserError if a setting looks like a secret: they belong in the environment, never in a config or manifest."""
     for name, value in flatten(OmegaConf.to_container(config, resolve=False)).items():
         if SECRET.search(name) and isinstance(value, str) and value and not value.startswith("${oc.env:"):
-            raise UserError(f"The setting {name} looks like a secret. Secrets come from environment variables only; take it out of the configuration.")
+            raise UserError(
+                f"The setting {name} looks like a secret. Secrets come from environment variables only; take it out of the configuration."
+            )

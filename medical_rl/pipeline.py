@@ -44,7 +44,9 @@ def run(config: DictConfig, console: Console) -> RunFolder:
         config = _remember(config, folder)
         left = processes.end_all(folder.id)
         if left:
-            console.print(f"  ended {left} processes that an earlier, killed run of this folder had left", style="yellow")
+            console.print(
+                f"  ended {left} processes that an earlier, killed run of this folder had left", style="yellow"
+            )
         for stage in planned(config):
             _stage(stage, config, folder, console)
     finally:
@@ -102,7 +104,9 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
     result = _attend(stage, config, folder, console)
     outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
     wall = time.monotonic() - start
-    folder.update_stage(stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=_now())
+    folder.update_stage(
+        stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=_now()
+    )
     for note in result.get("notes", []):
         console.print(f"  {note}", highlight=False)
     console.print(f"[green]✓[/green] {stage} in {duration(wall)}", highlight=False)
@@ -118,11 +122,18 @@ def _settle(stage, before, settings, inputs, key, folder: RunFolder, console: Co
         console.print(f"  {stage}: taken further ({'; '.join(differing)})")
         return
     if before.get("inputs") != inputs and not differing:
-        differing = ["what it takes from earlier stages: " + ", ".join(c.split(":")[0] for c in changes(before.get("inputs", {}), inputs))]
+        differing = [
+            "what it takes from earlier stages: "
+            + ", ".join(c.split(":")[0] for c in changes(before.get("inputs", {}), inputs))
+        ]
     moved = folder.supersede(stage)
     kept = f" What it had is kept in {_short(moved)}." if moved else ""
     shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
-    console.print(f"  {stage} is invalid now and runs anew, and so does what follows it. Changed: {shown}.{kept}", style="yellow", highlight=False)
+    console.print(
+        f"  {stage} is invalid now and runs anew, and so does what follows it. Changed: {shown}.{kept}",
+        style="yellow",
+        highlight=False,
+    )
 
 
 def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
@@ -132,7 +143,9 @@ def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console)
     result.unlink(missing_ok=True)
     environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
     environment["TENSORBOARD_DIR"] = str(folder.path / "tensorboard" / stage)
-    child = processes.start([sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment)
+    child = processes.start(
+        [sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment
+    )
     limit, stalled = float(config.conf.engine.stall_timeout_s), False
     try:
         with StageProgress(console, stage, folder.metrics_file, log, _steps(stage, config, folder)) as progress:
@@ -148,7 +161,9 @@ def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console)
             child.terminate()
         processes.end_all(folder.id)
         child.wait()
-    return _result(stage, child.returncode, result, log, folder, f"nothing happened for {duration(limit)}" if stalled else None)
+    return _result(
+        stage, child.returncode, result, log, folder, f"nothing happened for {duration(limit)}" if stalled else None
+    )
 
 
 def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:

@@ -7,6 +7,7 @@ below it, or any Qwen2.5-VL folder. Plain transformers, no engine. Not for clini
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -23,35 +24,49 @@ def find_model(path: Path) -> Path:
     for folder in tried:
         if (folder / "config.json").is_file():
             return folder
-    raise UserError(f"No model in {path}. Tried: {', '.join(str(f) for f in tried)} (a model folder has a config.json).")
+    raise UserError(
+        f"No model in {path}. Tried: {', '.join(str(f) for f in tried)} (a model folder has a config.json)."
+    )
 
 
-def run_settings(model: Path) -> dict:
-    """The prompt and image limits of the run that `model` is part of; {} for a model outside a run."""
+def run_of(model: Path) -> Path | None:
+    """The run folder that `model` is part of, None for a model outside a run."""
+    parents = model.resolve().parents
+    return next((p for p in parents if (p / "config.yaml").is_file() and (p / "manifest.json").is_file()), None)
+
+
+def asked(run: Path | None, question: str) -> tuple[str, dict]:
+    """(the whole prompt, image limits): the question in its run's template, with that dataset's classes and knowledge."""
+    if run is None:
+        return question, {}
     from omegaconf import OmegaConf
 
-    for parent in model.resolve().parents:
-        if (parent / "config.yaml").is_file() and (parent / "manifest.json").is_file():
-            conf = OmegaConf.load(parent / "config.yaml").conf
-            return {
-                "prompt": OmegaConf.to_container(conf.prompt),
-                "limits": {"min_pixels": int(conf.model.min_pixels), "max_pixels": int(conf.model.max_pixels)},
-            }
-    return {}
+    from medical_rl.data.parquet import read_samples
+    from medical_rl.data.prompts import render
+
+    conf = OmegaConf.load(run / "config.yaml").conf
+    limits = {"min_pixels": int(conf.model.min_pixels), "max_pixels": int(conf.model.max_pixels)}
+    rows = run / "data" / "train.parquet"
+    if not rows.exists():
+        return question, limits
+    # Classes and knowledge are the dataset's, the same in each of its rows; the image is placed by the chat format.
+    like = dataclasses.replace(next(iter(read_samples(rows))), question=question, images=())
+    return render(like, str(conf.prompt.template)), limits
 
 
-def answer(model: Path, images: list[bytes], question: str, max_new_tokens: int = 512) -> str:
-    """The model's greedy response to `question` about `images` (encoded files), asked as in its own run."""
+def answer(model: Path, images: list[bytes], prompt: str, limits: dict, max_new_tokens: int = 512) -> str:
+    """The model's greedy response to `prompt` about `images` (encoded files, resized to `limits`)."""
     import torch
     from qwen_vl_utils.vision_process import fetch_image
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    settings = run_settings(model)
     processor = AutoProcessor.from_pretrained(model)
-    network = AutoModelForImageTextToText.from_pretrained(model, dtype="auto", device_map="auto" if torch.cuda.is_available() else None)
+    network = AutoModelForImageTextToText.from_pretrained(
+        model, dtype="auto", device_map="auto" if torch.cuda.is_available() else None
+    )
     patch = processor.image_processor.patch_size
-    pictures = [fetch_image({"image": decode(b), **settings.get("limits", {})}, image_patch_size=patch) for b in images]
-    turns = [{"role": "user", "content": [*({"type": "image"} for _ in pictures), {"type": "text", "text": question}]}]
+    pictures = [fetch_image({"image": decode(b), **limits}, image_patch_size=patch) for b in images]
+    turns = [{"role": "user", "content": [*({"type": "image"} for _ in pictures), {"type": "text", "text": prompt}]}]
     text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     inputs = processor(text=[text], images=pictures or None, return_tensors="pt").to(network.device)
     with torch.no_grad():
@@ -64,7 +79,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0])
     parser.add_argument("--model", required=True, type=Path, help="run folder, checkpoint folder or model folder")
     parser.add_argument("--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several")
-    parser.add_argument("--question", required=True, help="the full question, as the model was trained to be asked")
+    parser.add_argument(
+        "--question", required=True, help="the question; it is put into the prompt template of the model's run"
+    )
+    parser.add_argument("--as-is", action="store_true", help="ask the question as it stands, without a template")
     parser.add_argument("--max-new-tokens", type=int, default=512)
     options = parser.parse_args(argv)
     try:
@@ -72,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
             if not image.is_file():
                 raise UserError(f"The image {image} does not exist.")
         images = [image.read_bytes() for image in options.image]
-        response = answer(find_model(options.model), images, options.question, options.max_new_tokens)
+        model = find_model(options.model)
+        prompt, limits = asked(run_of(model), options.question)
+        response = answer(model, images, options.question if options.as_is else prompt, limits, options.max_new_tokens)
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code

@@ -11,7 +11,15 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 HEARTBEAT_S = 10.0
 LINES_S = 5.0
@@ -66,10 +74,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
+VALIDATION = "validation/score"
 SHOWN = (
     ("reward/total", "reward"),
     ("reward/accuracy", "accuracy"),
-    ("validation/score", "validation"),
+    (VALIDATION, "validation"),
     ("train/loss", "loss"),
 )
 
@@ -89,7 +98,9 @@ class StageProgress:
         self.step = max(read_metrics(metrics, stage), default=None)
         self.size = metrics.stat().st_size if metrics.exists() else -1
         self.bar = _bar(console) if console.is_terminal else None
-        self.task = self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting") if self.bar else None
+        self.task = (
+            self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting") if self.bar else None
+        )
 
     def __enter__(self):
         if self.bar:
@@ -110,7 +121,11 @@ class StageProgress:
             if newest is not None and newest != self.step:
                 self.step, self.moved = newest, now
                 self.first = self.first or (newest, now)
-                self._show(_figures(steps[newest]), now, due=now - self.printed >= LINES_S or newest == self.total)
+                self._show(
+                    _figures(steps[newest]),
+                    now,
+                    due=now - self.printed >= LINES_S or newest == self.total or VALIDATION in steps[newest],
+                )
         if now - self.printed >= HEARTBEAT_S:
             self._show("still working" if self.first else phase(self.log), now, due=True)
 
@@ -127,7 +142,7 @@ class StageProgress:
         self.printed = now
 
     def _remaining(self, now: float) -> str:
-        """", about 2 min left" once two steps tell the pace, else nothing."""
+        """ ", about 2 min left" once two steps tell the pace, else nothing."""
         if not self.total or not self.first or self.step <= self.first[0]:
             return ""
         pace = (now - self.first[1]) / (self.step - self.first[0])
@@ -145,5 +160,13 @@ def _figures(metrics: dict) -> str:
 
 
 def _bar(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("[dim]{task.fields[says]}"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[says]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, transient=True)

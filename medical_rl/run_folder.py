@@ -1,7 +1,7 @@
 """The folder of a run: its layout, its manifest (written atomically), its lock.
 
-    manifest.json  config.yaml  checkpoints/<stage>/huggingface/  rollouts/  logs/
-    metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/
+manifest.json  config.yaml  checkpoints/<stage>/huggingface/  rollouts/  logs/
+metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class RunFolder:
         try:
             return json.loads(self.manifest_file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UserError(f"{self.manifest_file} is not valid JSON ({error}). Move it away to start this run anew.") from None
+            raise UserError(
+                f"{self.manifest_file} is not valid JSON ({error}). Move it away to start this run anew."
+            ) from None
 
     def update_stage(self, stage: str, **fields) -> dict:
         """The stage's manifest entry after merging `fields` into it and writing the manifest."""

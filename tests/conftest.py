@@ -31,7 +31,9 @@ def realdata() -> Path:
 def command(tmp_path):
     """Runs `python -m medical_rl.main ...` in an empty folder; gives the finished process."""
 
-    def run(*arguments: str, timeout: float = 120, cwd: Path | None = None, module: str = "medical_rl.main", **environment):
+    def run(
+        *arguments: str, timeout: float = 120, cwd: Path | None = None, module: str = "medical_rl.main", **environment
+    ):
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=cwd or tmp_path, capture_output=True, text=True, timeout=timeout, env=os.environ | environment,

@@ -32,7 +32,10 @@ def test_the_first_line_says_the_scale_and_why(command):
 
 def test_a_host_without_accelerator_gets_the_tiny_scale_on_the_cpu_engine(command):
     done = command("conf=vrft_aug", "--cfg", "job", MEDICAL_RL_DEVICE="cpu")
-    assert done.stdout.splitlines()[0] == "# scale: tiny (no accelerator is visible); engine: cpu (no accelerator is visible)"
+    assert (
+        done.stdout.splitlines()[0]
+        == "# scale: tiny (no accelerator is visible); engine: cpu (no accelerator is visible)"
+    )
 
 
 def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
@@ -51,11 +54,15 @@ def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
 
 def test_the_outcome_is_mfrs_on_retinamnist_and_accuracy_elsewhere(command):
     for data, outcome in (("retinamnist", "mfrs"), ("bloodmnist", "accuracy")):
-        config, text = composed(command, "conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node", f"conf/data={data}", "--resolve")
+        config, text = composed(
+            command, "conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node", f"conf/data={data}", "--resolve"
+        )
         assert config["conf"]["rewards"]["terms"]["outcome"]["by"] == outcome
 
 
-@pytest.mark.parametrize("algorithm, expected", [("grpo", "grpo"), ("dr_grpo", "grpo"), ("dapo", "grpo"), ("rloo", "rloo")])
+@pytest.mark.parametrize(
+    "algorithm, expected", [("grpo", "grpo"), ("dr_grpo", "grpo"), ("dapo", "grpo"), ("rloo", "rloo")]
+)
 def test_every_algorithm_is_a_preset_over_verls_own(command, algorithm, expected):
     config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", f"conf/algorithm={algorithm}")
     assert config["algorithm"]["adv_estimator"] == expected
@@ -63,7 +70,14 @@ def test_every_algorithm_is_a_preset_over_verls_own(command, algorithm, expected
 
 
 def test_every_verl_key_can_be_overridden_by_its_own_name_and_lora_by_one(command):
-    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", "trainer.total_training_steps=7", "conf.model.lora_rank=16", "--resolve")
+    config, _ = composed(
+        command,
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "trainer.total_training_steps=7",
+        "conf.model.lora_rank=16",
+        "--resolve",
+    )
     assert config["trainer"]["total_training_steps"] == 7
     assert config["actor_rollout_ref"]["model"]["lora_rank"] == 16
     assert config["actor_rollout_ref"]["model"]["exclude_modules"] == ".*visual.*"

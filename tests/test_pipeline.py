@@ -13,7 +13,7 @@ from medical_rl.compose import compose
 from medical_rl.errors import StageFailed, UserError
 from medical_rl.run_folder import RunFolder
 
-TOY = '''
+TOY = """
 import os, pathlib, subprocess, sys, time
 from medical_rl.errors import UserError
 
@@ -39,7 +39,7 @@ def second(config, run):
         time.sleep(600)
     (run.path / "two.txt").write_text("2")
     return {"outputs": {"two": "two.txt"}}
-'''
+"""
 
 
 @pytest.fixture
@@ -81,7 +81,12 @@ def test_done_stages_are_skipped_the_second_time(run):
     assert run.calls() == ["first", "second"]
     assert text.count("done before, skipped") == 2
     entry = run.folder.manifest()["stages"]["second"]
-    assert entry["status"] == "done" and entry["seed"] == 1 and entry["versions"]["verl"] and entry["outputs"]["two"]["sha256"]
+    assert (
+        entry["status"] == "done"
+        and entry["seed"] == 1
+        and entry["versions"]["verl"]
+        and entry["outputs"]["two"]["sha256"]
+    )
 
 
 def test_a_changed_setting_says_what_it_invalidates_and_runs_it_again(run):

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 
 import ray
 import torch
-
 from verl.experimental.agent_loop.agent_loop import register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1 import AgentLoopManagerTQ, AgentLoopWorkerTQ
@@ -51,10 +50,14 @@ class SharedImageLoop(SingleTurnAgentLoop):
 
     async def process_multi_modal_info(self, messages: list[dict]) -> dict:
         """Images of `messages`, decoded and resized once a group."""
-        found = await SHARED.wait("images", messages[0], lambda: super(SharedImageLoop, self).process_multi_modal_info(messages))
+        found = await SHARED.wait(
+            "images", messages[0], lambda: super(SharedImageLoop, self).process_multi_modal_info(messages)
+        )
         return dict(found)
 
-    async def ct_build_initial_tokens(self, messages, tools=None, images=None, videos=None, audios=None, mm_inputs_out=None):
+    async def ct_build_initial_tokens(
+        self, messages, tools=None, images=None, videos=None, audios=None, mm_inputs_out=None
+    ):
         """Prompt tokens of `messages`, built once a group."""
 
         async def build():

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from qwen_vl_utils.vision_process import smart_resize as first_resize
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize as second_resize
+from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from medical_rl.data.images import image_size
-from verl.utils.dataset.rl_dataset import RLHFDataset
 
 
 def visual_tokens(size: tuple[int, int], limits: dict, image_processor) -> int:
@@ -56,9 +56,7 @@ class MedicalDataset(RLHFDataset):
     def token_count(self, row: dict, cache: dict) -> int:
         """Prompt tokens of `row` as the rollout will see them, from text and image headers only."""
         images = row.get(self.image_key) or []
-        placeholders = [
-            {"role": m["role"], "content": _with_placeholders(m["content"])} for m in row[self.prompt_key]
-        ]
+        placeholders = [{"role": m["role"], "content": _with_placeholders(m["content"])} for m in row[self.prompt_key]]
         name = json.dumps(placeholders)
         if name not in cache:
             text = self.processor.apply_chat_template(
@@ -82,11 +80,17 @@ class MedicalDataset(RLHFDataset):
 
     def _report(self, dataframe, counts: list[int], removed: list[int]) -> None:
         longest = max(counts, default=0)
-        print(f"overlong filter: {len(removed)} of {len(counts)} rows exceed {self.max_prompt_length} prompt tokens (longest {longest})")
+        print(
+            f"overlong filter: {len(removed)} of {len(counts)} rows exceed {self.max_prompt_length} prompt tokens (longest {longest})"
+        )
         target = self.config.get("overlong_report")
         if removed and target:
             rows = [{"id": (dataframe[i].get("extra_info") or {}).get("id", i), "tokens": counts[i]} for i in removed]
-            content = {"files": [str(f) for f in self.original_data_files], "limit": self.max_prompt_length, "removed": rows}
+            content = {
+                "files": [str(f) for f in self.original_data_files],
+                "limit": self.max_prompt_length,
+                "removed": rows,
+            }
             scratch = Path(f"{target}.{os.getpid()}.tmp")
             scratch.write_text(json.dumps(content, indent=1))
             scratch.replace(target)
@@ -98,5 +102,3 @@ def _with_placeholders(content: str) -> list[dict]:
         parts += [{"type": "image"}] if i else []
         parts += [{"type": "text", "text": text}] if text else []
     return parts
-
-

@@ -23,7 +23,9 @@ def has_accelerator() -> bool:
     return count_gpus() > 0
 
 
-def stage_environment(engine: Mapping, run_id: str, stage: str, metrics_file: str, base: Mapping | None = None) -> dict[str, str]:
+def stage_environment(
+    engine: Mapping, run_id: str, stage: str, metrics_file: str, base: Mapping | None = None
+) -> dict[str, str]:
     """Variables for a stage: `base` (os.environ) plus what verl, vLLM and Ray read.
 
     A variable the user has set already is kept, except those that name the engine and the run.

@@ -57,7 +57,9 @@ def prompts(samples: list, prompt_config: dict, processor, limits: dict) -> list
 
     made = []
     for sample in samples:
-        turns = [{"role": m["role"], "content": _with_placeholders(m["content"])} for m in messages(sample, prompt_config)]
+        turns = [
+            {"role": m["role"], "content": _with_placeholders(m["content"])} for m in messages(sample, prompt_config)
+        ]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         patch = processor.image_processor.patch_size
         images = [fetch_image({"image": decode(b), **limits}, image_patch_size=patch) for b in sample.images]
@@ -92,10 +94,15 @@ def main(request_file: Path) -> None:
 
     with output.open("a", encoding="utf-8") as file:
         for batch in batches(chained(), int(request["batch"])):
-            found = llm.generate(prompts(batch, request["prompt"], processor, request["limits"]), greedy, use_tqdm=False)
+            found = llm.generate(
+                prompts(batch, request["prompt"], processor, request["limits"]), greedy, use_tqdm=False
+            )
             for sample, result in zip(batch, found, strict=True):
                 out = result.outputs[0]
-                file.write(json.dumps({"id": sample.id, "response": out.text, "finish": out.finish_reason}, ensure_ascii=False) + "\n")
+                file.write(
+                    json.dumps({"id": sample.id, "response": out.text, "finish": out.finish_reason}, ensure_ascii=False)
+                    + "\n"
+                )
             file.flush()
             print(f"answered {len(batch)} rows", flush=True)
 

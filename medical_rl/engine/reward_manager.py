@@ -6,10 +6,11 @@ pkg://medical_rl.engine.reward_manager}` inside verl's reward workers; the mix i
 
 from __future__ import annotations
 
-from medical_rl.rewards.mix import Mix
-from medical_rl.sample import Sample
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from medical_rl.rewards.mix import Mix
+from medical_rl.sample import Sample
 
 
 class MedicalRewardManager(RewardManagerBase):

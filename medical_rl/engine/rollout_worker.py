@@ -1,7 +1,8 @@
 """vLLM's worker extension on CPU hosts: verl's own, with weights that can be updated."""
 
-from medical_rl.engine.patches import keep_weights_plain
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
+
+from medical_rl.engine.patches import keep_weights_plain
 
 
 class PlainWeightsExtension(vLLMColocateWorkerExtension):

@@ -6,12 +6,12 @@ import os
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
-
-from medical_rl.engine.environment import names_for_workers
 from verl.trainer.main_ppo import run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
+
+from medical_rl.engine.environment import names_for_workers
 
 
 @ray.remote(num_cpus=1)
@@ -21,11 +21,11 @@ class MedicalTaskRunner:
     def run(self, config: DictConfig) -> None:
         """None; trains to the last step. TransferQueue is closed and trackers are ended on every path."""
         import transfer_queue as tq
-
         import verl.trainer.ppo.v1.trainer_base as trainer_base
+
+        from medical_rl.engine.agent_loop import SharedImageManager
         from medical_rl.engine.tracking import RunTracking
         from medical_rl.engine.trainer import MedicalTrainer
-        from medical_rl.engine.agent_loop import SharedImageManager
 
         trainer_base.Tracking = RunTracking
         config.transfer_queue.enable = True
@@ -53,9 +53,7 @@ class MedicalTaskRunner:
 def run_grpo(config: DictConfig) -> None:
     """None; runs GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
     auto_set_device(config)
-    validate_config(
-        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
-    )
+    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     with open_dict(config):
         environment = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
         config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **environment}

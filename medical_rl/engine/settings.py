@@ -54,7 +54,9 @@ def replay_settings(settings: DictConfig) -> dict:
     }
 
 
-def sft_overrides(config: DictConfig, model: str, files: dict[str, str | None], checkpoints: Path, rows: int) -> tuple[list[str], list[str]]:
+def sft_overrides(
+    config: DictConfig, model: str, files: dict[str, str | None], checkpoints: Path, rows: int
+) -> tuple[list[str], list[str]]:
     """(overrides of verl's `sft_trainer_engine`, notes) for the warm start; SFT has a schema of its own in verl."""
     conf, warm = config.conf, config.conf.warm_start
     implementation, remove_padding, notes = attention(conf.engine)

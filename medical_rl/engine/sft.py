@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-import medical_rl.engine.plugin  # noqa: F401, I001  before any other part of verl
 import verl.trainer.sft_trainer as sft_trainer
 from hydra import compose, initialize_config_dir
+
+import medical_rl.engine.plugin  # noqa: F401, I001  before any other part of verl
 from medical_rl.compose import verl_config_folder
 from medical_rl.engine.tracking import RunTracking
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-
 from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
 ROOM = 1 << 30  # bytes of processed rows kept by one process

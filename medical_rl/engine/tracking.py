@@ -11,8 +11,9 @@ import numbers
 import os
 import time
 
-from medical_rl.engine.environment import METRICS, STAGE
 from verl.utils.tracking import Tracking
+
+from medical_rl.engine.environment import METRICS, STAGE
 
 
 class RunTracking(Tracking):

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import transfer_queue as tq
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from medical_rl.rewards.mix import Mix
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 
 def component_metrics(mix: Mix, results: list[Mapping[str, float]]) -> dict[str, float]:
@@ -87,7 +87,9 @@ class MedicalTrainer(PPOTrainerSync):
     def _validate(self):
         metrics = super()._validate()
         name = str(self.config.conf.validation.metric)
-        values = [v for k, v in metrics.items() if k.startswith("val-") and k.split("/")[2:3] == [name] and "mean@" in k]
+        values = [
+            v for k, v in metrics.items() if k.startswith("val-") and k.split("/")[2:3] == [name] and "mean@" in k
+        ]
         if values:
             metrics["validation/score"] = float(np.mean(values))
             keep_best(Path(self.config.trainer.default_local_dir), self.global_steps, metrics["validation/score"], name)

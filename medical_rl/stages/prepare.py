@@ -15,7 +15,9 @@ TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """The prepared data folder and, for `conf/model=tiny`, the model folder copied below the run."""
     data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
-    card = prepare(data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
+    card = prepare(
+        data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
+    )
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
     if config.conf.model.path is None:
         build_model(config, folder, prompt)

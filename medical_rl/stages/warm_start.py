@@ -21,16 +21,23 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.settings import sft_overrides
 
     if not config.conf.warm_start.enabled:
-        raise UserError("conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the stage out.")
+        raise UserError(
+            "conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the stage out."
+        )
     warm, data = config.conf.warm_start, folder.path / "data"
     split = warm.split if (data / f"{warm.split}.parquet").exists() else "train"
     prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
     limits = {k: int(config.conf.model[k]) for k in ("min_pixels", "max_pixels")}
-    files = {"train": str(folder.path / "warm_start" / "train.parquet"), "val": str(folder.path / "warm_start" / "val.parquet")}
+    files = {
+        "train": str(folder.path / "warm_start" / "train.parquet"),
+        "val": str(folder.path / "warm_start" / "val.parquet"),
+    }
     rows = write_sft_rows(data / f"{split}.parquet", Path(files["train"]), prompt, limits, warm.limit)
     write_sft_rows(data / "val.parquet", Path(files["val"]), prompt, limits)
     if rows < int(warm.batch_size):
-        raise UserError(f"The warm start has {rows} rows, fewer than one batch of {warm.batch_size}: lower conf.warm_start.batch_size.")
+        raise UserError(
+            f"The warm start has {rows} rows, fewer than one batch of {warm.batch_size}: lower conf.warm_start.batch_size."
+        )
     checkpoints = folder.path / "checkpoints" / "warm_start"
     overrides, notes = sft_overrides(config, base_model(config, folder), files, checkpoints, rows)
     write_json(folder.logs / "warm_start.overrides.json", overrides)

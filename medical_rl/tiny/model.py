@@ -21,7 +21,9 @@ SPECIAL_TOKENS = [
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 BUILT_IN_TEXT = (
-    "system\nYou are a helpful assistant.", "user\n", "assistant\n",  # the chat format's own words
+    "system\nYou are a helpful assistant.",
+    "user\n",
+    "assistant\n",  # the chat format's own words
     "<think> </think> <answer> </answer> \\boxed{}",
     "yes no the image shows a finding of the patient; the grade is 0 1 2 3 4 5 6 7 8 9 [x1, y1, x2, y2]",
     "normal, benign, malignant, pneumonia, lesion, disease, category, reasoning",
@@ -44,7 +46,9 @@ tokenizer of {vocabulary} tokens trained on the task's own texts. Not for clinic
 """
 
 
-def build_tiny_model(texts: Iterable[str], *, seed: int = 0, vocab_size: int = 512, size: dict | None = None, cache: Path | None = None) -> Path:
+def build_tiny_model(
+    texts: Iterable[str], *, seed: int = 0, vocab_size: int = 512, size: dict | None = None, cache: Path | None = None
+) -> Path:
     """Folder of a tiny Qwen2.5-VL whose tokenizer was trained on `texts` (and a few built-in lines).
 
     texts       prompts and answers of the task; order and repeats do not matter
@@ -82,7 +86,12 @@ SIZE = {
 
 def _save(folder: Path, corpus: list[str], seed: int, vocab_size: int, size: dict) -> None:
     import torch
-    from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+    from transformers import (
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
 
     tokenizer = train_tokenizer(corpus, vocab_size)
     limits = {"min_pixels": size["min_pixels"], "max_pixels": size["max_pixels"]}
@@ -125,7 +134,10 @@ def train_tokenizer(corpus: list[str], vocab_size: int):
 def _config(tokenizer, size: dict):
     from transformers import Qwen2_5_VLConfig
 
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
+    ids = {
+        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
+    }
     head = size["hidden_size"] // size["num_attention_heads"]
     text = {
         **{k: size[k] for k in ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")},

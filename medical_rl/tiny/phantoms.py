@@ -35,7 +35,9 @@ WRONG = {
 }
 
 
-def rows(source=None, split: str = "train", *, task: str = "grading", seed: int = 0, sizes=None, label_noise: float = 0.0) -> Iterator[Sample]:
+def rows(
+    source=None, split: str = "train", *, task: str = "grading", seed: int = 0, sizes=None, label_noise: float = 0.0
+) -> Iterator[Sample]:
     """Samples of `split`, drawn by code.
 
     task         grading (kind grade, 0 to 4), classification (kind label) or localisation (kind box)
@@ -77,7 +79,13 @@ def describe(source=None, *, task: str = "grading", seed: int = 0, sizes=None, l
             f"The warm start's labels are wrong on purpose, as imperfect pseudo-labels are: in {label_noise:.0%} of its rows "
             f"{WRONG[task]}. The rows of RL, validation and test have true labels."
         )
-    return {"source": f"phantom_{task}", "phantom": True, "licence": "drawn by this package", "notes": notes, "seed": seed}
+    return {
+        "source": f"phantom_{task}",
+        "phantom": True,
+        "licence": "drawn by this package",
+        "notes": notes,
+        "seed": seed,
+    }
 
 
 def _stream(seed: int, task: str, split: str, index: int) -> np.random.Generator:

@@ -17,13 +17,18 @@ from medical_rl.data.prompts import messages, target
 SCHEMA = pa.schema(
     [
         ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("images", pa.list_(pa.struct([("bytes", pa.binary()), ("min_pixels", pa.int64()), ("max_pixels", pa.int64())]))),
+        (
+            "images",
+            pa.list_(pa.struct([("bytes", pa.binary()), ("min_pixels", pa.int64()), ("max_pixels", pa.int64())])),
+        ),
     ]
 )
 GROUP = 512
 
 
-def write_sft_rows(source: Path, path: Path, prompt: Mapping, limits: Mapping[str, int], limit: int | None = None) -> int:
+def write_sft_rows(
+    source: Path, path: Path, prompt: Mapping, limits: Mapping[str, int], limit: int | None = None
+) -> int:
     """Number of rows written to `path` (atomically): prompt, images and target of each prepared row of `source`."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,9 @@ def test_every_reward_component_is_in_the_metrics_of_every_step(run):
             continue
         for term in ("outcome", "format"):
             assert {f"reward/{term}/mean", f"reward/{term}/weighted", f"reward/{term}/failed"} <= set(found)
-        assert found["reward/total"] == pytest.approx(found["reward/outcome/weighted"] + found["reward/format/weighted"], abs=1e-5)
+        assert found["reward/total"] == pytest.approx(
+            found["reward/outcome/weighted"] + found["reward/format/weighted"], abs=1e-5
+        )
         assert found["reward/total"] == pytest.approx(found["critic/rewards/mean"], abs=1e-4)
         assert "response_length/mean" in found
 
@@ -79,7 +81,17 @@ def test_every_rollout_is_kept_with_its_components(run):
         rows = [json.loads(line) for line in (run.path / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()]
         assert len(rows) == 16
         for row in rows:
-            assert {"input", "output", "gts", "score", "outcome", "format", "format/weighted", "outcome/failed", "acc"} <= set(row)
+            assert {
+                "input",
+                "output",
+                "gts",
+                "score",
+                "outcome",
+                "format",
+                "format/weighted",
+                "outcome/failed",
+                "acc",
+            } <= set(row)
             assert row["score"] == pytest.approx(row["outcome/weighted"] + row["format/weighted"], abs=1e-5)
 
 
@@ -120,7 +132,17 @@ def test_predict_answers_with_the_trained_model(run, tmp_path):
     sample = next(iter(read_samples(run.path / "data" / "test.parquet")))
     image = tmp_path / "x.png"
     image.write_bytes(sample.images[0])
-    asked = [sys.executable, "-m", "medical_rl.predict", "--model", str(run.path), "--image", str(image), "--max-new-tokens", "24"]
+    asked = [
+        sys.executable,
+        "-m",
+        "medical_rl.predict",
+        "--model",
+        str(run.path),
+        "--image",
+        str(image),
+        "--max-new-tokens",
+        "24",
+    ]
     done = subprocess.run([*asked, "--question", sample.question], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "answer:" in done.stdout and "Not for clinical use" in done.stdout

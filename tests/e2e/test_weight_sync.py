@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 def test_with_synchronisation_broken_the_correlation_falls(run, start_run, tmp_path):
     # The intact run (test_vrft_aug.py) stays above 0.999 at the same learning rate.
     folder = tmp_path / "broken"
-    shutil.copytree(run.path, folder, ignore=lambda at, names: {"rl", "rollouts", "metrics.jsonl", ".lock"} & set(names))
+    shutil.copytree(
+        run.path, folder, ignore=lambda at, names: {"rl", "rollouts", "metrics.jsonl", ".lock"} & set(names)
+    )
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["stages"] = {k: v for k, v in manifest["stages"].items() if k in ("prepare", "warm_start")}
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -19,8 +19,9 @@ def config(tmp_path_factory):
 @pytest.fixture(scope="session")
 def verl():
     """The installed verl, prepared for this host."""
-    import medical_rl.engine.plugin  # noqa: F401
     import verl
+
+    import medical_rl.engine.plugin  # noqa: F401
 
     return verl
 

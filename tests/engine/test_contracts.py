@@ -21,8 +21,9 @@ def test_the_installed_verl_is_the_tested_one_and_another_is_refused(monkeypatch
 
 
 def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(verl):
-    from medical_rl.engine.trainer import MedicalTrainer
     from verl.trainer.ppo.v1 import PPOTrainerSync, get_trainer_cls
+
+    from medical_rl.engine.trainer import MedicalTrainer
 
     assert get_trainer_cls("sync") is PPOTrainerSync
     for name in ("_compute_advantage", "_compute_metrics", "_log_rollout_data", "_dump_generations", "_validate"):
@@ -30,8 +31,9 @@ def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(ve
 
 
 def test_verls_replay_buffer_still_takes_what_we_pass_on(verl):
-    from medical_rl.engine.replay_buffer import PASSED_ON
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+    from medical_rl.engine.replay_buffer import PASSED_ON
 
     assert set(PASSED_ON) <= set(parameters(ReplayBuffer.__init__))
 
@@ -57,10 +59,11 @@ def test_the_replay_buffer_polls_at_our_interval_and_knows_dapos_filter(verl, co
 
 
 def test_verl_resolves_our_replay_buffer_and_dataset_by_path(verl, config):
-    from medical_rl.engine.dataset import MedicalDataset
-    from medical_rl.engine.replay_buffer import PollingReplayBuffer
     from verl.utils.dataset.rl_dataset import get_dataset_class
     from verl.utils.import_utils import load_extern_object
+
+    from medical_rl.engine.dataset import MedicalDataset
+    from medical_rl.engine.replay_buffer import PollingReplayBuffer
 
     assert get_dataset_class(config.data) is MedicalDataset
     sampler = config.trainer.v1.sampler.custom_sampler
@@ -68,19 +71,21 @@ def test_verl_resolves_our_replay_buffer_and_dataset_by_path(verl, config):
 
 
 def test_the_composed_configuration_passes_verls_own_validation(verl, config):
-    from medical_rl.engine.settings import rl_config
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
+    from medical_rl.engine.settings import rl_config
+
     settings, _ = rl_config(config, "/model")
-    validate_config(config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings))
+    validate_config(
+        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+    )
 
 
 @pytest.mark.parametrize("lengths", [(5, 5, 5), (5, 7, 6), (4, 4), (9,)])
 def test_mrope_position_ids_survive_a_batch_of_equally_long_sequences(verl, lengths):
-    from tensordict import TensorDict
-
     import verl.utils.tensordict_utils as tensordict_utils
+    from tensordict import TensorDict
 
     rows = [torch.arange(4 * n).reshape(4, n) for n in lengths]
     nested = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
@@ -102,6 +107,7 @@ def test_verls_own_fix_garbles_equally_long_sequences_so_the_patch_is_needed(ver
 
 def test_process_groups_start_on_the_cpu_platform(verl):
     import verl.utils.distributed as distributed
+
     from medical_rl.engine.environment import has_accelerator
 
     if has_accelerator():

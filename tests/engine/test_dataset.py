@@ -44,7 +44,10 @@ def test_the_token_count_from_headers_equals_the_processors(verl, config, model,
     rng = np.random.default_rng(seed)
     processor = hf_processor(str(model))  # its own: the limits of a shared one would leak into other tests
     limits = sorted(int(v) for v in rng.integers(3136, 300_000, 2))
-    processor.image_processor.size = {"shortest_edge": int(rng.integers(784, 4000)), "longest_edge": int(rng.integers(5000, 200_000))}
+    processor.image_processor.size = {
+        "shortest_edge": int(rng.integers(784, 4000)),
+        "longest_edge": int(rng.integers(5000, 200_000)),
+    }
     samples = [
         Sample(id=str(i), source="s", question="How many?" * int(rng.integers(1, 5)), kind="grade", answer="1", split="train",
                images=tuple(encode_png(rng.integers(0, 255, tuple(rng.integers(9, 400, 2)), dtype=np.uint8)) for _ in range(rng.integers(1, 3))))
@@ -74,9 +77,9 @@ def test_nothing_is_listed_when_nothing_is_too_long(verl, config, processor, pre
 
 def test_warm_start_rows_are_what_verls_sft_dataset_reads(verl, config, processor, prepared, prompt, tmp_path):
     from omegaconf import OmegaConf
+    from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
     from medical_rl.warm_start.rows import write_sft_rows
-    from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
     path = tmp_path / "sft.parquet"
     assert write_sft_rows(prepared / "warm_start.parquet", path, prompt, {"min_pixels": 3136, "max_pixels": 3136}) == 8
@@ -90,9 +93,9 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
     from types import SimpleNamespace
 
     import torch
+    from verl.trainer.ppo.v1 import AgentLoopWorkerTQ
 
     from medical_rl.engine.agent_loop import SharedImageWorker
-    from verl.trainer.ppo.v1 import AgentLoopWorkerTQ
 
     theirs = AgentLoopWorkerTQ.__ray_metadata__.modified_class
     ours = SharedImageWorker.__ray_metadata__.modified_class
@@ -104,7 +107,9 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
 
     images = [Image.fromarray(np.full((56, 56), 90, dtype=np.uint8)).convert("RGB")]
     text = processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}], add_generation_prompt=True, tokenize=False
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}],
+        add_generation_prompt=True,
+        tokenize=False,
     )
     prompt_ids = processor(text=[text], images=images, return_tensors="pt")["input_ids"][0]
     for answer in ("0", "<think>longer</think> 1"):
@@ -115,5 +120,7 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
         for name in ("pixel_values", "image_grid_thw", "images_seqlens"):
             assert torch.equal(found[name], expected[name])
         ones = torch.ones_like(ids).unsqueeze(0)
-        positions = [worker(theirs)._compute_position_ids(ids.unsqueeze(0), ones, dict(inputs)) for inputs in (expected, found)]
+        positions = [
+            worker(theirs)._compute_position_ids(ids.unsqueeze(0), ones, dict(inputs)) for inputs in (expected, found)
+        ]
         assert torch.equal(*positions)

@@ -22,9 +22,13 @@ def trajectory(verl, processor, sample, text):
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     prompts, responses = torch.zeros(1, 3, dtype=torch.long), torch.tensor([ids], dtype=torch.long).reshape(1, -1)
     batch = TensorDict(
-        {"prompts": prompts, "responses": responses, "attention_mask": torch.ones(1, 3 + len(ids), dtype=torch.long)}, batch_size=1
+        {"prompts": prompts, "responses": responses, "attention_mask": torch.ones(1, 3 + len(ids), dtype=torch.long)},
+        batch_size=1,
     )
-    columns = {"sample": np.array([sample.to_json()], dtype=object), "data_source": np.array([sample.source], dtype=object)}
+    columns = {
+        "sample": np.array([sample.to_json()], dtype=object),
+        "data_source": np.array([sample.source], dtype=object),
+    }
     return verl.DataProto(batch=batch, non_tensor_batch=columns)
 
 

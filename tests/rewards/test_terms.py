@@ -155,7 +155,9 @@ def test_an_error_that_is_no_declared_failure_is_not_swallowed(monkeypatch):
         score(Mix({"buggy": {"weight": 1.0}}), "x", GRADE)
 
 
-@pytest.mark.parametrize("terms", [{}, {"accuracy": {}}, {"accuracyy": {"weight": 1}}, {"accuracy": {"weight": 1, "by": 2}}])
+@pytest.mark.parametrize(
+    "terms", [{}, {"accuracy": {}}, {"accuracyy": {"weight": 1}}, {"accuracy": {"weight": 1, "by": 2}}]
+)
 def test_a_mix_that_cannot_work_is_refused(terms):
     with pytest.raises(UserError):
         Mix(terms)
