@@ -6,23 +6,11 @@ With LoRA, verl 0.9.1 writes PEFT's own parameter names into its `huggingface` f
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from medical_rl.errors import StageFailed
 
 A, B = ".lora_A.default.weight", ".lora_B.default.weight"
-
-
-def has_lora(folder: Path) -> bool:
-    """True if the weights in `folder` are a PEFT model's."""
-    from safetensors import safe_open
-
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "pt") as weights:
-            if any(A in name for name in weights.keys()):  # noqa: SIM118  no mapping
-                return True
-    return False
 
 
 def lora_pairs(folder: Path) -> dict:
@@ -37,16 +25,14 @@ def lora_pairs(folder: Path) -> dict:
     return {name.removeprefix("base_model.model."): (tensors[name + A], tensors[name + B]) for name in names}
 
 
-def merge(folder: Path, base: str, goal: Path) -> int:
+def merge(folder: Path, base: str, goal: Path, scale: float) -> int:
     """Number of layers merged: `base` plus the LoRA weights of `folder`, saved to `goal` with the processor.
 
-    The scale alpha / r is the one verl wrote beside the checkpoint (lora_train_meta.json).
+    scale: LoRA's alpha / r. A pair (A, B) adds scale * B A to its layer's weight.
     """
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    meta = json.loads((folder.parent / "lora_train_meta.json").read_text())
-    scale = meta["lora_alpha"] / meta["r"]
     model = AutoModelForImageTextToText.from_pretrained(base, dtype="auto")
     modules = dict(model.named_modules())
     pairs = lora_pairs(folder)

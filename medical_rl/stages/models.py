@@ -22,6 +22,7 @@ Base model: {base}. Settings and hashes: `manifest.json` of the run.
 
 **Not for clinical use.** {phantom}
 """
+PHANTOM = "It was trained on phantom images drawn by code, not on medical images."
 
 
 def base_model(config: DictConfig, run: RunFolder) -> str:
@@ -82,25 +83,39 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
     return base_model(config, run)
 
 
-def leave_model(source: Path, config: DictConfig, run: RunFolder, stage: str) -> str:
-    """Relative path checkpoints/<stage>/huggingface, filled from `source` (hard links) with a model card beside the weights."""
+def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
+    """Relative path checkpoints/<stage>/huggingface: `source` (hard links), or its LoRA merged into `start`, with a model card."""
     relative = f"checkpoints/{stage}/huggingface"
     goal = run.path / relative
     scratch = goal.with_name(".huggingface.new")
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(source, scratch, copy_function=_link)
-    card = (
-        json.loads((run.path / "data" / "card.json").read_text()) if (run.path / "data" / "card.json").exists() else {}
-    )
-    phantom = "It was trained on phantom images drawn by code, not on medical images." if card.get("phantom") else ""
-    (scratch / "README.md").unlink(missing_ok=True)
-    (scratch / "README.md").write_text(
-        CARD.format(name=f"{config.conf.recipe} {stage}", recipe=config.conf.recipe, stage=stage, data=config.conf.data.name,
-                    scale=config.conf.scale, seed=config.conf.seed, base=config.conf.model.path or config.conf.model.name, phantom=phantom)
-    )  # fmt: skip
+    if int(config.conf.model.lora_rank) > 0:
+        from medical_rl.engine.merge_lora import merge
+
+        merge(source, start, scratch, scale=config.conf.model.lora_alpha / config.conf.model.lora_rank)
+    else:
+        shutil.copytree(source, scratch, copy_function=_link)
+    (scratch / "README.md").unlink(missing_ok=True)  # a link to the starting model's own card
+    (scratch / "README.md").write_text(model_card(config, run, stage))
     shutil.rmtree(goal, ignore_errors=True)
     scratch.rename(goal)
     return relative
+
+
+def model_card(config: DictConfig, run: RunFolder, stage: str) -> str:
+    """The Markdown card of a stage's model: what it was trained from and on, and that it is not for clinical use."""
+    conf, data = config.conf, run.path / "data" / "card.json"
+    about = json.loads(data.read_text())["about"] if data.exists() else {}
+    return CARD.format(
+        name=f"{conf.recipe} {stage}",
+        recipe=conf.recipe,
+        stage=stage,
+        data=conf.data.name,
+        scale=conf.scale,
+        seed=conf.seed,
+        base=conf.model.path or conf.model.name,
+        phantom=PHANTOM if about.get("phantom") else "",
+    )
 
 
 def _link(source: str, target: str) -> str:

@@ -17,7 +17,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.runner import run_grpo
     from medical_rl.engine.settings import rl_config
 
-    settings, notes = rl_config(config, starting_model(config, folder, "rl"))
+    start = starting_model(config, folder, "rl")
+    settings, notes = rl_config(config, start)
     run_grpo(settings)
     checkpoints = folder.path / "checkpoints" / "rl"
     if not (checkpoints / "best.json").exists():
@@ -31,4 +32,4 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if overlong.exists():
         removed = json.loads(overlong.read_text())["removed"]
         notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
-    return {"outputs": {"model": leave_model(checkpoints / "best", config, folder, "rl")}, "notes": notes, "best": best}
+    return {"outputs": {"model": leave_model(checkpoints / "best", start, config, folder, "rl")}, "notes": notes, "best": best}

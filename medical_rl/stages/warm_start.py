@@ -39,13 +39,14 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             f"The warm start has {rows} rows, fewer than one batch of {warm.batch_size}: lower conf.warm_start.batch_size."
         )
     checkpoints = folder.path / "checkpoints" / "warm_start"
-    overrides, notes = sft_overrides(config, base_model(config, folder), files, checkpoints, rows)
+    start = base_model(config, folder)
+    overrides, notes = sft_overrides(config, start, files, checkpoints, rows)
     write_json(folder.logs / "warm_start.overrides.json", overrides)
     launch(folder.logs / "warm_start.overrides.json", int(config.conf.engine.ranks))
     step = (checkpoints / "latest_checkpointed_iteration.txt").read_text().strip()
     trained = checkpoints / f"global_step_{step}" / "huggingface"
     return {
-        "outputs": {"model": leave_model(trained, config, folder, "warm_start")},
+        "outputs": {"model": leave_model(trained, start, config, folder, "warm_start")},
         "notes": [f"{rows} rows of the split {split}, {step} steps", *notes],
     }
 
