@@ -77,8 +77,30 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
         f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None
     ]
     prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
-    # First: Hydra's parser takes no override after an option such as --cfg job.
-    return [*added, *arguments], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
+    sweep = [a for a in arguments if a in ("-m", "--multirun")]
+    others = [a for a in arguments if a not in sweep]
+    if sweep:
+        added.append(_name_jobs_by_what_differs(others))
+    # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
+    return [*added, *others, *sweep[:1]], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
+
+
+def _name_jobs_by_what_differs(arguments: list[str]) -> str:
+    """The override that keeps what is equal in all jobs of a sweep out of Hydra's name for a job.
+
+    >>> _name_jobs_by_what_differs(["conf=vrft_aug", "conf.seed=1,2", "trainer.logger=[console,file]"])
+    "hydra.job.config.override_dirname.exclude_keys=['conf/scale','conf/engine','conf','trainer.logger']"
+    """
+    equal = ["conf/scale", "conf/engine"]
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        bare = re.sub(r"\[.*?\]|\{.*?\}|\(.*?\)|'.*?'|\".*?\"", "", value)
+        swept = "," in bare or re.match(r"(choice|range|interval|glob)\(", value)
+        if swept and key in equal:
+            equal.remove(key)
+        elif not swept and not argument.startswith("-") and key not in equal:
+            equal.append(key.lstrip("+~"))
+    return "hydra.job.config.override_dirname.exclude_keys=[" + ",".join(f"'{key}'" for key in equal) + "]"
 
 
 def default_engine(scale: str, gpus: int) -> str:
@@ -117,13 +139,8 @@ def settle_run_dir(config: DictConfig) -> DictConfig:
 
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return config
-    overrides = HydraConfig.get().overrides.task
-    swept = [
-        o
-        for o in overrides
-        if o.split("=")[0] not in ("conf", "conf/scale", "conf/engine", "conf/launcher", "conf.run_dir")
-    ]
-    name = re.sub(r"[^\w.=+-]+", "_", ",".join(swept)) or f"job{HydraConfig.get().job.num}"
+    job = HydraConfig.get().job
+    name = re.sub(r"[^\w.=+,-]+", "_", job.override_dirname) or f"job{job.num}"
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
     config.conf.run_dir = f"{config.conf.run_dir}/{name[:180]}"
     return config
@@ -160,7 +177,7 @@ def explain_key(key: str, arguments: list[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(key, names + everything, n=3, cutoff=0.7)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return (
         f"There is no setting {key!r}.{hint} Available under {parent or 'the top level'}: "
         f"{', '.join(sorted(n.rsplit('.', 1)[-1] for n in names))}. To add a key that is not there, write +{key}=VALUE."

@@ -18,6 +18,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from medical_rl.accelerator import count_gpus
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.prompts import target
@@ -140,6 +141,9 @@ def _disk(config: DictConfig) -> str:
         folder = folder.parent
     needed, free = disk_needed(config), shutil.disk_usage(folder).free
     said = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
+    engine = config.conf.engine
+    if needed > free and engine.device != "cpu" and count_gpus() < int(engine.ranks):
+        return f"{said}: [yellow]too little here[/yellow], but neither are this run's GPUs; see to it where it will run"
     if needed > free:
         raise UserError(
             f"Not enough disk: {said}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep)."
@@ -149,8 +153,6 @@ def _disk(config: DictConfig) -> str:
 
 def _hardware(config: DictConfig) -> str:
     """What the engine asks for; a dry run may be made where the GPUs are not, so this never fails."""
-    from medical_rl.accelerator import count_gpus
-
     engine = config.conf.engine
     if engine.device == "cpu":
         return f"{engine.name}: {engine.ranks} rank(s), no GPU"

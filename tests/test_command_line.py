@@ -148,3 +148,18 @@ def test_a_secret_in_the_configuration_is_refused_and_not_repeated(command):
 def test_a_batch_that_no_mini_batch_divides_is_refused(command):
     message = refused(command, "conf=vrft_aug", "data.train_batch_size=10", "conf.dry_run=true")
     assert "ppo_mini_batch_size" in message
+
+
+def test_a_sweep_gives_each_job_a_folder_of_its_own_wherever_m_is_written(command, tmp_path):
+    sizes = "conf.data.params.sizes={warm_start: 16, train: 20, val: 5, test: 5}"
+    done = command("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "-m", "conf.seed=1,2", "conf.stages=[prepare]", sizes, MEDICAL_RL_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = sorted(p.parent.name for p in (tmp_path / "runs" / "vrft_aug").rglob("manifest.json"))
+    assert len(found) == 2 and "conf.seed=1" in found[0] and "conf.seed=2" in found[1]
+
+
+def test_one_failing_job_of_a_sweep_does_not_stop_the_others_and_is_the_exit_code(command, tmp_path):
+    sizes = "conf.data.params.sizes={warm_start: 16, train: 20, val: 5, test: 5}"
+    done = command("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.data.params.task=gradin,grading", "conf.stages=[prepare]", sizes, "-m", MEDICAL_RL_CACHE=str(tmp_path))
+    assert done.returncode == 2 and "gradin" in done.stderr and "Traceback" not in done.stderr
+    assert "✓ prepare" in done.stdout

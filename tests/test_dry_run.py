@@ -91,6 +91,9 @@ def test_a_disk_too_small_is_said_before_training(monkeypatch):
     assert dry_run.disk_needed(config) == pytest.approx(3.75e9 * (16 * 3 + 4))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
+    monkeypatch.setattr(dry_run, "count_gpus", lambda: 0)
+    assert "too little here" in dry_run._disk(config), "where the run's GPUs are not, its disk is not either"
+    monkeypatch.setattr(dry_run, "count_gpus", lambda: 8)
     with pytest.raises(UserError, match="Not enough disk.*195.0 GB.*1.0 GB free"):
         dry_run._disk(config)
 

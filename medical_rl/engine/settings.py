@@ -66,7 +66,7 @@ def sft_overrides(
         "data.val_files": files.get("val"),
         "data.train_batch_size": warm.batch_size,
         "data.micro_batch_size_per_gpu": warm.micro_batch_size,
-        "data.use_dynamic_bsz": False,
+        "data.use_dynamic_bsz": True,
         "data.max_length": warm.max_length,
         "data.max_token_len_per_gpu": int(warm.max_length) * int(warm.micro_batch_size),
         "data.custom_cls.path": "pkg://medical_rl.engine.sft_dataset",

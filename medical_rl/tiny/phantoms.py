@@ -73,6 +73,8 @@ def rows(
 
 def describe(source=None, *, task: str = "grading", seed: int = 0, sizes=None, label_noise: float = 0.0) -> dict:
     """What the data card says of these phantoms."""
+    if task not in TASKS:
+        raise unknown("phantom task", task, TASKS)
     notes = ["Phantom images drawn by code. They are not medical images."]
     if label_noise:
         notes.append(
