@@ -15,7 +15,7 @@ demo: setup ## train a tiny Qwen2.5-VL end to end on phantoms and print what eac
 	@$(PY) -m medical_rl.main conf=vrft_aug conf/scale=tiny $(ARGS)
 
 test: setup ## all tests: units, contracts with verl, one end-to-end run
-	@$(PY) -m pytest -m "not accept" $(ARGS)
+	@$(PY) -m pytest -m "not accept and not bench and not gpu" $(ARGS)
 
 accept: setup ## the long proofs (seeds, controls, kills), resumable; figures go to benchmarks/
 	@$(PY) -m pytest -m accept tests/accept -o addopts="-ra --import-mode=importlib" -s $(ARGS)
@@ -30,10 +30,9 @@ bench: setup ## measurements against named rivals; tables go to benchmarks/
 	@$(PY) -m pytest -m bench tests/bench -o addopts="-ra --import-mode=importlib" -s $(ARGS)
 
 test-gpu: setup ## the tests that need a GPU
-	@$(PY) -m pytest -m gpu $(ARGS)
+	@$(PY) -m pytest -m gpu tests/gpu $(ARGS)
 
-bench-gpu: setup ## the measurements that need a GPU
-	@$(PY) -m pytest -m bench_gpu tests/bench $(ARGS)
+bench-gpu: bench ## the same measurements on a host with a GPU, whose engine they then use
 
 clean: ## remove caches and builds; runs and .venv stay
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

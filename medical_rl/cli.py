@@ -76,6 +76,13 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     added = [
         f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None
     ]
+    if (
+        gpus > 1
+        and engine == "gpu_node"
+        and _given(arguments, "conf/engine") is None
+        and _given(arguments, "conf.engine.ranks") is None
+    ):
+        added.append(f"conf.engine.ranks={gpus}")  # the GPUs that are there
     prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
     sweep = [a for a in arguments if a in ("-m", "--multirun")]
     others = [a for a in arguments if a not in sweep]

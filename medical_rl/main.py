@@ -7,6 +7,7 @@ codes: 0 done, 2 the user's configuration or data is wrong (one paragraph), 1 an
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from medical_rl.errors import StageFailed, UserError
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
+    signal.signal(signal.SIGTERM, _stop)
     # Hydra prints its own traceback and exits with 1 unless asked to raise.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -38,6 +40,11 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"\n{paragraph}", file=sys.stderr)
         return UserError.exit_code
+
+
+def _stop(*_) -> None:
+    """A scheduler's SIGTERM ends a run as Ctrl-C does: children ended, what was done kept."""
+    raise KeyboardInterrupt
 
 
 def _hydra(arguments: list[str]) -> int:

@@ -152,7 +152,16 @@ def test_a_batch_that_no_mini_batch_divides_is_refused(command):
 
 def test_a_sweep_gives_each_job_a_folder_of_its_own_wherever_m_is_written(command, tmp_path):
     sizes = "conf.data.params.sizes={warm_start: 16, train: 20, val: 5, test: 5}"
-    done = command("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "-m", "conf.seed=1,2", "conf.stages=[prepare]", sizes, MEDICAL_RL_CACHE=str(tmp_path))
+    done = command(
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "conf/engine=cpu",
+        "-m",
+        "conf.seed=1,2",
+        "conf.stages=[prepare]",
+        sizes,
+        MEDICAL_RL_CACHE=str(tmp_path),
+    )
     assert done.returncode == 0, done.stderr
     found = sorted(p.parent.name for p in (tmp_path / "runs" / "vrft_aug").rglob("manifest.json"))
     assert len(found) == 2 and "conf.seed=1" in found[0] and "conf.seed=2" in found[1]
@@ -160,6 +169,26 @@ def test_a_sweep_gives_each_job_a_folder_of_its_own_wherever_m_is_written(comman
 
 def test_one_failing_job_of_a_sweep_does_not_stop_the_others_and_is_the_exit_code(command, tmp_path):
     sizes = "conf.data.params.sizes={warm_start: 16, train: 20, val: 5, test: 5}"
-    done = command("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.data.params.task=gradin,grading", "conf.stages=[prepare]", sizes, "-m", MEDICAL_RL_CACHE=str(tmp_path))
+    done = command(
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "conf/engine=cpu",
+        "conf.data.params.task=gradin,grading",
+        "conf.stages=[prepare]",
+        sizes,
+        "-m",
+        MEDICAL_RL_CACHE=str(tmp_path),
+    )
     assert done.returncode == 2 and "gradin" in done.stderr and "Traceback" not in done.stderr
     assert "✓ prepare" in done.stdout
+
+
+def test_the_engine_chosen_for_a_node_takes_the_gpus_that_are_there(monkeypatch):
+    from medical_rl import accelerator, cli
+
+    monkeypatch.setattr(accelerator, "count_gpus", lambda: 4)
+    arguments, said = cli.finish_arguments(["conf=vrft_aug"])
+    assert {"conf/scale=paper", "conf/engine=gpu_node", "conf.engine.ranks=4"} <= set(arguments)
+    assert said == "scale: paper (4 GPUs visible); engine: gpu_node (4 GPUs visible)"
+    arguments, _ = cli.finish_arguments(["conf=vrft_aug", "conf.engine.ranks=2"])
+    assert "conf.engine.ranks=4" not in arguments

@@ -32,4 +32,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if overlong.exists():
         removed = json.loads(overlong.read_text())["removed"]
         notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
-    return {"outputs": {"model": leave_model(checkpoints / "best", start, config, folder, "rl")}, "notes": notes, "best": best}
+    return {
+        "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, "rl")},
+        "notes": notes,
+        "best": best,
+    }

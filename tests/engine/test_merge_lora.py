@@ -12,7 +12,9 @@ def test_the_merged_model_equals_pefts_own_merge(verl, model, tmp_path):
     from medical_rl.engine.merge_lora import merge
 
     base = AutoModelForImageTextToText.from_pretrained(model)
-    tuned = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", exclude_modules=".*visual.*"))
+    tuned = get_peft_model(
+        base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", exclude_modules=".*visual.*")
+    )
     torch.manual_seed(0)
     for name, weight in tuned.named_parameters():
         if "lora_B" in name:
@@ -20,7 +22,9 @@ def test_the_merged_model_equals_pefts_own_merge(verl, model, tmp_path):
     folder = tmp_path / "huggingface"
     folder.mkdir()
     save_file({k: v.contiguous() for k, v in tuned.state_dict().items() if "lora_" in k}, folder / "model.safetensors")
-    assert merge(folder, str(model), tmp_path / "merged", scale=8 / 4) == 21  # seven linear layers in each of three blocks
+    assert (
+        merge(folder, str(model), tmp_path / "merged", scale=8 / 4) == 21
+    )  # seven linear layers in each of three blocks
     expected = tuned.merge_and_unload().state_dict()
     found = AutoModelForImageTextToText.from_pretrained(tmp_path / "merged").state_dict()
     assert set(found) == set(expected)
