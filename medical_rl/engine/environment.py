@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 # Set by the driver for its children: a Ray actor without a GPU of its own must not
@@ -11,6 +12,7 @@ DEVICE = "MEDICAL_RL_ENGINE_DEVICE"
 RUN = "MEDICAL_RL_RUN"
 METRICS = "MEDICAL_RL_METRICS"
 STAGE = "MEDICAL_RL_STAGE"
+SECRET = re.compile(r"KEY|TOKEN(?!IZERS)|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 def has_accelerator() -> bool:
@@ -66,7 +68,11 @@ def stage_environment(
 
 
 def names_for_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables Ray must hand to workers on other nodes, which do not inherit the driver's."""
+    """The variables Ray must hand to workers on other nodes, which do not inherit the driver's.
+
+    verl prints them, so nothing that may be a secret (VLLM_API_KEY, say) is among them.
+    """
     prefixes = ("MEDICAL_RL_", "VERL_", "VLLM_")
     names = ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "HF_HOME")
-    return {k: v for k, v in environment.items() if k.startswith(prefixes) or k in names}
+    chosen = {k: v for k, v in environment.items() if k.startswith(prefixes) or k in names}
+    return {k: v for k, v in chosen.items() if not SECRET.search(k)}

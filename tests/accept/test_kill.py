@@ -23,7 +23,8 @@ def test_a_killed_demo_finishes_within_the_spread_of_uninterrupted_ones(accept):
     accept.train(name, "conf.seed=1")
     log = (folder / "logs" / "rl.log").read_text().rsplit("Started a local Ray instance", 1)[1]
     assert "Resuming from" in log or "setting global step" in log
-    intact = [accept.results(accept.runs / f"learning-seed{s}")["rl"]["metrics"]["accuracy"] for s in (1, 2, 3)]
+    demos = [accept.train(f"learning-seed{seed}", f"conf.seed={seed}") for seed in (1, 2, 3)]
+    intact = [accept.results(demo)["rl"]["metrics"]["accuracy"] for demo in demos]
     resumed = accept.results(folder)["rl"]["metrics"]["accuracy"]
     # 300 test rows: two standard errors are about 0.04; the spread of seeds comes on top
     assert min(intact) - 0.08 <= resumed <= max(intact) + 0.08, f"{resumed:.3f} against {intact}"

@@ -18,16 +18,20 @@ SMALL = (
     "conf=vrft_aug",
     "conf/scale=tiny",
     "conf/engine=cpu",
-    "conf.data.params.sizes={warm_start: 256, train: 64, val: 16, test: 30}",
+    "conf.data.params.sizes={warm_start: 512, train: 64, val: 16, test: 30}",
     "conf.warm_start.epochs=2",
     "data.train_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=2",
-    "actor_rollout_ref.actor.optim.lr=1e-3",
+    "actor_rollout_ref.actor.optim.lr=5e-4",
     "trainer.total_training_steps=6",
     "trainer.save_freq=1",
     "trainer.test_freq=2",
 )
+
+
+# Must appear nowhere in what a run writes.
+CANARIES = {name: "sk-canary-7f3a" for name in ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN", "VLLM_API_KEY")}
 
 
 @dataclass
@@ -45,7 +49,7 @@ def start(folder: Path, *overrides: str, **environment) -> subprocess.Popen:
     output = open(f"{folder}.out", "ab")  # noqa: SIM115  lives as long as the process
     return subprocess.Popen(
         [sys.executable, "-m", "medical_rl.main", *SMALL, f"conf.run_dir={folder}", *overrides],
-        stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | environment,
+        stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | CANARIES | environment,
     )  # fmt: skip
 
 
