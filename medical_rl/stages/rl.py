@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -19,8 +21,10 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
     start = starting_model(config, folder, "rl")
     settings, notes = rl_config(config, start)
-    run_grpo(settings)
     checkpoints = folder.path / "checkpoints" / "rl"
+    keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
+    run_grpo(settings)
+    keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     if not (checkpoints / "best.json").exists():
         raise UserError(
             "GRPO ended without a checkpoint that was validated: trainer.save_freq and trainer.test_freq must be positive "
@@ -37,3 +41,21 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         "notes": notes,
         "best": best,
     }
+
+
+def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
+    """Steps whose saved state was removed: all but the `keep` newest complete ones (None keeps all).
+
+    verl keeps count of its saved steps in memory only, so those from before a resume would stay for
+    ever; and of the steps it removes it leaves a shell with the data loader's state.
+    """
+    tracker = checkpoints / "latest_checkpointed_iteration.txt"
+    if keep is None or not tracker.exists():
+        return []
+    latest = int(tracker.read_text())  # a later folder is a save that was cut short; verl writes it anew
+    steps = sorted(int(p.name.removeprefix("global_step_")) for p in checkpoints.glob("global_step_*"))
+    whole = [s for s in steps if s <= latest and any((checkpoints / f"global_step_{s}" / "actor").glob("*.pt"))]
+    removed = [s for s in steps if s <= latest and s not in whole[-keep:]]
+    for step in removed:
+        shutil.rmtree(checkpoints / f"global_step_{step}")
+    return removed
