@@ -8,7 +8,8 @@ What the splits do not prove: MedMNIST publishes no patient ids, so nothing here
 patient is in two splits; `group` is the row itself. In PneumoniaMNIST some val images equal train
 images byte for byte (the card counts them). At 28 pixels little of the pathology can be seen.
 RetinaMNIST's test set is its source's validation set. DermaMNIST is built from HAM10000: never
-train on one and test on the other. ChestMNIST is multi-label and refused: an answer is one label.
+train on one and test on the other. ChestMNIST is multi-label (14 findings an image): each finding is a
+yes/no question of its own, 14 rows an image, or one row an image for one `finding`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
 QUESTIONS = {
+    "chestmnist": "Does this frontal chest X-ray show {finding}?",
     "pathmnist": "Which tissue does this stained patch of a colorectal histology slide show?",
     "dermamnist": "Which skin lesion does this dermatoscopic image show?",
     "octmnist": "What does this retinal optical coherence tomography scan show?",
@@ -47,11 +49,14 @@ NOTES = (
 )
 
 
-def rows(source, split: str, *, flag: str | None = None, allow_altered: bool = False) -> Iterator[Sample]:
-    """The samples of one split, streamed; kind "grade" for RetinaMNIST and "label" for the others.
+def rows(
+    source, split: str, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None
+) -> Iterator[Sample]:
+    """The samples of one split, streamed; kind "grade" for RetinaMNIST, "yes_no" for ChestMNIST, else "label".
 
     flag           the dataset; read off the file name where not given
     allow_altered  use a file whose MD5, counts or sizes are not the official ones
+    finding        ChestMNIST: ask for this finding only (default: for each of the 14)
 
     The file's arrays are checked before the first sample. Raises UserError, saying what differs; a label that is not
     in the dataset is met, and refused, when its row comes.
@@ -59,10 +64,15 @@ def rows(source, split: str, *, flag: str | None = None, allow_altered: bool = F
     path, flag, info = _checked(source, flag, allow_altered)
     if split not in SPLITS:
         raise unknown("split of MedMNIST", split, SPLITS)
-    return _samples(path, flag, info, split)
+    if flag != "chestmnist":
+        return _samples(path, flag, info, split)
+    names = _names(info)
+    if finding is not None and finding not in names:
+        raise unknown("finding of ChestMNIST", finding, names)
+    return _findings(path, names, split, names if finding is None else (finding,))
 
 
-def describe(source, *, flag: str | None = None, allow_altered: bool = False) -> dict:
+def describe(source, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None) -> dict:
     """The facts for the data card: licence, URL, checksums, rows per split and what was altered."""
     path, flag, info = _checked(source, flag, allow_altered)
     arrays = npz.headers(path)
@@ -86,6 +96,7 @@ def main(argv=None) -> int:
 
     def add_options(parser):
         parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
+        parser.add_argument("--finding", help="chestmnist: ask for this finding only")
         parser.add_argument("--allow-altered", action="store_true", help="use a file that is not the official one")
 
     return command.run("medmnist", argv, add_options)
@@ -112,6 +123,28 @@ def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
         )
 
 
+def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, ...]) -> Iterator[Sample]:
+    """A yes/no question for each asked finding of each image; the image is the group."""
+    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
+    for index, (image, labels) in enumerate(pairs):
+        group, encoded = f"chestmnist/{split}/{index}", encode_png(image)
+        if not set(labels.tolist()) <= {0, 1}:
+            raise UserError(f"{path.absolute()}: labels {labels.tolist()} of {group} are not all 0 or 1.")
+        for finding in asked:
+            yield Sample(
+                id=f"{group}/{finding}",
+                source="chestmnist",
+                question=QUESTIONS["chestmnist"].format(finding=finding),
+                kind="yes_no",
+                answer="yes" if labels[names.index(finding)] else "no",
+                choices=("yes", "no"),
+                images=(encoded,),
+                group=group,
+                split=split,
+                size=image.shape[:2],
+            )
+
+
 def _checked(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:
     """The path, flag and INFO of a usable file: readable, of the right arrays, and official or allowed not to be."""
     path = Path(source or "").expanduser()
@@ -124,15 +157,10 @@ def _checked(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, 
             f"There is no MedMNIST file {path.absolute()}. {where} datasets at once: "
             f"`python -m medmnist download --root=FOLDER --size={medmnist_file.named_size(path)}` (FOLDER must exist)."
         )
-    if info and info["task"].startswith("multi-label"):
-        raise UserError(
-            f"{name} is multi-label: an image has any number of {len(info['label'])} findings, and an answer here is "
-            f"one label. Single-label datasets: {', '.join(QUESTIONS)}."
-        )
     if name not in QUESTIONS:
         raise unknown("2-D MedMNIST dataset (from the file name; else give flag)", name, QUESTIONS)
     arrays = npz.headers(path)
-    medmnist_file.check_arrays(path, arrays)
+    medmnist_file.check_arrays(path, arrays, len(info["label"]) if name == "chestmnist" else 1)
     reasons = medmnist_file.altered(path, info, arrays)
     if reasons and not allow_altered:
         raise UserError(

@@ -65,8 +65,8 @@ def published(info: dict, key: str, path: Path) -> str | None:
     return info.get(key if size == 28 else f"{key}_{size}")
 
 
-def check_arrays(path: Path, arrays: dict[str, Header]) -> None:
-    """None if the six arrays are there, with the dtypes and shapes that 2-D single-label MedMNIST has."""
+def check_arrays(path: Path, arrays: dict[str, Header], columns: int = 1) -> None:
+    """None if the six arrays are there, with the dtypes and shapes of 2-D MedMNIST, `columns` labels an image."""
     wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
     if missing := [key for key in wanted if key not in arrays]:
         raise UserError(f"{path.absolute()} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}.")
@@ -78,10 +78,10 @@ def check_arrays(path: Path, arrays: dict[str, Header]) -> None:
                 f"{path.absolute()}: {split}_images is {dtype} {shape}; 2-D MedMNIST images are uint8, of shape "
                 "(N, S, S) or (N, S, S, 3)."
             )
-        if label_dtype.kind not in "iu" or label_shape != (shape[0], 1):
+        if label_dtype.kind not in "iu" or label_shape != (shape[0], columns):
             raise UserError(
                 f"{path.absolute()}: {split}_labels is {label_dtype} {label_shape}; for {shape[0]} images it should "
-                f"be whole numbers of shape ({shape[0]}, 1)."
+                f"be whole numbers of shape ({shape[0]}, {columns})."
             )
 
 

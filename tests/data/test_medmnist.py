@@ -51,18 +51,45 @@ def test_retinamnist_is_a_grade_and_in_colour(medmnist, mini):
     assert len(set(np.asarray(decode(samples[0].images[0])).reshape(-1, 3)[0])) > 1
 
 
-def test_every_2d_flag_is_read_but_chestmnist(medmnist, mini):
+def test_every_2d_flag_is_read(medmnist, mini):
     two_d = {flag for flag in medmnist_file.official() if flag.endswith("mnist")}
-    assert len(two_d) == 12 and set(medmnist.QUESTIONS) == two_d - {"chestmnist"}
-    for flag in medmnist.QUESTIONS:
+    assert len(two_d) == 12 and set(medmnist.QUESTIONS) == two_d
+    for flag in two_d - {"chestmnist"}:
         channels = medmnist_file.official()[flag]["n_channels"]
         (first, *_) = medmnist.rows(mini(f"{flag}.npz", channels=channels), "test", allow_altered=True)
         assert first.answer == first.choices[0] and len(first.choices) == len(medmnist_file.official()[flag]["label"])
 
 
-def test_multi_label_is_refused_with_the_alternatives(medmnist, mini):
-    with pytest.raises(UserError, match="chestmnist is multi-label.*14 findings.*Single-label.*pneumoniamnist"):
+@pytest.fixture
+def chest(mini):
+    """A ChestMNIST of 12, 4 and 6 images: image i has finding i only, so the first also has none of the others."""
+    labels = {f"{split}_labels": np.eye(n, 14, dtype=np.uint8) for split, n in {"train": 12, "val": 4, "test": 6}.items()}
+    return mini("chestmnist.npz", **labels)
+
+
+def test_each_finding_of_chestmnist_is_a_yes_no_question_and_its_image_is_the_group(medmnist, chest):
+    samples = list(medmnist.rows(chest, "val", allow_altered=True))
+    assert len(samples) == 4 * 14 and len({s.group for s in samples}) == 4 and len({s.id for s in samples}) == 56
+    # four images with one finding each
+    assert [s.answer for s in samples].count("yes") == 4
+    first = samples[0]
+    assert (first.kind, first.answer, first.choices) == ("yes_no", "yes", ("yes", "no"))
+    assert (first.question, first.id) == ("Does this frontal chest X-ray show atelectasis?", "chestmnist/val/0/atelectasis")
+
+
+def test_one_finding_of_chestmnist_is_one_row_an_image_and_another_name_is_refused(medmnist, chest):
+    samples = list(medmnist.rows(chest, "train", allow_altered=True, finding="cardiomegaly"))
+    assert [s.answer for s in samples] == ["no", "yes"] + ["no"] * 10
+    with pytest.raises(UserError, match="Did you mean 'cardiomegaly'"):
+        medmnist.rows(chest, "train", allow_altered=True, finding="cardiomegali")
+
+
+def test_chestmnist_labels_must_be_14_columns_of_0_and_1(medmnist, mini):
+    with pytest.raises(UserError, match=r"train_labels is uint8 \(12, 1\).*\(12, 14\)"):
         medmnist.rows(mini("chestmnist.npz"), "train", allow_altered=True)
+    labels = {f"{s}_labels": np.full((n, 14), 2, np.uint8) for s, n in {"train": 12, "val": 4, "test": 6}.items()}
+    with pytest.raises(UserError, match="not all 0 or 1"):
+        list(medmnist.rows(mini("chestmnist.npz", **labels), "train", allow_altered=True))
 
 
 def test_an_official_file_needs_no_permission(medmnist, mini, monkeypatch):
