@@ -1,4 +1,4 @@
-"""What is checked before anything heavy starts, and the dry run that checks everything and trains nothing."""
+"""What is checked before anything heavy starts: settings that could not work, each with what to write instead."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ def check_config(config: DictConfig) -> None:
         raise UserError(
             f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
         )
+    _check_ranks(config)
+    filtering = config.algorithm.get("filter_groups")
+    if filtering and filtering.enable and not filtering.metric:
+        raise UserError(
+            "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, for instance reward or acc."
+        )
     if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
         raise UserError(
             "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps."
@@ -71,3 +77,18 @@ def check_hardware(config: DictConfig) -> None:
             f"conf/engine={engine.name} asks for {engine.ranks} GPUs and {count_gpus()} are visible here. "
             "Lower conf.engine.ranks, or run at a tiny scale without a GPU: conf/scale=tiny conf/engine=cpu."
         )
+
+
+def _check_ranks(config: DictConfig) -> None:
+    """None; UserError where a batch cannot be divided among the ranks (verl would assert it after minutes)."""
+    ranks = int(config.conf.engine.ranks) * int(config.trainer.nnodes)
+    mini = int(config.actor_rollout_ref.actor.ppo_mini_batch_size) * int(config.actor_rollout_ref.rollout.n)
+    batches = {"actor_rollout_ref.actor.ppo_mini_batch_size x actor_rollout_ref.rollout.n": mini}
+    if config.conf.warm_start.enabled:
+        batches["conf.warm_start.batch_size"] = int(config.conf.warm_start.batch_size)
+    for name, size in batches.items():
+        if size % ranks:
+            fitting = [str(r) for r in range(1, min(size, 64) + 1) if size % r == 0]
+            raise UserError(
+                f"{name} = {size} cannot be divided among {ranks} ranks. Numbers of ranks that can: {', '.join(fitting)}."
+            )

@@ -7,7 +7,6 @@ with what the disk has.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -21,9 +20,8 @@ from rich.console import Console
 from medical_rl.accelerator import count_gpus
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
-from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
-from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.proof import prove
 from medical_rl.stages.models import is_local, resolve_model
 
 # Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
@@ -65,20 +63,9 @@ def _data(config: DictConfig, out: Path) -> str:
 
 
 def _gold(config: DictConfig, out: Path) -> str:
-    """The mean reward of responses made from the gold answers; UserError if one of them is not right."""
-    mix = Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
-    prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
-    scores = []
-    for sample in read_samples(out / "train.parquet"):
-        response = target(sample, prompt)
-        result = asyncio.run(mix.score(response, sample))
-        if result["acc"] != 1.0:
-            raise UserError(
-                f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "
-                "the prompt's target and the reward's parsing do not fit together, or the data are wrong."
-            )
-        scores.append(result["score"])
-    return f"{len(scores)} rows right by their own reward; mean reward {sum(scores) / len(scores):.3f}"
+    rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
+    rows, mean = prove(read_samples(out / "train.parquet"), rewards, prompt)
+    return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
 
 
 def _model(config: DictConfig) -> str:
@@ -87,7 +74,7 @@ def _model(config: DictConfig) -> str:
         return f"{config.conf.model.name}: built by the stage prepare"
     if (said := _hub_model(str(path))) is not None:
         return said
-    folder = Path(resolve_model(str(path)))
+    folder = Path(resolve_model(str(path), download=False))
     kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
     return f"{path}: {kind}, complete"
 
@@ -137,8 +124,12 @@ def disk_needed(config: DictConfig) -> int:
 
 def _disk(config: DictConfig) -> str:
     folder = Path(str(config.conf.run_dir)).expanduser().resolve()
-    while not folder.exists():
+    while not os.path.exists(folder):  # False, not an error, below a folder that may not be searched
         folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"The run folder {config.conf.run_dir} cannot be made: {folder} cannot be written. Choose another conf.run_dir."
+        )
     needed, free = disk_needed(config), shutil.disk_usage(folder).free
     said = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
     engine = config.conf.engine

@@ -16,6 +16,10 @@ class StageFailed(Exception):
     exit_code = 1
 
 
+class WrongKind(UserError):
+    """A reward term was given a sample of a kind it is not for (MFRS on a label, say)."""
+
+
 class RewardFailed(Exception):
     """A reward term could not be computed (a judge is down, say): marked failed, never scored.
 

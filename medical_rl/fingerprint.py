@@ -15,7 +15,7 @@ from medical_rl.errors import UserError
 READS = {
     "prepare": ("conf.data", "conf.prompt", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size"),
     "warm_start": ("conf.warm_start", "conf.model", "conf.seed", "conf.engine"),
-    "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model", "data.max_prompt_length"),
+    "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model"),
 }  # fmt: skip
 # What may change without making a result another one: places, names, pace and how often to look.
 IGNORED = (
@@ -29,7 +29,7 @@ IGNORED = (
 )  # fmt: skip
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
-SECRET = re.compile(r"(api_?key|secret|password|access_token|auth_token)$", re.IGNORECASE)
+SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)
 
 
 def flatten(config, prefix: str = "") -> dict[str, object]:
@@ -104,7 +104,8 @@ def only_grew(old: Mapping, new: Mapping) -> bool:
 def refuse_secrets(config: DictConfig) -> None:
     """None; UserError if a setting looks like a secret: they belong in the environment, never in a config or manifest."""
     for name, value in flatten(OmegaConf.to_container(config, resolve=False)).items():
-        if SECRET.search(name) and isinstance(value, str) and value and not value.startswith("${oc.env:"):
+        if SECRET.search(name) and isinstance(value, str) and value:
             raise UserError(
-                f"The setting {name} looks like a secret. Secrets come from environment variables only; take it out of the configuration."
+                f"The setting {name} looks like a secret. A configuration is written to the run folder and to trackers, so secrets are "
+                "read from environment variables only (OPENAI_API_KEY, WANDB_API_KEY, HF_TOKEN), not through ${oc.env:...}; take it out."
             )

@@ -6,16 +6,21 @@ codes: 0 done, 2 the user's configuration or data is wrong (one paragraph), 1 an
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 
 from medical_rl.errors import StageFailed, UserError
 
+# Errors of a full, read-only or forbidden disk: said in one paragraph, not as a traceback.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code of the run that `argv` (default: the process's own arguments) asks for."""
-    from medical_rl.cli import explain, finish_arguments, help_text
+    from medical_rl.cli import finish_arguments, help_text
+    from medical_rl.explain import explain
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -34,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, StageFailed) as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"\nThe run folder or disk failed: {error.strerror} ({error.filename or 'no file named'}). What was done is kept; "
+              "the same command goes on from there.", file=sys.stderr)  # fmt: skip
+        return StageFailed.exit_code
     except Exception as error:
         paragraph = explain(error, arguments)
         if paragraph is None:

@@ -7,21 +7,18 @@ is moved to superseded/ and run anew, and what changed is said.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from medical_rl import processes
-from medical_rl.engine.environment import stage_environment
+from medical_rl.attend import attend, now
 from medical_rl.engine.versions import engine_versions
-from medical_rl.errors import StageFailed, UserError, unknown
+from medical_rl.errors import unknown
 from medical_rl.fingerprint import changes, fingerprint, only_grew, stage_config
-from medical_rl.progress import StageProgress, duration
+from medical_rl.progress import duration
 from medical_rl.run_folder import RunFolder, write_json
 from medical_rl.stages import NEEDS, STAGES, TITLES
 
@@ -77,7 +74,8 @@ def _inputs(stage: str, config: DictConfig, folder: RunFolder) -> dict[str, str]
     for need in NEEDS[stage]:
         if need == "warm_start" and not config.conf.warm_start.enabled:
             continue
-        for name, output in manifest.get(need, {}).get("outputs", {}).items():
+        entry = manifest.get(need, {})
+        for name, output in (entry.get("outputs", {}) if entry.get("status") == "done" else {}).items():
             found[f"{need}/{name}"] = output["sha256"]
     source = config.conf.data.get("source")
     if stage == "prepare" and source and (path := Path(str(source)).expanduser()).exists():
@@ -98,14 +96,14 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
         _settle(stage, before, settings, inputs, key, folder, console)
     console.print(f"[bold]▶ {stage}[/bold] ({title})  log: {_short(folder.logs / f'{stage}.log')}", highlight=False)
     attempts = before.get("attempts", 0) + 1
-    folder.update_stage(stage, status="running", hash=key, settings=settings, inputs=inputs, attempts=attempts,
-                        started=_now(), versions=engine_versions(), seed=int(config.conf.seed))  # fmt: skip
+    folder.update_stage(stage, status="running", hash=key, settings=settings, inputs=inputs, outputs={}, attempts=attempts,
+                        started=now(), versions=engine_versions(), seed=int(config.conf.seed))  # fmt: skip
     start = time.monotonic()
-    result = _attend(stage, config, folder, console)
+    result = attend(stage, config, folder, console)
     outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
     wall = time.monotonic() - start
     folder.update_stage(
-        stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=_now()
+        stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=now()
     )
     for note in result.get("notes", []):
         console.print(f"  {note}", highlight=False)
@@ -136,76 +134,8 @@ def _settle(stage, before, settings, inputs, key, folder: RunFolder, console: Co
     )
 
 
-def _attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
-    """The stage's result; watches its process, shows progress, ends it when it stalls or the user stops."""
-    log = folder.logs / f"{stage}.log"
-    result = folder.logs / f"{stage}.result.json"
-    result.unlink(missing_ok=True)
-    environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
-    environment["TENSORBOARD_DIR"] = str(folder.path / "tensorboard" / stage)
-    child = processes.start(
-        [sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment
-    )
-    limit, stalled = float(config.conf.engine.stall_timeout_s), False
-    try:
-        with StageProgress(console, stage, folder.metrics_file, log, _steps(stage, config, folder)) as progress:
-            while child.poll() is None and not stalled:
-                time.sleep(0.25)
-                progress.look()
-                stalled = progress.silent_s() > limit
-    except KeyboardInterrupt:
-        folder.update_stage(stage, status="interrupted", finished=_now())
-        raise
-    finally:
-        if child.poll() is None:
-            child.terminate()
-        processes.end_all(folder.id)
-        child.wait()
-    return _result(
-        stage, child.returncode, result, log, folder, f"nothing happened for {duration(limit)}" if stalled else None
-    )
-
-
-def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:
-    """Number of steps the stage will take, None where it has no steps."""
-    if stage == "rl":
-        return config.trainer.total_training_steps
-    card = folder.path / "data" / "card.json"
-    if stage == "warm_start" and card.exists():
-        splits, warm = json.loads(card.read_text())["splits"], config.conf.warm_start
-        rows = splits.get(warm.split, splits["train"])["rows"]
-        return min(rows, warm.limit or rows) // int(warm.batch_size) * int(warm.epochs)
-    return None
-
-
-def _result(stage: str, code: int, result: Path, log: Path, folder: RunFolder, stalled: str | None) -> dict:
-    said = json.loads(result.read_text()) if result.exists() else {}
-    if code == 0 and not stalled and "outputs" in said:
-        return said
-    folder.update_stage(stage, status="failed", finished=_now())
-    if "error" in said:
-        raise UserError(said["error"])
-    why = stalled or (f"signal {-code}" if code < 0 else f"exit code {code}")
-    raise StageFailed(
-        f"The stage {stage} failed ({why}). {_last_error(log)}Its log: {log}. What was done is kept; the same command goes on from there."
-    )
-
-
-def _last_error(log: Path) -> str:
-    """The log's last line that names an error, as a sentence; empty where there is none."""
-    if not log.exists():
-        return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-400:]
-    found = [line.strip() for line in lines if "Error" in line or "error:" in line.lower()]
-    return f"The last error in its log: {found[-1][:300]} " if found else ""
-
-
 def _short(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

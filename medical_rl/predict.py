@@ -35,30 +35,36 @@ def run_of(model: Path) -> Path | None:
     return next((p for p in parents if (p / "config.yaml").is_file() and (p / "manifest.json").is_file()), None)
 
 
-def asked(run: Path | None, question: str) -> tuple[str, dict]:
-    """(the whole prompt, image limits): the question in its run's template, with that dataset's classes and knowledge."""
+def asked(run: Path | None, question: str, images: list[bytes]) -> tuple[list[dict], dict]:
+    """(messages with `<image>` placeholders, image limits): the question as the model's run asked its own.
+
+    Classes and knowledge are the dataset's, the same in each of its rows. Outside a run the question
+    stands as it is after its images.
+    """
+    bare = [{"role": "user", "content": "<image>" * len(images) + question}]
     if run is None:
-        return question, {}
+        return bare, {}
     from omegaconf import OmegaConf
 
     from medical_rl.data.parquet import read_samples
-    from medical_rl.data.prompts import render
+    from medical_rl.data.prompts import messages
 
     conf = OmegaConf.load(run / "config.yaml").conf
     limits = {"min_pixels": int(conf.model.min_pixels), "max_pixels": int(conf.model.max_pixels)}
     rows = run / "data" / "train.parquet"
     if not rows.exists():
-        return question, limits
-    # Classes and knowledge are the dataset's, the same in each of its rows; the image is placed by the chat format.
-    like = dataclasses.replace(next(iter(read_samples(rows))), question=question, images=())
-    return render(like, str(conf.prompt.template)), limits
+        return bare, limits
+    like = dataclasses.replace(next(iter(read_samples(rows))), question=question, images=tuple(images))
+    return messages(like, OmegaConf.to_container(conf.prompt)), limits
 
 
-def answer(model: Path, images: list[bytes], prompt: str, limits: dict, max_new_tokens: int = 512) -> str:
-    """The model's greedy response to `prompt` about `images` (encoded files, resized to `limits`)."""
+def answer(model: Path, images: list[bytes], turns: list[dict], limits: dict, max_new_tokens: int = 512) -> str:
+    """The model's greedy response to `turns` (content with `<image>`) about `images`, resized to `limits`."""
     import torch
     from qwen_vl_utils.vision_process import fetch_image
     from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from medical_rl.engine.tokens import with_placeholders
 
     processor = AutoProcessor.from_pretrained(model)
     network = AutoModelForImageTextToText.from_pretrained(
@@ -66,7 +72,7 @@ def answer(model: Path, images: list[bytes], prompt: str, limits: dict, max_new_
     )
     patch = processor.image_processor.patch_size
     pictures = [fetch_image({"image": decode(b), **limits}, image_patch_size=patch) for b in images]
-    turns = [{"role": "user", "content": [*({"type": "image"} for _ in pictures), {"type": "text", "text": prompt}]}]
+    turns = [{"role": turn["role"], "content": with_placeholders(turn["content"])} for turn in turns]
     text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     inputs = processor(text=[text], images=pictures or None, return_tensors="pt").to(network.device)
     with torch.no_grad():
@@ -91,8 +97,8 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError(f"The image {image} does not exist.")
         images = [image.read_bytes() for image in options.image]
         model = find_model(options.model)
-        prompt, limits = asked(run_of(model), options.question)
-        response = answer(model, images, options.question if options.as_is else prompt, limits, options.max_new_tokens)
+        turns, limits = asked(None if options.as_is else run_of(model), options.question, images)
+        response = answer(model, images, turns, limits, options.max_new_tokens)
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code

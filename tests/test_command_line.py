@@ -61,12 +61,29 @@ def test_the_outcome_is_mfrs_on_retinamnist_and_accuracy_elsewhere(command):
 
 
 @pytest.mark.parametrize(
+    "scale", [("conf/scale=tiny", "conf/engine=cpu"), ("conf/scale=paper", "conf/engine=gpu_node")]
+)
+@pytest.mark.parametrize(
     "algorithm, expected", [("grpo", "grpo"), ("dr_grpo", "grpo"), ("dapo", "grpo"), ("rloo", "rloo")]
 )
-def test_every_algorithm_is_a_preset_over_verls_own(command, algorithm, expected):
-    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", f"conf/algorithm={algorithm}")
+def test_every_algorithm_is_a_preset_over_verls_own_at_both_scales(command, scale, algorithm, expected):
+    config, _ = composed(command, "conf=vrft_aug", *scale, f"conf/algorithm={algorithm}", "--resolve")
+    actor = config["actor_rollout_ref"]["actor"]
     assert config["algorithm"]["adv_estimator"] == expected
     assert config["algorithm"]["filter_groups"]["enable"] == (algorithm == "dapo")
+    assert actor["use_kl_loss"] == (config["conf"]["scale"] == "paper" and algorithm in ("grpo", "rloo"))
+    if algorithm == "dr_grpo":
+        assert actor["loss_scale_factor"] == config["data"]["max_response_length"], "a constant, not a batch's longest"
+
+
+def test_seeds_and_number_formats_reach_every_part(command):
+    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.seed=7", "--resolve")
+    parts = config["actor_rollout_ref"]
+    seeds = (config["data"]["seed"], parts["rollout"]["seed"], parts["actor"]["fsdp_config"]["seed"])
+    assert {*seeds, config["conf"]["data"]["params"]["seed"], config["conf"]["model"]["build"]["seed"]} == {7}
+    for part in ("actor", "ref"):
+        assert parts[part]["fsdp_config"]["mixed_precision"]["param_dtype"] == "fp32"
+    assert parts["rollout"]["dtype"] == "float32"
 
 
 def test_every_verl_key_can_be_overridden_by_its_own_name_and_lora_by_one(command):
@@ -192,3 +209,19 @@ def test_the_engine_chosen_for_a_node_takes_the_gpus_that_are_there(monkeypatch)
     assert said == "scale: paper (4 GPUs visible); engine: gpu_node (4 GPUs visible)"
     arguments, _ = cli.finish_arguments(["conf=vrft_aug", "conf.engine.ranks=2"])
     assert "conf.engine.ranks=4" not in arguments
+
+
+@pytest.mark.parametrize(
+    "setting", ["+conf.judge.api_key=${oc.env:HOME}", "+conf.judge.hf_token=abc", "+conf.token=abc"]
+)
+def test_a_secret_is_refused_also_through_the_environment_because_it_would_be_written_down(command, setting):
+    message = refused(command, "conf=vrft_aug", setting, "conf.dry_run=true")
+    assert "looks like a secret" in message and "abc" not in message
+
+
+def test_ranks_that_do_not_divide_a_batch_are_refused_with_those_that_do(command):
+    message = refused(
+        command, "conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.engine.ranks=3", "conf.dry_run=true"
+    )
+    # 4 prompts x 8 responses = 32
+    assert "32 cannot be divided among 3 ranks" in message and "1, 2, 4, 8" in message

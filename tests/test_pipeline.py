@@ -171,3 +171,15 @@ def test_the_saved_configuration_and_manifest_hold_no_environment(run, monkeypat
     run()
     written = [p for p in run.folder.path.rglob("*") if p.is_file()]
     assert written and not any(b"canary" in p.read_bytes() for p in written)
+
+
+def test_the_last_error_shown_is_the_inner_one_of_this_attempt(tmp_path):
+    from medical_rl.attend import last_error
+
+    log = tmp_path / "rl.log"
+    log.write_text("OldError: of an earlier attempt\n")
+    begins = log.stat().st_size
+    with log.open("a") as file:
+        file.write("ValueError: the rows are too long\nsubprocess.CalledProcessError: Command failed\nno error: here\n")
+    assert last_error(log, begins) == "The last error in its log: ValueError: the rows are too long "
+    assert last_error(log, log.stat().st_size) == "" == last_error(tmp_path / "absent")

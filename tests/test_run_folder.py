@@ -76,3 +76,27 @@ def test_only_done_stages_have_outputs(folder):
     folder.update_stage("rl", status="done")
     assert folder.output("rl", "model") == folder.path / "x"
     assert json.loads(folder.manifest_file.read_text())["stages"]["rl"]["status"] == "done"
+
+
+def test_a_superseded_stage_takes_its_steps_and_curves_with_it(folder):
+    lines = ['{"stage": "rl", "step": 1}\n', '{"stage": "warm_start", "step": 1}\n', '{"stage": "rl", "step": 2}\n']
+    folder.metrics_file.write_text("".join(lines))
+    for name in ("tensorboard/rl", "rollouts/validation", "rollouts/rl"):
+        (folder.path / name).mkdir(parents=True)
+    moved = folder.supersede("rl")
+    assert folder.metrics_file.read_text() == lines[1]
+    assert (moved / "metrics.jsonl").read_text() == lines[0] + lines[2]
+    assert all((moved / n).is_dir() for n in ("tensorboard/rl", "rollouts/validation", "rollouts/rl"))
+
+
+def test_a_model_from_an_earlier_warm_start_is_not_current(folder):
+    def done(sha):
+        return {"status": "done", "outputs": {"model": {"path": "m", "sha256": sha}}}
+
+    stages = {"warm_start": done("1"), "rl": {**done("9"), "inputs": {"warm_start/model": "1"}}}
+    write_json(folder.manifest_file, {"stages": stages})
+    assert folder.is_current("rl")
+    write_json(folder.manifest_file, {"stages": {**stages, "warm_start": done("2")}})
+    assert not folder.is_current("rl")
+    write_json(folder.manifest_file, {"stages": {**stages, "warm_start": {**done("1"), "status": "running"}}})
+    assert not folder.is_current("rl")

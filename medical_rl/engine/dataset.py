@@ -1,9 +1,7 @@
 """RL rows for verl: image size limits in every image, an exact token count, nothing dropped unsaid.
 
 transformers ignores `max_pixels` unless `min_pixels` is given too, and verl's SFT ignores
-`mm_processor_kwargs`; limits written into each image dict are honoured by both. verl's overlong
-filter decodes and processes every image; here the count comes from the image's header alone
-and equals the processor's.
+`mm_processor_kwargs`; limits written into each image dict are honoured by both.
 """
 
 from __future__ import annotations
@@ -12,32 +10,17 @@ import json
 import os
 from pathlib import Path
 
-from qwen_vl_utils.vision_process import smart_resize as first_resize
-from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize as second_resize
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from medical_rl.data.images import image_size
-
-
-def visual_tokens(size: tuple[int, int], limits: dict, image_processor) -> int:
-    """Number of tokens an image of `size` (height, width) becomes.
-
-    The image is resized twice: by qwen_vl_utils to `limits` (min_pixels, max_pixels), then by the
-    processor to its own limits; a token is one merged patch of the result.
-    """
-    factor = image_processor.patch_size * image_processor.merge_size
-    height, width = first_resize(*size, factor=factor, **limits)
-    own = image_processor.size
-    height, width = second_resize(
-        height, width, factor=factor, min_pixels=own["shortest_edge"], max_pixels=own["longest_edge"]
-    )
-    return (height // factor) * (width // factor)
+from medical_rl.engine.tokens import PromptCounter
 
 
 class MedicalDataset(RLHFDataset):
     """verl's RL dataset with image limits from `data.{min_pixels,max_pixels}` and a reported overlong filter.
 
-    `data.overlong_report` names a JSON file that lists every row left out for its length.
+    `data.overlong_report` names the folder in which rows left out for their length are listed,
+    `overlong-<file>.json`.
     """
 
     @property
@@ -53,52 +36,50 @@ class MedicalDataset(RLHFDataset):
         ]
         return super()._build_messages(example, key)
 
-    def token_count(self, row: dict, cache: dict) -> int:
-        """Prompt tokens of `row` as the rollout will see them, from text and image headers only."""
-        images = row.get(self.image_key) or []
-        placeholders = [{"role": m["role"], "content": _with_placeholders(m["content"])} for m in row[self.prompt_key]]
-        name = json.dumps(placeholders)
-        if name not in cache:
-            text = self.processor.apply_chat_template(
-                placeholders, add_generation_prompt=True, tokenize=False, **self.apply_chat_template_kwargs
-            )
-            cache[name] = len(self.processor.tokenizer(text=text, add_special_tokens=False)["input_ids"])
-        processor = self.processor.image_processor
-        sizes = [image_size(image["bytes"]) for image in images]
-        return cache[name] + sum(visual_tokens(size, self.limits, processor) - 1 for size in sizes)
+    def token_count(self, row: dict, counter: PromptCounter | None = None) -> int:
+        """Prompt tokens of `row` as the rollout will see them."""
+        counter = counter or PromptCounter(self.processor, self.limits, self.apply_chat_template_kwargs)
+        sizes = [image_size(image["bytes"]) for image in row.get(self.image_key) or []]
+        return counter.count(row[self.prompt_key], sizes)
 
     def maybe_filter_out_long_prompts(self, dataframe=None):
-        """The rows of at most `max_prompt_length` tokens; the others are counted, printed and listed."""
+        """The rows of at most `max_prompt_length` tokens; the others are counted, printed and listed.
+
+        Raises ValueError where fewer than a training batch (or no validation row) is left: verl would
+        divide by zero.
+        """
         if not self.filter_overlong_prompts or self.processor is None:
             return super().maybe_filter_out_long_prompts(dataframe)
-        cache: dict[str, int] = {}
-        counts = [self.token_count(row, cache) for row in dataframe]
+        counter = PromptCounter(self.processor, self.limits, self.apply_chat_template_kwargs)
+        counts = [self.token_count(row, counter) for row in dataframe]
         kept = [i for i, count in enumerate(counts) if count <= self.max_prompt_length]
         removed = [i for i, count in enumerate(counts) if count > self.max_prompt_length]
         self._report(dataframe, counts, removed)
+        needed = int(self.config.get("train_batch_size") or 1) if self._is_train() else 1
+        if len(kept) < needed:
+            raise ValueError(
+                f"{len(removed)} of {len(counts)} rows of {self.original_data_files} exceed data.max_prompt_length="
+                f"{self.max_prompt_length} tokens (the longest has {max(counts, default=0)}), and {len(kept)} are left where "
+                f"{needed} are needed. Raise data.max_prompt_length or lower conf.model.max_pixels."
+            )
         return dataframe.select(kept) if removed else dataframe
 
+    def _is_train(self) -> bool:
+        files = self.config.get("train_files")
+        names = [files] if isinstance(files, str) else list(files or [])
+        return [str(f) for f in self.original_data_files] == [str(n) for n in names]
+
     def _report(self, dataframe, counts: list[int], removed: list[int]) -> None:
-        longest = max(counts, default=0)
-        print(
-            f"overlong filter: {len(removed)} of {len(counts)} rows exceed {self.max_prompt_length} prompt tokens (longest {longest})"
-        )
-        target = self.config.get("overlong_report")
-        if removed and target:
-            rows = [{"id": (dataframe[i].get("extra_info") or {}).get("id", i), "tokens": counts[i]} for i in removed]
-            content = {
-                "files": [str(f) for f in self.original_data_files],
-                "limit": self.max_prompt_length,
-                "removed": rows,
-            }
-            scratch = Path(f"{target}.{os.getpid()}.tmp")
-            scratch.write_text(json.dumps(content, indent=1))
-            scratch.replace(target)
-
-
-def _with_placeholders(content: str) -> list[dict]:
-    parts: list[dict] = []
-    for i, text in enumerate(content.split("<image>")):
-        parts += [{"type": "image"}] if i else []
-        parts += [{"type": "text", "text": text}] if text else []
-    return parts
+        said = f"{len(removed)} of {len(counts)} rows exceed {self.max_prompt_length} prompt tokens"
+        print(f"overlong filter: {said} (longest {max(counts, default=0)})")
+        folder = self.config.get("overlong_report")
+        if not folder:
+            return
+        target = Path(folder) / f"overlong-{Path(str(self.original_data_files[0])).stem}.json"
+        if not removed:
+            target.unlink(missing_ok=True)
+            return
+        rows = [{"id": (dataframe[i].get("extra_info") or {}).get("id", i), "tokens": counts[i]} for i in removed]
+        scratch = target.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_text(json.dumps({"limit": self.max_prompt_length, "removed": rows}, indent=1))
+        scratch.replace(target)

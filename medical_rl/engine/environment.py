@@ -49,6 +49,7 @@ def stage_environment(
         "VLLM_DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "WANDB_SILENT": "true",
+        "OMP_NUM_THREADS": str(engine.get("threads", 2)),
     }
     if device == "cpu":
         defaults |= {
@@ -56,7 +57,6 @@ def stage_environment(
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_CPU_KVCACHE_SPACE": str(engine.get("kv_cache_gib", 1)),
             "VLLM_TARGET_DEVICE": "cpu",
-            "OMP_NUM_THREADS": str(engine.get("threads", 2)),
             # vLLM's worker lives in its engine process, which on CPU it does only with this set
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # Ray starts one idle Python a logical core at once; on two cores that costs the first seconds

@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 import medical_rl.engine.plugin  # noqa: F401, I001  before any other part of verl
-from medical_rl.data.images import decode
+from medical_rl.data.images import decode, image_size
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
-from medical_rl.engine.dataset import _with_placeholders
+from medical_rl.engine.tokens import PromptCounter, with_placeholders
 
 
 def answered(path: Path) -> set[str]:
@@ -31,24 +31,37 @@ def answered(path: Path) -> set[str]:
     return {json.loads(line)["id"] for line in whole}
 
 
+def longest(request: dict, processor) -> tuple[int, int]:
+    """(prompt tokens of the longest row, images of the row with most): vLLM must take every row, the long ones too."""
+    counter = PromptCounter(processor, request["limits"])
+    tokens, images = 0, 1
+    for sample in islice(read_samples(Path(request["rows"])), request.get("limit")):
+        turns = messages(sample, request["prompt"])
+        tokens = max(tokens, counter.count(turns, [image_size(b) for b in sample.images]))
+        images = max(images, len(sample.images))
+    return tokens, images
+
+
 def load(request: dict):
-    """(vLLM engine, processor) of the request's model."""
+    """(vLLM engine, processor) of the request's model, with room for the longest row."""
     from transformers import AutoProcessor
     from vllm import LLM
 
+    processor = AutoProcessor.from_pretrained(request["model"])
+    tokens, images = longest(request, processor)
     cpu = request["device"] == "cpu"
     llm = LLM(
         model=request["model"],
         dtype=request["dtype"],
         seed=int(request["seed"]),
         enforce_eager=cpu,
-        max_model_len=int(request["max_model_len"]),
+        max_model_len=tokens + int(request["max_new_tokens"]),
         gpu_memory_utilization=float(request["gpu_memory_utilization"]),
-        limit_mm_per_prompt={"image": int(request.get("max_images", 1))},
+        limit_mm_per_prompt={"image": images},
         disable_log_stats=True,
-        **({"distributed_executor_backend": "uni"} if cpu else {"tensor_parallel_size": int(request.get("gpus", 1))}),
+        **({"distributed_executor_backend": "uni"} if cpu else {"tensor_parallel_size": int(request["gpus"])}),
     )
-    return llm, AutoProcessor.from_pretrained(request["model"])
+    return llm, processor
 
 
 def prompts(samples: list, prompt_config: dict, processor, limits: dict) -> list[dict]:
@@ -58,7 +71,7 @@ def prompts(samples: list, prompt_config: dict, processor, limits: dict) -> list
     made = []
     for sample in samples:
         turns = [
-            {"role": m["role"], "content": _with_placeholders(m["content"])} for m in messages(sample, prompt_config)
+            {"role": m["role"], "content": with_placeholders(m["content"])} for m in messages(sample, prompt_config)
         ]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         patch = processor.image_processor.patch_size

@@ -35,6 +35,10 @@ def rl_config(config: DictConfig, model: str) -> tuple[DictConfig, list[str]]:
         settings.actor_rollout_ref.model.use_remove_padding = remove_padding
         settings.actor_rollout_ref.model.override_config.attn_implementation = implementation
         settings.trainer.v1.sampler.sampler_kwargs = replay_settings(settings)
+        if settings.actor_rollout_ref.rollout.max_model_len is None:
+            # else vLLM reserves for the model's own longest context
+            lengths = settings.data.max_prompt_length + settings.data.max_response_length
+            settings.actor_rollout_ref.rollout.max_model_len = int(lengths)
     return settings, notes
 
 
@@ -65,10 +69,9 @@ def sft_overrides(
         "data.train_files": files["train"],
         "data.val_files": files.get("val"),
         "data.train_batch_size": warm.batch_size,
-        "data.micro_batch_size_per_gpu": warm.micro_batch_size,
         "data.use_dynamic_bsz": True,
         "data.max_length": warm.max_length,
-        "data.max_token_len_per_gpu": int(warm.max_length) * int(warm.micro_batch_size),
+        "data.max_token_len_per_gpu": max(int(warm.max_tokens), int(warm.max_length)),
         "data.custom_cls.path": "pkg://medical_rl.engine.sft_dataset",
         "data.custom_cls.name": "RememberingSFTDataset",
         "data.num_workers": config.data.dataloader_num_workers,

@@ -7,7 +7,6 @@ switches verl to asynchronous behaviour.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from medical_rl.rewards.mix import Mix
+from medical_rl.run_folder import link_or_copy
 
 
 def component_metrics(mix: Mix, results: list[Mapping[str, float]]) -> dict[str, float]:
@@ -116,7 +116,7 @@ def keep_best(checkpoints: Path, step: int, score: float, metric: str) -> bool:
     scratch, target, old = checkpoints / ".best.new", checkpoints / "best", checkpoints / ".best.old"
     for leftover in (scratch, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, scratch, copy_function=_link_or_copy)
+    shutil.copytree(source, scratch, copy_function=link_or_copy)
     if target.exists():
         target.rename(old)
     scratch.rename(target)
@@ -125,12 +125,3 @@ def keep_best(checkpoints: Path, step: int, score: float, metric: str) -> bool:
     (checkpoints / ".best.json.tmp").write_text(text)
     (checkpoints / ".best.json.tmp").replace(record)
     return True
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    """A hard link where the file system allows (weights are large and never edited in place), else a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from medical_rl.boxes import first_iou
 from medical_rl.errors import UserError, unknown
 
-KINDS = ("label", "choice", "yes_no", "grade")
+KINDS = ("label", "choice", "yes_no", "grade", "box")
 UNPARSED = "\0unparsed"  # a class no data set can hold; it is never averaged over
 
 Record = dict[str, Any]
@@ -29,9 +30,10 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     unparsed             share without a readable answer
     precision, recall, f1      of "yes", where every row is yes_no
     mae, quadratic_kappa       where every row is a grade, see `grade_metrics`
+    hit_rate, mean_iou         where every row is a box, instead of the class figures
 
     All are fractions in [0, 1], except mae (in grades) and quadratic_kappa (in [-1, 1]). Raises `UserError` on no
-    records, on boxes (their metric is overlap, not classes) and on gold answers that do not suit their kind.
+    records, on boxes mixed with classes and on gold answers that do not suit their kind.
 
     >>> rows = [{"id": str(i), "kind": "label", "gold": g, "pred": "a", "correct": g == "a"} for i, g in enumerate("aaab")]
     >>> metrics(rows)["accuracy"], metrics(rows)["balanced_accuracy"]
@@ -40,6 +42,8 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     from sklearn.metrics import f1_score, recall_score
 
     kinds = _kinds(records)
+    if kinds == {"box"}:
+        return box_metrics(records)
     gold, pred = _columns(records)
     over = {"labels": classes(records), "average": "macro", "zero_division": 0}
     found = {
@@ -57,10 +61,21 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     return found
 
 
+def box_metrics(records: Sequence[Record]) -> dict[str, float]:
+    """{"accuracy", "hit_rate", "mean_iou", "unparsed"} of boxes: a hit has IoU > 0.5; an unparsed answer has IoU 0."""
+    _columns(records)
+    hits = correct_count(records) / len(records)
+    overlaps = [first_iou(row["pred"], row["gold"]) for row in records]
+    unparsed = sum(row["pred"] is None for row in records) / len(records)
+    return {"accuracy": hits, "hit_rate": hits, "mean_iou": sum(overlaps) / len(overlaps), "unparsed": unparsed}
+
+
 def per_class(records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """{gold class: {"n", "recall", "precision", "f1"}}, 0 where a class was never predicted; n counts gold rows."""
+    """{gold class: {"n", "recall", "precision", "f1"}}, 0 where a class was never predicted; {} for boxes; n counts gold rows."""
     from sklearn.metrics import precision_recall_fscore_support
 
+    if {row["kind"] for row in records} == {"box"}:
+        return {}
     gold, pred = _columns(records)
     labels = classes(records)
     columns = precision_recall_fscore_support(gold, pred, labels=labels, average=None, zero_division=0)
@@ -166,7 +181,9 @@ def _kinds(records: Sequence[Record]) -> set[str]:
     """The kinds present; a `UserError` for one that has no class metrics."""
     kinds = {row["kind"] for row in records}
     for kind in kinds - set(KINDS):
-        raise unknown("kind with class metrics", kind, KINDS)
+        raise unknown("kind with metrics", kind, KINDS)
+    if "box" in kinds and len(kinds) > 1:
+        raise UserError("Boxes and classes have no metric in common: evaluate them as two datasets.")
     return kinds
 
 

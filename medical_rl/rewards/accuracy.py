@@ -1,11 +1,14 @@
 """Accuracy: whether the final answer is the gold answer."""
 
 from medical_rl.answers import Response, gold, read
+from medical_rl.boxes import first_iou
 from medical_rl.sample import Sample
+
+HIT = 0.5  # VRFT-Aug, equation 11
 
 
 def accuracy(response: Response, sample: Sample) -> float:
-    """1.0 if the final answer, read as `sample.kind`, equals the gold answer, else 0.0.
+    """1.0 if the final answer, read as `sample.kind`, is right, else 0.0: equal to the gold answer, or a box with IoU > 0.5.
 
     VRFT-Aug, equation 1: the boxed label, case-insensitive.
 
@@ -16,5 +19,12 @@ def accuracy(response: Response, sample: Sample) -> float:
     >>> accuracy(parse("<think>normal, benign</think>"), s)
     0.0
     """
-    predicted = read(response, sample)
-    return float(predicted is not None and predicted == gold(sample))
+    return float(right(read(response, sample), sample))
+
+
+def right(predicted: str | None, sample: Sample) -> bool:
+    """True if an answer read by `answers.read` is the gold one; a box is right when its IoU exceeds 0.5."""
+    if predicted is None:
+        return False
+    truth = gold(sample)
+    return first_iou(predicted, truth) > HIT if sample.kind == "box" else predicted == truth

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from medical_rl.answers import Response, gold, read
+from medical_rl.errors import WrongKind
 from medical_rl.sample import Sample
 
 
@@ -16,6 +17,10 @@ def mfrs(response: Response, sample: Sample, weights: Sequence[float] = (1.0, 0.
     >>> [mfrs(parse(f"\\\\boxed{{{g}}}"), s) for g in (3, 2, 1, 0)]
     [1.0, 0.25, 0.0625, 0.0]
     """
+    if sample.kind != "grade":
+        raise WrongKind(
+            f"MFRS compares grades; the sample {sample.id!r} is of kind {sample.kind!r}. Use accuracy as the outcome."
+        )
     predicted = read(response, sample)
     if predicted is None:
         return 0.0

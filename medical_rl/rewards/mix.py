@@ -11,10 +11,10 @@ import inspect
 from collections.abc import Mapping
 
 from medical_rl.answers import parse
-from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.errors import RewardFailed, UserError, WrongKind, unknown
 from medical_rl.rewards import MAXIMUM, REWARDS
 from medical_rl.rewards.accuracy import accuracy
-from medical_rl.sample import Sample
+from medical_rl.sample import KINDS, Sample
 
 COMBINE = ("sum", "normalised_sum")
 
@@ -44,9 +44,29 @@ class Mix:
                 if parameter not in allowed:
                     raise unknown(f"parameter of the reward term {name!r} named", parameter, [*allowed, "weight"])
 
+        self._try_parameters()
+
+    def _try_parameters(self) -> None:
+        """None; UserError for a parameter's value that its term refuses, found before any training."""
+        empty = parse("")
+        for name, function in self.functions.items():
+            if inspect.iscoroutinefunction(function):
+                continue  # it may ask a judge
+            for kind in KINDS:
+                try:
+                    function(
+                        empty, Sample(id="", source="", question="", kind=kind, answer=""), **self.parameters[name]
+                    )
+                    break
+                except WrongKind:
+                    continue  # a term for another kind of answer
+
     @classmethod
     def from_config(cls, rewards: Mapping) -> Mix:
         """The mix of a `conf/rewards` file."""
+        for key in rewards:
+            if key not in ("terms", "combine"):
+                raise unknown("setting of a reward mix named", key, ("terms", "combine"))
         return cls(rewards["terms"], rewards.get("combine", "sum"))
 
     @property

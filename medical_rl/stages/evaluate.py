@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from medical_rl.answers import gold, parse, read
 from medical_rl.data.parquet import read_samples
 from medical_rl.evaluation.results import entry, write_results
+from medical_rl.rewards.accuracy import right
 from medical_rl.run_folder import RunFolder, digest, write_json
 from medical_rl.stages.models import base_model
 
@@ -23,10 +24,10 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     """results.json and results.md of base, warm start and RL, those that are there."""
     evaluation = config.conf.evaluation
     rows = folder.path / "data" / f"{evaluation.split}.parquet"
-    models = {"base": base_model(config, folder)}
-    models |= {name: str(found) for name in TRAINED if (found := folder.output(name, "model"))}
     card = json.loads((folder.path / "data" / "card.json").read_text())
-    entries, notes = [], [*card["about"].get("notes", []), *card["notes"]]
+    models, stale = trained_models(config, folder)
+    models = {"base": base_model(config, folder), **models}
+    entries, notes = [], [*card["about"].get("notes", []), *card["notes"], *stale]
     for name, model in models.items():
         print(f"predicting with {name}: {model}", flush=True)
         responses = predict(config, folder, name, model, rows)
@@ -35,6 +36,25 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         write_predictions(folder, name, records)
     write_results(folder.path, str(config.conf.recipe), str(config.conf.scale), int(config.conf.seed), entries, notes)
     return {"outputs": {"results": "results.json", "table": "results.md", "predictions": "predictions"}, "notes": notes}
+
+
+def trained_models(config: DictConfig, folder: RunFolder) -> tuple[dict[str, str], list[str]]:
+    """({name: model folder}, notes): the trained models that follow from what the run folder holds now.
+
+    A model whose own inputs have changed since (RL from an earlier warm start, say) is left out, with a note.
+    """
+    found, notes = {}, []
+    for name in TRAINED:
+        model = folder.output(name, "model")
+        if model is None or (name == "warm_start" and not config.conf.warm_start.enabled):
+            continue
+        if folder.is_current(name):
+            found[name] = str(model)
+        else:
+            notes.append(
+                f"{name} was trained from inputs that have changed since, so it is left out: run that stage again."
+            )
+    return found, notes
 
 
 def predict(config: DictConfig, folder: RunFolder, name: str, model: str, rows: Path) -> Path:
@@ -47,10 +67,10 @@ def predict(config: DictConfig, folder: RunFolder, name: str, model: str, rows: 
         "prompt": OmegaConf.to_container(conf.prompt, resolve=True),
         "limits": {k: int(conf.model[k]) for k in ("min_pixels", "max_pixels")},
         "max_new_tokens": int(conf.evaluation.max_new_tokens),
-        "max_model_len": int(config.data.max_prompt_length) + int(conf.evaluation.max_new_tokens),
         "batch": int(conf.evaluation.batch),
         "device": str(conf.engine.device),
         "dtype": str(conf.engine.dtype),
+        "gpus": int(conf.evaluation.gpus),
         "gpu_memory_utilization": float(conf.engine.gpu_memory_utilization),
         "seed": int(conf.seed),
     }
@@ -75,7 +95,7 @@ def score(rows: Path, responses: Path, limit: int | None) -> list[dict]:
         predicted, truth = read(parse(response), sample), gold(sample)
         records.append(
             {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": predicted, "choices": list(sample.choices),
-             "response": response, "correct": predicted == truth}
+             "response": response, "correct": right(predicted, sample)}
         )  # fmt: skip
     return records
 

@@ -42,8 +42,11 @@ def is_local(path: str) -> bool:
     return Path(path).expanduser().exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1
 
 
-def resolve_model(path: str) -> str:
-    """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach."""
+def resolve_model(path: str, download: bool = True) -> str:
+    """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach.
+
+    download  False looks for a hub id in the local cache only
+    """
     folder = Path(path).expanduser()
     if is_local(path):
         missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
@@ -60,7 +63,11 @@ def resolve_model(path: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return snapshot_download(path, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"])
+        return snapshot_download(
+            path,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"],
+            local_files_only=not download,
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         offline = " HF_HUB_OFFLINE is set." if os.environ.get("HF_HUB_OFFLINE") else ""
@@ -84,7 +91,7 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
 
 
 def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
-    """Relative path checkpoints/<stage>/huggingface: `source` (hard links), or its LoRA merged into `start`, with a model card."""
+    """Relative path checkpoints/<stage>/huggingface: a copy of `source`, or its LoRA merged into `start`, with a model card."""
     relative = f"checkpoints/{stage}/huggingface"
     goal = run.path / relative
     scratch = goal.with_name(".huggingface.new")
@@ -94,8 +101,8 @@ def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, st
 
         merge(source, start, scratch, scale=config.conf.model.lora_alpha / config.conf.model.lora_rank)
     else:
-        shutil.copytree(source, scratch, copy_function=_link)
-    (scratch / "README.md").unlink(missing_ok=True)  # a link to the starting model's own card
+        # Copied, not linked: should it be damaged, the same command makes it anew from `source`.
+        shutil.copytree(source, scratch)
     (scratch / "README.md").write_text(model_card(config, run, stage))
     shutil.rmtree(goal, ignore_errors=True)
     scratch.rename(goal)
@@ -116,11 +123,3 @@ def model_card(config: DictConfig, run: RunFolder, stage: str) -> str:
         base=conf.model.path or conf.model.name,
         phantom=PHANTOM if about.get("phantom") else "",
     )
-
-
-def _link(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target

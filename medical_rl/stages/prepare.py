@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.prompts import messages, target
+from medical_rl.rewards.proof import prove
 from medical_rl.run_folder import RunFolder
 
+PROVED = 200  # training rows whose gold answers are scored by the run's own rewards before anything is trained
 TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
 
 
@@ -18,6 +22,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     card = prepare(
         data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
     )
+    rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
+    prove(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED), rewards, prompt)
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
     if config.conf.model.path is None:
         build_model(config, folder, prompt)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from medical_rl.data.parquet import read_samples
 from medical_rl.errors import UserError
+from medical_rl.rewards.proof import prove
 from medical_rl.run_folder import RunFolder
 from medical_rl.stages.models import leave_model, starting_model
+from medical_rl.stages.prepare import PROVED
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -19,6 +23,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.runner import run_grpo
     from medical_rl.engine.settings import rl_config
 
+    rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
+    prove(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED), rewards, prompt)
     start = starting_model(config, folder, "rl")
     settings, notes = rl_config(config, start)
     checkpoints = folder.path / "checkpoints" / "rl"
@@ -32,8 +38,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         )
     best = json.loads((checkpoints / "best.json").read_text())
     notes.append(f"best step by validation {best['metric']}: {best['step']} ({best['score']:.3f})")
-    overlong = folder.logs / "overlong.json"
-    if overlong.exists():
+    for overlong in sorted(folder.logs.glob("overlong-*.json")):
         removed = json.loads(overlong.read_text())["removed"]
         notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
     return {

@@ -63,7 +63,9 @@ def test_every_2d_flag_is_read(medmnist, mini):
 @pytest.fixture
 def chest(mini):
     """A ChestMNIST of 12, 4 and 6 images: image i has finding i only, so the first also has none of the others."""
-    labels = {f"{split}_labels": np.eye(n, 14, dtype=np.uint8) for split, n in {"train": 12, "val": 4, "test": 6}.items()}
+    labels = {
+        f"{split}_labels": np.eye(n, 14, dtype=np.uint8) for split, n in {"train": 12, "val": 4, "test": 6}.items()
+    }
     return mini("chestmnist.npz", **labels)
 
 
@@ -74,7 +76,10 @@ def test_each_finding_of_chestmnist_is_a_yes_no_question_and_its_image_is_the_gr
     assert [s.answer for s in samples].count("yes") == 4
     first = samples[0]
     assert (first.kind, first.answer, first.choices) == ("yes_no", "yes", ("yes", "no"))
-    assert (first.question, first.id) == ("Does this frontal chest X-ray show atelectasis?", "chestmnist/val/0/atelectasis")
+    assert (first.question, first.id) == (
+        "Does this frontal chest X-ray show atelectasis?",
+        "chestmnist/val/0/atelectasis",
+    )
 
 
 def test_one_finding_of_chestmnist_is_one_row_an_image_and_another_name_is_refused(medmnist, chest):

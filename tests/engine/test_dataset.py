@@ -57,22 +57,51 @@ def test_the_token_count_from_headers_equals_the_processors(verl, config, model,
     write_split(iter(samples), path, prompt)
     rows = dataset(config, processor, path, min_pixels=limits[0], max_pixels=limits[1], filter_overlong_prompts=False)
     for i in range(len(rows)):
-        assert rows.token_count(rows.dataframe[i], {}) == true_count(processor, verl, rows[i], path)
+        assert rows.token_count(rows.dataframe[i]) == true_count(processor, verl, rows[i], path)
 
 
-def test_overlong_rows_are_left_out_and_listed(verl, config, processor, prepared, tmp_path):
-    report = tmp_path / "overlong.json"
-    kept = dataset(config, processor, prepared / "train.parquet", max_prompt_length=3, overlong_report=str(report))
-    assert len(kept) == 0
-    listed = json.loads(report.read_text())
-    assert len(listed["removed"]) == 12 and listed["limit"] == 3
-    assert all(row["tokens"] > 3 and row["id"].startswith("phantom_grading/") for row in listed["removed"])
+@pytest.fixture
+def mixed(prompt, tmp_path):
+    """A parquet file of eight short rows and four with a long question."""
+    from medical_rl.data.images import encode_png
+    from medical_rl.data.parquet import write_split
+    from medical_rl.sample import Sample
+
+    image = encode_png(np.zeros((56, 56), dtype=np.uint8))
+    questions = ["Grade?"] * 8 + ["Grade? " * 200] * 4
+    samples = (
+        Sample(id=str(i), source="s", question=q, kind="grade", answer="1", split="train", images=(image,))
+        for i, q in enumerate(questions)
+    )
+    path = tmp_path / "train.parquet"
+    write_split(samples, path, prompt)
+    return path
 
 
-def test_nothing_is_listed_when_nothing_is_too_long(verl, config, processor, prepared, tmp_path):
-    report = tmp_path / "overlong.json"
-    assert len(dataset(config, processor, prepared / "train.parquet", overlong_report=str(report))) == 12
-    assert not report.exists()
+def test_overlong_rows_are_left_out_and_listed_for_each_split(verl, config, processor, mixed, tmp_path):
+    settings = {"overlong_report": str(tmp_path), "train_files": str(mixed), "train_batch_size": 8}
+    assert len(dataset(config, processor, mixed, max_prompt_length=200, **settings)) == 8
+    listed = json.loads((tmp_path / "overlong-train.json").read_text())
+    assert [row["id"] for row in listed["removed"]] == ["8", "9", "10", "11"] and listed["limit"] == 200
+    assert all(row["tokens"] > 200 for row in listed["removed"])
+    assert len(dataset(config, processor, mixed, max_prompt_length=2000, **settings)) == 12
+    assert not list(tmp_path.glob("overlong*")), "a list of an earlier setting does not stay"
+
+
+def test_fewer_rows_left_than_a_batch_is_an_error_that_says_what_to_change(verl, config, processor, mixed):
+    # verl would compute zero steps an epoch and divide by it
+    with pytest.raises(ValueError, match="4 of 12 rows.*8 are left where 9 are needed.*data.max_prompt_length"):
+        dataset(
+            config,
+            processor,
+            mixed,
+            max_prompt_length=200,
+            overlong_report=None,
+            train_files=str(mixed),
+            train_batch_size=9,
+        )
+    with pytest.raises(ValueError, match="0 are left where 1 are needed"):
+        dataset(config, processor, mixed, max_prompt_length=2, overlong_report=None, train_files="other.parquet")
 
 
 def test_warm_start_rows_are_what_verls_sft_dataset_reads(verl, config, processor, prepared, prompt, tmp_path):

@@ -136,11 +136,24 @@ def test_nothing_to_measure_is_the_users_error(ask):
         ask()
 
 
-def test_a_gold_grade_that_is_no_number_and_a_box_are_refused_by_name():
+def test_a_gold_grade_that_is_no_number_is_refused_by_name():
     with pytest.raises(UserError, match="'0'.*'severe'"):
         metrics(rows("grade", ["severe"], ["3"]))
-    with pytest.raises(UserError, match="'box'.*Available: choice, grade, label, yes_no"):
-        metrics(rows("box", ["[0, 0, 1, 1]"], ["[0, 0, 1, 1]"]))
+
+
+def test_boxes_have_overlap_figures_and_an_unparsed_one_overlaps_nothing():
+    gold = "[[0, 0, 4, 4]]"
+    # IoU 1; [0, 0, 4, 2]: 8 / 16 = 0.5, no hit because a hit is more than 0.5; unparsed: 0
+    found = metrics(rows("box", [gold] * 3, [gold, "[[0, 0, 4, 2]]", None]))
+    assert found["mean_iou"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert found["unparsed"] == pytest.approx(1 / 3)
+    assert found["hit_rate"] == found["accuracy"]
+    assert per_class(rows("box", [gold], [gold])) == {}
+
+
+def test_boxes_and_classes_together_have_no_metric_in_common():
+    with pytest.raises(UserError, match="two datasets"):
+        metrics(rows("box", ["[[0, 0, 1, 1]]"], [None]) + rows("label", ["a"], ["a"]))
 
 
 ANSWERS = {"label": ["a", "b", "c"], "choice": ["a", "b"], "yes_no": ["yes", "no"], "grade": ["0", "1", "2", "3"]}

@@ -155,6 +155,40 @@ def test_an_error_that_is_no_declared_failure_is_not_swallowed(monkeypatch):
         score(Mix({"buggy": {"weight": 1.0}}), "x", GRADE)
 
 
+def test_a_box_is_right_when_more_than_half_overlaps():
+    truth = sample("box", "[0, 0, 4, 4]")
+    assert accuracy(parse("\\boxed{[0, 0, 4, 4]}"), truth) == 1.0
+    assert accuracy(parse("\\boxed{[0, 0, 4, 2.0]}"), truth) == 0.0  # exactly half
+    assert accuracy(parse("\\boxed{nowhere}"), truth) == 0.0
+
+
+def test_a_parameter_value_that_a_term_refuses_is_found_when_the_mix_is_made():
+    for terms in ({"outcome": {"weight": 1, "by": "mfsr"}}, {"format": {"weight": 1, "form": "boxd"}}):
+        with pytest.raises(UserError, match="Did you mean"):
+            Mix(terms)
+
+
+def test_a_setting_that_a_mix_does_not_have_is_refused():
+    with pytest.raises(UserError, match="combin.*combine"):
+        Mix.from_config({"terms": {"accuracy": {"weight": 1}}, "combin": "sum"})
+
+
+def test_mfrs_on_labels_is_an_error_of_the_configuration_and_no_zero():
+    with pytest.raises(UserError, match="MFRS compares grades.*'label'"):
+        mfrs(parse("\\boxed{normal, benign}"), LABEL)
+
+
+def test_the_gold_answers_prove_the_reward_and_a_target_it_cannot_read_is_found():
+    from medical_rl.rewards.proof import prove
+
+    boxed = "<think>a</think> \\boxed{{ '{' }}{{ answer }}{{ '}' }}"
+    prompt = {"name": "t", "template": "{{ question }}", "system": None, "target": boxed}
+    rewards = {"terms": {"accuracy": {"weight": 0.5}, "format": {"weight": 0.5}}}
+    assert prove([LABEL, GRADE], rewards, prompt) == (2, 1.0)
+    with pytest.raises(UserError, match="not right by its own reward"):
+        prove([LABEL], rewards, {**prompt, "target": "{{ answer }}"})
+
+
 @pytest.mark.parametrize(
     "terms", [{}, {"accuracy": {}}, {"accuracyy": {"weight": 1}}, {"accuracy": {"weight": 1, "by": 2}}]
 )

@@ -1,0 +1,102 @@
+"""One stage's process: started, watched, shown, ended when it stalls or the user stops; its result or its error."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from medical_rl import processes
+from medical_rl.engine.environment import stage_environment
+from medical_rl.errors import StageFailed, UserError
+from medical_rl.progress import StageProgress, duration
+from medical_rl.run_folder import RunFolder
+
+
+def attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
+    """The stage's result; watches its process, shows progress, ends it when it stalls or the user stops."""
+    log = folder.logs / f"{stage}.log"
+    result = folder.logs / f"{stage}.result.json"
+    result.unlink(missing_ok=True)
+    begins = log.stat().st_size if log.exists() else 0  # earlier attempts wrote the log up to here
+    environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
+    environment["TENSORBOARD_DIR"] = str(folder.path / "tensorboard" / stage)
+    child = processes.start(
+        [sys.executable, "-m", "medical_rl.stages.child", stage, str(folder.path)], log, environment
+    )
+    limit, stalled = float(config.conf.engine.stall_timeout_s), False
+    try:
+        with StageProgress(console, stage, folder.metrics_file, log, _steps(stage, config, folder)) as progress:
+            while child.poll() is None and not stalled:
+                time.sleep(0.25)
+                progress.look()
+                stalled = progress.silent_s() > limit
+    except KeyboardInterrupt:
+        folder.update_stage(stage, status="interrupted", finished=now())
+        raise
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        processes.end_all(folder.id)
+        child.wait()
+    why = f"nothing happened for {duration(limit)}" if stalled else _why(child.returncode)
+    return _result(stage, result, folder, why, last_error(log, begins), log)
+
+
+def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:
+    """Number of steps the stage will take, None where it has no steps."""
+    if stage == "rl":
+        return config.trainer.total_training_steps
+    card = folder.path / "data" / "card.json"
+    if stage == "warm_start" and card.exists():
+        splits, warm = json.loads(card.read_text())["splits"], config.conf.warm_start
+        rows = splits.get(warm.split, splits["train"])["rows"]
+        return min(rows, warm.limit or rows) // int(warm.batch_size) * int(warm.epochs)
+    return None
+
+
+def _why(code: int) -> str | None:
+    """What an exit code says in words; None for 0."""
+    if code == 0:
+        return None
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _result(stage: str, result: Path, folder: RunFolder, why: str | None, error: str, log: Path) -> dict:
+    said = json.loads(result.read_text()) if result.exists() else {}
+    if why is None and "outputs" in said:
+        return said
+    folder.update_stage(stage, status="failed", finished=now())
+    if "error" in said:
+        raise UserError(said["error"])
+    raise StageFailed(
+        f"The stage {stage} failed ({why or 'it gave no result'}). {error}Its log: {log}. "
+        "What was done is kept; the same command goes on from there."
+    )
+
+
+# Lines that only say that something inside failed; the line to show is the one inside.
+WRAPPERS = ("CalledProcessError", "ChildFailedError", "RayTaskError", "ActorDiedError")
+
+
+def last_error(log: Path, begins: int = 0) -> str:
+    """The last line after byte `begins` of the log that names an error, as a sentence; empty where there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(begins)
+        lines = file.read().decode("utf-8", "replace").splitlines()[-2000:]
+    named = [line.strip() for line in lines if re.search(r"\b\w*(Error|Exception)\b: ", line)]
+    found = [line for line in named if not any(w in line for w in WRAPPERS)] or named
+    return f"The last error in its log: {found[-1][:300]} " if found else ""
+
+
+def now() -> str:
+    """The present time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,32 @@
+"""Boxes [x1, y1, x2, y2] in pixels, x to the right and y downwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+Box = Sequence[float]
+
+
+def area(box: Box) -> float:
+    """Square pixels of a box; 0 where a side is not positive."""
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union in [0, 1]; 0 where both are empty.
+
+    >>> iou([0, 0, 2, 2], [1, 0, 3, 2])
+    0.3333333333333333
+    >>> iou([1, 1, 2, 2], [1, 1, 2, 2])
+    1.0
+    """
+    shared = area([max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])])
+    union = area(one) + area(other) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def first_iou(predicted: str | None, gold: str) -> float:
+    """IoU of the first predicted box with the first gold one, both JSON lists of boxes as `answers.read` gives them."""
+    boxes = json.loads(predicted) if predicted else []
+    return iou(boxes[0], json.loads(gold)[0]) if boxes else 0.0

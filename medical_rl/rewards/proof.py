@@ -1,0 +1,30 @@
+"""The grader proved on the gold answers: a reward that its own gold answer does not earn is found before training."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from medical_rl.data.prompts import target
+from medical_rl.errors import UserError
+from medical_rl.rewards.mix import Mix
+from medical_rl.sample import Sample
+
+
+def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping) -> tuple[int, float]:
+    """(rows, mean reward) of responses made from the gold answers by the prompt's own target.
+
+    Raises UserError for a row whose gold answer is not right by its own reward: the prompt's form and
+    the reward's parsing do not fit together, or the data are wrong.
+    """
+    mix, scores = Mix.from_config(rewards), []
+    for sample in samples:
+        response = target(sample, prompt)
+        result = asyncio.run(mix.score(response, sample))
+        if result["acc"] != 1.0:
+            raise UserError(
+                f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "
+                "the prompt's target and the reward's parsing do not fit together, or the data are wrong."
+            )
+        scores.append(result["score"])
+    return len(scores), sum(scores) / max(len(scores), 1)
