@@ -23,8 +23,11 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
     )
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
-    prove(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED), rewards, prompt)
+    proved = list(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED))
+    prove(proved, rewards, prompt)
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
+    if prompt["name"] == "visual_attributes" and not any(sample.knowledge for sample in proved):
+        notes.append("these data have no visual attributes (knowledge), so the prompt names the classes only")
     if config.conf.model.path is None:
         build_model(config, folder, prompt)
         outputs["model"] = "checkpoints/base/huggingface"
