@@ -1,0 +1,41 @@
+"""Every file below conf/: it composes, its fields carry comments, and files that are no choices stay hidden."""
+
+import re
+
+import pytest
+from omegaconf import OmegaConf
+
+from medical_rl.compose import choices, compose, groups
+
+# what a choice needs beside it to be complete
+WITH = {("model", "custom"): ["conf.model.path=/some/model"], ("engine", "multi_node"): ["conf/scale=paper"]}
+EVERY = [(group, name) for group in groups() for name in choices(group)]
+
+
+@pytest.mark.parametrize("group, name", EVERY)
+def test_every_choice_of_every_group_composes_and_resolves(group, name):
+    base = {"scale": "tiny", "engine": "cpu"} | {group: name}
+    config = compose(["conf=vrft_aug", *(f"conf/{g}={n}" for g, n in base.items()), *WITH.get((group, name), [])])
+    resolved = OmegaConf.to_container(config, resolve=True)
+    if group in ("data", "model", "prompt", "engine"):
+        assert resolved["conf"][group]["name"] == name
+
+
+def test_every_field_has_a_comment_above_it(root):
+    bare = []
+    for path in sorted((root / "conf").rglob("*.yaml")):
+        lines = path.read_text().splitlines()
+        inside_defaults = False
+        for before, line in zip([""] + lines, lines, strict=False):
+            inside_defaults = line.startswith("defaults:") or (inside_defaults and line.startswith("  - "))
+            field = re.match(r"^(\s*)([\w.]+):(\s+\S.*)?$", line)
+            if not field or inside_defaults or line.startswith("defaults:"):
+                continue
+            if field[3] is not None and not before.strip().startswith("#"):
+                bare.append(f"{path.relative_to(root)}: {line.strip()}")
+    assert bare == []
+
+
+def test_shared_parts_are_no_choices():
+    assert not [name for _, name in EVERY if name.startswith("_")]
+    assert "_common" not in choices("engine") and "cpu" in choices("engine")
