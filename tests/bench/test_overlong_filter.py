@@ -49,7 +49,7 @@ def test_header_only_counts_against_verls_filter(rows, tmp_path, root):
     processor = hf_processor(str(build_tiny_model(["What is it?"], size={"max_pixels": 501760}, cache=tmp_path)))
     settings = OmegaConf.create(
         {
-            "max_prompt_length": 150,
+            "max_prompt_length": 230,
             "filter_overlong_prompts": True,
             "min_pixels": 3136,
             "max_pixels": 501760,
