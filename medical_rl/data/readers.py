@@ -38,7 +38,7 @@ def load_reader(name: str) -> ModuleType:
         raise unknown("data reader", name, READERS)
     if "." in READERS[name]:
         return importlib.import_module(READERS[name])
-    # Loaded by path under a name of our own: `import medmnist` would be the PyPI package, which imports torch.
+    # Loaded by path under a name of our own: `import medmnist` would be the published package, which imports torch.
     module_name = f"medical_rl_reader_{name}"
     if module_name in sys.modules:
         return sys.modules[module_name]

@@ -14,7 +14,7 @@ def python(code, **options):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, **options)
 
 
-def test_a_reader_is_loaded_once_and_is_not_the_pypi_package():
+def test_a_reader_is_loaded_once_and_is_not_the_published_package():
     module = readers.load_reader("medmnist")
     assert module is readers.load_reader("medmnist")
     assert Path(module.__file__) == ROOT / "data_preprocess/medmnist.py"
