@@ -138,3 +138,21 @@ def test_the_best_checkpoint_is_kept_and_a_later_equal_one_wins(verl, tmp_path):
         save(step, str(step))
         assert keep_best(tmp_path, step, score, "acc") is kept
     assert (tmp_path / "best" / "model.safetensors").read_text() == "6"
+
+
+@pytest.mark.parametrize("engine", ["gpu_single", "gpu_node", "multi_node"])
+def test_the_gpu_engines_pass_verls_own_validation_at_the_papers_scale(verl, engine):
+    from omegaconf import OmegaConf
+
+    from medical_rl.compose import compose
+    from medical_rl.engine.settings import rl_config
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
+
+    composed = compose(["conf=vrft_aug", "conf/scale=paper", f"conf/engine={engine}"])
+    settings, _ = rl_config(OmegaConf.create(OmegaConf.to_container(composed, resolve=True)), "/model")
+    validate_config(
+        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+    )
+    for part in (settings.actor_rollout_ref.rollout, settings.actor_rollout_ref.actor.fsdp_config):
+        omega_conf_to_dataclass(part)  # refuses a key that verl's own dataclass does not have
