@@ -143,11 +143,11 @@ def test_the_best_checkpoint_is_kept_and_a_later_equal_one_wins(verl, tmp_path):
 @pytest.mark.parametrize("engine", ["gpu_single", "gpu_node", "multi_node"])
 def test_the_gpu_engines_pass_verls_own_validation_at_the_papers_scale(verl, engine):
     from omegaconf import OmegaConf
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
 
     from medical_rl.compose import compose
     from medical_rl.engine.settings import rl_config
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import omega_conf_to_dataclass, validate_config
 
     composed = compose(["conf=vrft_aug", "conf/scale=paper", f"conf/engine={engine}"])
     settings, _ = rl_config(OmegaConf.create(OmegaConf.to_container(composed, resolve=True)), "/model")
