@@ -24,7 +24,7 @@ class Question:
 
     key: str
     tokens: int
-    body: Callable[[], dict[str, Any]]
+    body: Callable[[], bytes]
     read: Callable[[str], Any]
     heavy: bool = False
     waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)

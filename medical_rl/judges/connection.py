@@ -12,7 +12,6 @@ import json
 import re
 import urllib.parse
 import urllib.request
-from typing import Any
 
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.retry import is_retried, retry_after
@@ -53,7 +52,7 @@ class Connection:
     def __repr__(self) -> str:
         return f"Connection({self.address})"
 
-    async def send(self, body: dict[str, Any]) -> Attempt:
+    async def send(self, body: bytes) -> Attempt:
         """The attempt of one request; at most `timeout_s` long, a trickling answer included."""
         import httpx2
         import openai
@@ -61,12 +60,7 @@ class Connection:
         client = await self._client()
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await client.post(
-                    self.address,
-                    cast_to=httpx2.Response,
-                    content=json.dumps(body).encode(),
-                    options={"headers": {"content-type": "application/json"}},
-                )
+                response = await client.post(self.address, cast_to=httpx2.Response, content=body)
         except openai.APIStatusError as error:
             return self._refused(error)
         except (TimeoutError, openai.APITimeoutError):

@@ -23,6 +23,7 @@ from medical_rl.judges.retry import backoff
 from medical_rl.judges.verdict import GarbageVerdict
 
 BATCH = 64  # wishes of each queue in one exchange
+SETTLED_AT = 8  # finished calls that are settled at once, in the midst of a burst of answers
 GRACE_S = 30.0  # a lease outlives its call's time-out by this
 LAST_WORDS_S = 5.0  # how long an ending event loop may take to give its leases back
 
@@ -39,7 +40,11 @@ class Pump:
         self.waiting: collections.deque[Question] = collections.deque()  # for the limits
         self.elsewhere: collections.deque[Question] = collections.deque()  # asked by another process, by `not_before`
         self.done: list[tuple[Done, Question, Outcome]] = []
+        self.granted: collections.deque[tuple[Question, str]] = (
+            collections.deque()
+        )  # with their leases, about to be sent
         self.calls: set[asyncio.Task] = set()
+        self.in_round = False
         self.news = asyncio.Event()
         self.task: asyncio.Task | None = None
         self.connection: Connection | None = None
@@ -60,21 +65,24 @@ class Pump:
             self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        """Rounds until nothing is open. Whatever ends it, nobody is left waiting."""
+        """Rounds until nothing is open."""
         try:
             while self.open or self.done:
                 self.news.clear()
-                await self._sleep(await self._round())
+                pause = await self._round()
+                while self.granted:
+                    task = asyncio.get_running_loop().create_task(self._call(*self.granted.popleft()))
+                    self.calls.add(task)
+                    task.add_done_callback(self.calls.discard)
+                await self._sleep(pause)
         except asyncio.CancelledError:
             await self._abandon()
             raise
-        except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
-            for question in list(self.open.values()):
-                self._tell(question, Outcome(error=error))
 
     async def _sleep(self, seconds: float) -> None:
         """None, after `seconds` or as soon as there is news."""
         if seconds <= 0:
+            await asyncio.sleep(0)  # the calls just granted are sent before more are asked for
             return
         timer = asyncio.get_running_loop().call_later(seconds, self.news.set) if seconds < math.inf else None
         await self.news.wait()
@@ -85,11 +93,18 @@ class Pump:
         """Seconds to sleep after one exchange: finished calls are settled and then told, grants are acted on."""
         done, self.done = self.done, []
         batch = self._batch()
+        self.in_round = True
         try:
             grants = await self.desk.exchange([one for one, _, _ in done], [self._wanted(q) for q in batch])
         except asyncio.CancelledError:
             self.done = done + self.done
             raise
+        except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
+            for question in list(self.open.values()):
+                self._tell(question, Outcome(error=error))
+            return math.inf
+        finally:
+            self.in_round = False
         for _, question, outcome in done:
             self._tell(question, outcome)
         return self._act(batch, grants)
@@ -120,7 +135,7 @@ class Pump:
         blocked, pause = [], math.inf
         for question, grant in zip(batch, grants, strict=True):
             if grant.kind == "go":
-                self._start(question, grant.lease)
+                self.granted.append((question, grant.lease))
             elif grant.kind == "known":
                 self._tell_known(question, grant.text)
             elif grant.kind == "refused":
@@ -137,17 +152,22 @@ class Pump:
             return 0.0
         return min(pause, self.elsewhere[0].not_before - now) if self.elsewhere else pause
 
-    def _start(self, question: Question, lease: str) -> None:
-        """None; starts the granted call."""
-        task = asyncio.get_running_loop().create_task(self._call(question, lease))
-        self.calls.add(task)
-        task.add_done_callback(self.calls.discard)
-
     async def _call(self, question: Question, lease: str) -> None:
+        """None; the granted call, and after it further ones as long as there are grants.
+
+        Answers come in bursts. Were all of a burst read before the next requests are sent, the endpoint would stand idle
+        meanwhile; so every few answers are settled at once, and who has read an answer sends the next request.
+        """
         self.connection = self.connection or Connection(self.endpoint)
-        done, outcome = await call(question, lease, self.connection, self.max_attempts)
-        self.done.append((done, question, outcome))
-        self.news.set()
+        while True:
+            done, outcome = await call(question, lease, self.connection, self.max_attempts)
+            self.done.append((done, question, outcome))
+            self.news.set()
+            if len(self.done) >= SETTLED_AT and not self.in_round:
+                await self._round()
+            if not self.granted:
+                return
+            question, lease = self.granted.popleft()
 
     def _tell_known(self, question: Question, text: str) -> None:
         """None; gives the kept answer to every asker; further askers than the one the desk knows of are reported."""

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import email.utils
+import json
 import pickle
 import time
 
@@ -11,6 +12,7 @@ import pytest
 
 from medical_rl.data.images import encode_png
 from medical_rl.errors import BudgetMet, JudgeFailed, RewardFailed, UserError
+from medical_rl.judges.client import with_images
 from medical_rl.judges.limits import Budget, Limits
 from medical_rl.judges.verdict import Verdict
 
@@ -219,13 +221,9 @@ def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_p
 
 
 def test_images_travel_as_data_uris_with_the_last_message(endpoint, judge):
-    from medical_rl.judges.client import _body
-
     picture = encode_png(np.zeros((4, 4), np.uint8))
-    body = _body(
-        [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], {"model": "m"}, (picture,), None
-    )
-    image, text = body["messages"][-1]["content"]
+    sent = b'{"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}'
+    image, text = json.loads(with_images(sent, (picture,), None))["messages"][-1]["content"]
     assert image["image_url"]["url"].startswith("data:image/png;base64,") and text == {"type": "text", "text": "u"}
     endpoint()
     assert ask(judge(), "a", images=[picture])[0].sound
