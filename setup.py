@@ -43,7 +43,9 @@ setup(
         "psutil",
         "scikit-learn",
         "nltk",
-        "openai",
+        "openai>=3.51",
+        "aiohttp>=3.14.4",
+        "jsonschema",
         "medmnist>=3.0.2",
     ],
     extras_require={

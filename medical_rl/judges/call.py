@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -10,31 +11,9 @@ from typing import Any
 from medical_rl.errors import JudgeFailed
 from medical_rl.judges.connection import Attempt, Connection
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Done
+from medical_rl.judges.limits import Done, Wanted
 from medical_rl.judges.retry import LONGEST_S
 from medical_rl.judges.verdict import GarbageVerdict
-
-
-@dataclasses.dataclass(eq=False)
-class Question:
-    """What several askers wait for: one request's key, its most tokens, how to make its body and how to read its answer.
-
-    `heavy` says that making the body takes long enough to be done in a thread.
-    """
-
-    key: str
-    tokens: int
-    body: Callable[[], bytes]
-    read: Callable[[str], Any]
-    heavy: bool = False
-    waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)
-    attempts: int = 0
-    not_before: float = 0.0
-
-    @property
-    def waited_for(self) -> int:
-        """Askers who have not gone away."""
-        return sum(not future.done() for future in self.waiters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +24,38 @@ class Outcome:
     error: Exception | None = None
     again: bool = False
     after_s: float | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Question:
+    """What several askers wait for: one request's key, its most tokens, how to make its body and how to read its answer.
+
+    `heavy` says that making the body takes long enough to be done in a thread; `wanted` is the wish as the desk is told it.
+    """
+
+    key: str
+    tokens: int
+    body: Callable[[], bytes]
+    read: Callable[[str], Any]
+    heavy: bool = False
+    wanted: Wanted | None = None
+    waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)
+    attempts: int = 0
+    not_before: float = 0.0
+
+    @property
+    def waited_for(self) -> int:
+        """Askers who have not gone away."""
+        return sum(not future.done() for future in self.waiters)
+
+    def tell(self, outcome: Outcome) -> None:
+        """None; brings the outcome to all who still wait; they do not share one object."""
+        waiting = [future for future in self.waiters if not future.done()]
+        for number, future in enumerate(waiting):
+            if outcome.error is not None:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(copy.deepcopy(outcome.value) if number else outcome.value)
 
 
 async def call(question: Question, lease: str, connection: Connection, max_attempts: int) -> tuple[Done, Outcome]:

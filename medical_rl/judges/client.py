@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import hashlib
 import json
@@ -61,7 +60,7 @@ class Judge:
         tokens = math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
         make = functools.partial(with_images, body, tuple(images), side) if images else lambda: body
         question = Question(key, tokens, make, functools.partial(parse, schema=schema), heavy=bool(images))
-        return copy.deepcopy(await self._pump().answer(question))  # askers of one question do not share one object
+        return await self._pump().answer(question)
 
     async def consistency(
         self, question: str, thought: str, answer: str, images: Sequence[bytes] = (), restricted: bool = False,

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import email.utils
+import gc
 import json
 import pickle
 import time
@@ -124,11 +125,20 @@ def test_after_the_last_attempt_the_judgement_fails_with_its_reason_and_is_no_sc
     assert str(pickle.loads(pickle.dumps(failed))) == str(failed)
 
 
-def test_an_endpoint_that_is_not_there_is_named(judge):
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "https://127.0.0.1:9/v1"])
+def test_an_endpoint_that_is_not_there_is_named(judge, address):
     one = judge(max_attempts=2)
-    one.endpoint = dataclasses.replace(one.endpoint, base_url="http://127.0.0.1:9/v1")
+    one.endpoint = dataclasses.replace(one.endpoint, base_url=address)
     (failed,) = ask(one, "a")
-    assert failed.reason == "connection" and "http://127.0.0.1:9/v1 cannot be reached" in str(failed)
+    assert failed.reason == "connection" and f"{address} cannot be reached" in str(failed)
+
+
+def test_a_proxy_of_the_environment_is_used(endpoint, judge, monkeypatch):
+    server = endpoint()  # any address is answered, so it serves as the proxy
+    monkeypatch.setenv("http_proxy", server.origin)
+    one = judge()
+    one.endpoint = dataclasses.replace(one.endpoint, base_url="http://judge.invalid/v1")
+    assert ask(one, "a")[0].sound and outcomes(server) == ["ok"]
 
 
 def test_an_answer_cut_short_or_without_text_is_garbage(endpoint, judge):
@@ -171,10 +181,12 @@ def test_concurrency_is_kept_by_one_process(endpoint, judge):
     assert server.log()["most_busy"] == 5
 
 
-def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge):
+def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge, caplog):
     server, one = endpoint(), judge()
     assert ask(one, "a") == ask(one, "a") and ask(one, "b")[0].sound
     assert len(outcomes(server)) == 2 and len(one._pumps) == 1, "queues of ended loops are let go"
+    gc.collect()
+    assert "Unclosed" not in caplog.text, "connections end with their loop"
 
 
 def test_an_asker_that_goes_away_leaves_the_others_their_answer(endpoint, judge):
