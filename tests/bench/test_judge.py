@@ -5,12 +5,14 @@ code warm before the clock starts, since a run has them after its first step. Th
 """
 
 import asyncio
+import json
 import multiprocessing
 import os
 import statistics
 import time
 
 import pytest
+import uvloop
 
 from medical_rl.judges.client import Judge
 from medical_rl.judges.endpoint import Endpoint
@@ -21,6 +23,7 @@ from medical_rl.judges.verdict import CONSISTENCY, parse
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 3, 4
+QUESTIONS = [str(i) for i in range(CALLS)]
 ROWS: list[str] = []
 forked = multiprocessing.get_context("fork")
 
@@ -68,6 +71,24 @@ async def with_plain_client(url, folder, concurrency, answers, warm):
     yield
 
 
+async def with_bare_aiohttp(url, folder, concurrency, answers, warm):
+    """The same by aiohttp alone, no client at all: about what this machine can do from Python."""
+    import aiohttp
+
+    places = asyncio.Semaphore(concurrency)
+
+    async def one(session, answer):
+        body = json.dumps({"model": "fake", "messages": consistency_messages("q", "t", answer)}).encode()
+        async with places, session.post(f"{url}/chat/completions", data=body) as reply:
+            return parse(json.loads(await reply.read())["choices"][0]["message"]["content"], CONSISTENCY)
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(one(session, answer) for answer in warm))
+        yield
+        assert len(await asyncio.gather(*(one(session, answer) for answer in answers))) == len(answers)
+        yield
+
+
 def worker(how, url, folder, concurrency, calls, mark, barrier, results):
     """One process: warms up, waits for the others, measures."""
 
@@ -81,7 +102,7 @@ def worker(how, url, folder, concurrency, calls, mark, barrier, results):
         results.put((start, time.time()))
         await steps.aclose()
 
-    asyncio.run(main())
+    uvloop.run(main())  # Ray's workers run on uvloop
 
 
 def seconds(how, url, folder, concurrency, processes) -> float:
@@ -106,15 +127,71 @@ def seconds(how, url, folder, concurrency, processes) -> float:
     return statistics.median(walls)
 
 
-@pytest.mark.parametrize("concurrency, processes", [(64, 1), (256, 1), (256, PROCESSES)])
+RIVALS = {
+    "medical_rl": with_judge,
+    "AsyncOpenAI + semaphore": with_plain_client,
+    "bare aiohttp + semaphore": with_bare_aiohttp,
+}
+
+
+@pytest.mark.parametrize("concurrency, processes", [(64, 1), (64, PROCESSES), (256, 1), (256, 2), (256, PROCESSES)])
 def test_a_thousand_calls(fake_endpoint, tmp_path, concurrency, processes):
-    fake_endpoint.program(latency_s=LATENCY_S)
     ideal = CALLS * LATENCY_S / concurrency
-    layout = f"{concurrency} at once, {processes} process{'es' * (processes > 1)}"
-    ours = seconds(with_judge, fake_endpoint.url, tmp_path, concurrency, processes)
-    assert fake_endpoint.log()["most_busy"] <= concurrency
-    plain = seconds(with_plain_client, fake_endpoint.url, tmp_path, concurrency, processes)
-    for name, wall in (("medical_rl", ours), ("AsyncOpenAI + semaphore", plain)):
-        ROWS.append(f"| {name} | {layout} | {wall:.2f} | {ideal:.2f} | {wall / ideal:.2f} |")
-        print("\n" + ROWS[-1], end="")
-    assert ours < plain
+    walls = {}
+    for name, how in RIVALS.items():
+        fake_endpoint.program(latency_s=LATENCY_S)
+        walls[name] = seconds(how, fake_endpoint.url, tmp_path, concurrency, processes)
+        if how is with_judge:
+            assert fake_endpoint.log()["most_busy"] <= concurrency, "the limit is shared"
+        layout = f"{concurrency} at once, {processes} process{'es' * (processes > 1)}"
+        note(f"| {name} | {layout} | {walls[name]:.2f} | {ideal:.2f} | {walls[name] / ideal:.2f} |")
+    assert walls["medical_rl"] < walls["AsyncOpenAI + semaphore"]
+
+
+def test_a_warm_cache(fake_endpoint, tmp_path):
+    fake_endpoint.program()
+    walls = []
+
+    async def main():
+        steps = with_judge(fake_endpoint.url, tmp_path, 64, QUESTIONS, QUESTIONS)
+        await anext(steps)
+        asked, start = len(fake_endpoint.log()["requests"]), time.perf_counter()
+        await anext(steps)
+        walls.append(time.perf_counter() - start)
+        assert len(fake_endpoint.log()["requests"]) == asked, "nothing is asked again"
+
+    for _ in range(REPEATS):
+        uvloop.run(main())
+    wall = statistics.median(walls)
+    note(f"| medical_rl, all answers in the cache | 64 at once, 1 process | {wall:.2f} | 1.00 | {wall:.2f} |")
+    assert wall < 1.0
+
+
+def test_faults_lose_nothing_and_ask_nothing_twice(fake_endpoint, tmp_path):
+    """5 % 429 (Retry-After 1 s), 2 % hangs (time-out 2 s), 1 % garbage, every question twice."""
+    fake_endpoint.program(
+        latency_s=LATENCY_S, share_429=0.05, share_hang=0.02, share_garbage=0.01, retry_after="1", seed=1
+    )
+
+    async def main():
+        desk = SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", Limits(concurrency=64))
+        judge = Judge(Endpoint(fake_endpoint.url, "fake", timeout_s=2.0), desk, max_attempts=8)
+        asked = (judge.consistency("q", "t", str(i % (CALLS // 2))) for i in range(CALLS))
+        return len(await asyncio.gather(*asked)), judge.totals()
+
+    start = time.perf_counter()
+    answers, totals = uvloop.run(main())
+    wall = time.perf_counter() - start
+    seen = [outcome for _, _, outcome, _ in fake_endpoint.log()["requests"]]
+    answered = [key for _, key, outcome, _ in fake_endpoint.log()["requests"] if outcome == "ok"]
+    assert answers == CALLS and totals["failures"] == {}
+    assert len(answered) == len(set(answered)) == CALLS // 2
+    faults = ", ".join(f"{seen.count(kind)} {kind}" for kind in ("429", "hang", "garbage"))
+    note(f"| medical_rl, faults ({faults}; {CALLS // 2} different questions; none lost, none answered twice) | "
+         f"64 at once, 1 process | {wall:.2f} | {CALLS // 2 * LATENCY_S / 64:.2f} | - |")  # fmt: skip
+
+
+def note(row: str) -> None:
+    """None; keeps a row of the table and shows it."""
+    ROWS.append(row)
+    print(f"\n{row}", end="")
