@@ -20,7 +20,7 @@ from medical_rl.reading.boxes import box
 from medical_rl.reading.text import normalise, visible
 from medical_rl.sample import Sample
 
-__all__ = ["READERS", "Response", "boxed_contents", "gold", "normalise", "parse", "read"]
+__all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "normalise", "parse", "read"]
 
 _THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
 _ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL | re.IGNORECASE)
@@ -130,6 +130,20 @@ def read(response: Response, sample: Sample) -> str | None:
 def gold(sample: Sample) -> str | None:
     """The sample's gold answer in the canonical form of `read`; None if it is not well-formed."""
     return READERS[sample.kind](sample.answer, sample.choices)
+
+
+def gold_problem(sample: Sample) -> str | None:
+    """What is wrong with the sample's gold answer: unreadable as its kind, or none of its choices; None where it is right.
+
+    >>> gold_problem(Sample(id="1", source="demo", question="?", kind="grade", answer="three"))
+    "the gold answer 'three' cannot be read as a grade"
+    """
+    truth = gold(sample)
+    if truth is None:
+        return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
+    if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:
+        return f"the gold answer {sample.answer!r} is none of the choices {', '.join(map(repr, sample.choices))}"
+    return None
 
 
 READERS = {

@@ -22,7 +22,7 @@ def test_there_are_at_least_300_cases_of_every_kind():
     assert {case["kind"] for case in CASES} == set(KINDS)
     for kind in KINDS:
         refused = sum(case["expect"] is None for case in CASES if case["kind"] == kind)
-        assert 20 <= refused, f"{kind}: too few answers that must not be read"
+        assert refused >= 20, f"{kind}: too few answers that must not be read"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

@@ -13,12 +13,12 @@ from medical_rl.reading.text import clean, visible
 _N = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _SEP = r"(?:\s*,\s*|\s+)"
 _FOUR = rf"({_N}){_SEP}({_N}){_SEP}({_N}){_SEP}({_N})"
-_KEYS = frozenset("bbox_2d bbox box boxes bboxes bbox2d bounding_box".split())
+_KEYS = frozenset(["bbox_2d", "bbox", "box", "boxes", "bboxes", "bbox2d", "bounding_box"])
 _LIST = rf"(?:[\"'](?P<key>\w+)[\"']\s*:\s*)?[\[(]\s*{_FOUR}\s*[\])]"
 _POINTS = rf"\(\s*({_N})\s*,\s*({_N})\s*\)\s*,?\s*\(\s*({_N})\s*,\s*({_N})\s*\)"
 
 
-_CORNERS = ("x1 y1 x2 y2".split(), "xmin ymin xmax ymax".split())
+_CORNERS = (["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"])
 _NAME, _IS = r"\b(?:x1|y1|x2|y2|xmin|ymin|xmax|ymax)", r"[\"']?\s*[:=]\s*"
 _CORNER = re.compile(rf"({_NAME}){_IS}({_N})(?![\w.])", re.IGNORECASE)
 _ONE = rf"{_NAME}{_IS}{_N}(?![\w.])"

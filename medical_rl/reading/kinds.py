@@ -20,7 +20,7 @@ _GRADE = re.compile(
     re.IGNORECASE,
 )
 # words that can follow the verdict "no"; before any other word it is a determiner ("no abnormality")
-_AFTER_NO = frozenset("it there this the they she he i that these those".split())
+_AFTER_NO = frozenset(["it", "there", "this", "the", "they", "she", "he", "i", "that", "these", "those"])
 
 
 def label(text: str, choices: Sequence[str]) -> str | None:

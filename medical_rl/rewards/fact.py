@@ -13,7 +13,9 @@ from medical_rl.sample import Sample
 EACH = 0.2  # points a concept, MEDFACT-R1 section 2.3
 SCOPES = ("answer", "think", "both")
 MATCHES = ("words", "substring")
-NEGATIONS = frozenset("no not without absent denies denied never nor neither free negative".split())
+NEGATIONS = frozenset(
+    ["no", "not", "without", "absent", "denies", "denied", "never", "nor", "neither", "free", "negative"]
+)
 _CLAUSE = re.compile(r"[.;:!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
 
 
@@ -80,9 +82,9 @@ def _reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool)
         wanted = _stems(spelling)
         for stems in clauses:
             for start in range(len(stems) - len(wanted) + 1):
-                if wanted and stems[start : start + len(wanted)] == wanted:
-                    if not (skip_negated and NEGATIONS.intersection(stems[:start])):
-                        return True
+                here = wanted and stems[start : start + len(wanted)] == wanted
+                if here and not (skip_negated and NEGATIONS.intersection(stems[:start])):
+                    return True
     return False
 
 

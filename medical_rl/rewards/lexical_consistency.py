@@ -16,7 +16,9 @@ from medical_rl.boxes import first_iou
 from medical_rl.sample import Sample
 
 _SENTENCE = re.compile(r"(?<=[.!?;\n])\s+")
-_DENIAL = frozenset("no not without absent none negative unremarkable never nor neither free clear".split())
+_DENIAL = frozenset(
+    ["no", "not", "without", "absent", "none", "negative", "unremarkable", "never", "nor", "neither", "free", "clear"]
+)
 
 
 def lexical_consistency(response: Response, sample: Sample, sound: float = 1.0, unsound: float = -0.5) -> float:

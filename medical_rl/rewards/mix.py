@@ -11,9 +11,10 @@ max_failure_rate: 0.2     # a step in which a larger share of a term failed stop
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from medical_rl.answers import Response, parse
 from medical_rl.errors import RewardFailed, UserError, unknown
@@ -74,6 +75,13 @@ class Mix:
     def needs(self) -> frozenset[str]:
         """Names of the services that the mix asks."""
         return frozenset(n for term in self.terms.values() for n in term.needs)
+
+    def without(self, services: Iterable[str]) -> Mix:
+        """This mix without the terms that ask one of `services`; it may have none left."""
+        left = copy.copy(self)
+        left.terms = {name: term for name, term in self.terms.items() if not set(term.needs) & set(services)}
+        left.weights = {name: term.weight for name, term in left.terms.items()}
+        return left
 
     async def score(self, text: str, sample: Sample) -> dict[str, float]:
         """{"score": total, "acc": accuracy, "<term>": raw, "<term>/weighted", "<term>/failed"}.

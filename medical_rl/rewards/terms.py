@@ -65,10 +65,15 @@ def read_term(name: str, given: Mapping | None) -> Term:
 
 
 class _Anything:
-    """Stands in for a judge or a reward model while a term's parameters are tried; it is never asked."""
+    """Stands in for a judge and a reward model while a term's parameters are tried: it answers at once."""
+
+    verdict = "sound"
 
     async def score(self, sample: Sample, text: str) -> float:
         return 0.0
+
+    async def consistency(self, **asked) -> _Anything:
+        return self
 
 
 def try_parameters(term: Term) -> None:
@@ -76,11 +81,12 @@ def try_parameters(term: Term) -> None:
     for kind in KINDS:
         answer = {"grade": "1", "box": "[0, 0, 1, 1]", "yes_no": "yes"}.get(kind, "a")
         full = Sample("", "", "?", kind, answer, choices=("a", "b"), concepts=("a",), knowledge="a", size=(56, 56))
+        response = parse(f"<think>a</think><answer>{answer}</answer>")
         try:
-            value = term(parse(""), full, dict.fromkeys(SERVICES, _Anything()))
+            value = term(response, full, dict.fromkeys(SERVICES, _Anything()))
             if inspect.iscoroutine(value):
                 try:
-                    value.send(None)  # with no thought to judge and a stand-in to ask, nothing is waited for
+                    value.send(None)  # the stand-in answers at once, so nothing is waited for
                 except StopIteration:
                     pass
                 finally:
