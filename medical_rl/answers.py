@@ -22,8 +22,10 @@ from medical_rl.sample import Sample
 
 __all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "normalise", "parse", "read"]
 
-_THINK = re.compile(r"<(/?)think>", re.IGNORECASE)
-_ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL | re.IGNORECASE)
+# Letter by letter in both cases: with re.IGNORECASE the engine cannot jump from "<" to "<".
+_THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
+_OPEN, _CLOSE = (f"<{slash}[aA][nN][sS][wW][eE][rR]>" for slash in ("", "/"))
+_ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
 _BOXED = re.compile(r"\\boxed\s*\{")
 
 

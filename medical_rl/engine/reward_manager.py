@@ -16,6 +16,7 @@ from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from medical_rl.adapters.rows import sample_of
+from medical_rl.engine.decoding import decoder
 from medical_rl.rewards.failures import FailureLog
 from medical_rl.rewards.load import load_mix
 from medical_rl.rewards.mix import Mix
@@ -29,6 +30,7 @@ class MedicalRewardManager(RewardManagerBase):
     def __init__(self, config, tokenizer, compute_score, reward_router_address=None, reward_model_tokenizer=None):
         super().__init__(config, tokenizer, compute_score)
         self.mix = self._load_mix(config)
+        self.decode = decoder(tokenizer)
         self.parsed = functools.lru_cache(maxsize=1024)(Sample.from_json)  # a group's rows are the same text
 
     def _load_mix(self, config) -> Mix:
@@ -44,9 +46,9 @@ class MedicalRewardManager(RewardManagerBase):
     async def run_single(self, data: DataProto) -> dict:
         """{"reward_score": total, "reward_extra_info": all components} of the last sequence of `data`."""
         columns = data.non_tensor_batch
-        responses = data.batch["responses"][-1]
-        valid = int(data.batch["attention_mask"][-1, -len(responses) :].sum()) if len(responses) else 0
-        text = self.tokenizer.decode(responses[:valid], skip_special_tokens=True)
+        ids = data.batch["responses"][-1].tolist()
+        mask = data.batch["attention_mask"][-1].tolist()[-len(ids) :] if ids else []
+        text = self.decode(ids[: sum(mask)])
         sample = self._sample(columns)
         if self.mix.needs:
             sample = dataclasses.replace(sample, images=images_of(columns["raw_prompt"][-1]))

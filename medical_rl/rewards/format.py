@@ -8,7 +8,6 @@ from medical_rl.errors import unknown
 from medical_rl.sample import Sample
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_BOXED = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
 _TAGGED = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
 _PUBLIC = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
@@ -16,9 +15,10 @@ _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 def _boxed(response: Response) -> bool:
     """One thought first, then one boxed answer outside it (VRFT-Aug, classification)."""
-    match = _BOXED.fullmatch(response.text)
-    one_thought = response.text.count("<think>") == 1 and response.text.count("</think>") == 1
-    return bool(match and one_thought and match[1].strip() and match[2].count("\\boxed") == 1 and response.boxed)
+    before, opened, rest = response.text.partition("<think>")
+    thought, closed, after = rest.partition("</think>")
+    one_thought = opened and closed and not before.strip() and thought.strip() and "think>" not in thought + after
+    return bool(one_thought and after.count("\\boxed") == 1 and response.boxed)
 
 
 def _tagged(response: Response) -> bool:
