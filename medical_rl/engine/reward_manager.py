@@ -36,7 +36,7 @@ class MedicalRewardManager(RewardManagerBase):
     def _load_mix(self, config) -> Mix:
         mix = Mix.from_config(config.conf.rewards)
         mix.on_failed = FailureLog.of_run(config.conf.run_dir).add
-        mix.services = connect(mix, config.conf, config.conf.run_dir, desk=shared_desk(config))
+        mix.services = connect(mix, config.conf, config.conf.run_dir, desk=shared_desk(mix, config))
         return mix
 
     def _sample(self, columns: Mapping) -> Sample:
@@ -94,9 +94,13 @@ def _encoded(image) -> bytes:
     return buffer.getvalue()
 
 
-def shared_desk(config):
+def shared_desk(mix: Mix, config):
     """The run's one desk for judge calls (an actor of the cluster), or None where no term asks a judge."""
-    if not config.conf.get("judge"):
+    if "judge" not in mix.needs or not (config.conf.get("judge") or {}).get("enabled"):
+        return None
+    import ray
+
+    if not ray.is_initialized():  # outside a cluster (a test, a script) the files of the run folder do
         return None
     from medical_rl.engine.judge_desk import RayDesk
 

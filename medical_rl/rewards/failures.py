@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medical_rl.errors import RewardFailed
+from medical_rl.errors import BudgetMet, RewardFailed
 from medical_rl.sample import Sample
 
 BUDGET = (
@@ -62,7 +62,7 @@ class TooManyFailures(RuntimeError):
 def refuse_failures(mix, results: Sequence[Mapping[str, float]], log: FailureLog, judge: Mapping | None = None) -> None:
     """None; TooManyFailures, with the newest reason, if a term failed in more than `mix.max_failure_rate` of `results`.
 
-    A met budget stops the run at once where the judge's `budget.on_met` is `pause`; where it is `continue` the
+    A met budget stops the run at once where conf.judge.on_met is `pause`; where it is `continue` the
     run goes on without the term, and those failures are not held against the rate.
     """
     for name in mix.terms:
@@ -70,12 +70,12 @@ def refuse_failures(mix, results: Sequence[Mapping[str, float]], log: FailureLog
         if not rate:
             continue
         last = log.last(name)
-        if last.get("kind") == BUDGET:
-            if ((judge or {}).get("budget") or {}).get("on_met", "pause") == "continue":
+        if last.get("kind") == BudgetMet.__name__:
+            if (judge or {}).get("on_met", "pause") == "continue":
                 continue
             raise TooManyFailures(
                 f"The run pauses: {last['reason']} Raise conf.judge.budget and give the same command again to go on from the last "
-                "saved step, or choose conf.judge.budget.on_met=continue to go on without the term."
+                "saved step, or choose conf.judge.on_met=continue to go on without the term."
             )
         if rate > mix.max_failure_rate:
             raise TooManyFailures(

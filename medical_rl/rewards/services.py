@@ -10,7 +10,7 @@ from medical_rl.errors import UserError
 
 def _judge(conf: Mapping, run_dir: str | Path | None, desk):
     settings = conf.get("judge")
-    if not settings:
+    if not settings or not settings.get("enabled"):
         raise UserError(
             "The reward mix asks a judge (consistency), and conf/judge=none. Choose an endpoint (conf/judge=openai, gemini or local), "
             "or a mix with a rule in its place: conf/rewards=medfact_r1_offline."

@@ -11,7 +11,27 @@ import pytest
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 COUNT, WORDS, REPEATS = 2560, 180, 5
 CHOICES = ("malignant", "normal, benign")
-VOCABULARY = ["the", "lung", "field", "shows", "a", "clear", "costophrenic", "angle", "with", "no", "focal", "consolidation", "and", "the", "heart", "is", "of", "normal", "size"]
+VOCABULARY = [
+    "the",
+    "lung",
+    "field",
+    "shows",
+    "a",
+    "clear",
+    "costophrenic",
+    "angle",
+    "with",
+    "no",
+    "focal",
+    "consolidation",
+    "and",
+    "the",
+    "heart",
+    "is",
+    "of",
+    "normal",
+    "size",
+]
 
 
 def completions():

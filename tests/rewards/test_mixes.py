@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from medical_rl.compose import choices, compose
-from medical_rl.errors import RewardFailed, UserError
+from medical_rl.errors import BudgetMet, RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog, TooManyFailures, refuse_failures
 from medical_rl.rewards.mix import Mix
 from medical_rl.sample import Sample
@@ -148,10 +148,6 @@ def failing(rate, term="consistency", n=10):
     return [{f"{term}/failed": float(i < rate * n), "accuracy/failed": 0.0} for i in range(n)]
 
 
-class BudgetMet(RewardFailed):
-    pass
-
-
 @pytest.fixture
 def mix():
     return Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}, max_failure_rate=0.2)
@@ -168,10 +164,10 @@ def test_too_many_failures_end_the_run_with_the_last_reason(mix, tmp_path):
 
 def test_a_met_budget_pauses_the_run_or_lets_it_go_on_by_config(mix, tmp_path):
     log = FailureLog.of_run(tmp_path)
-    log.add("consistency", SAMPLES["label"], BudgetMet("the budget of 100 requests is spent."))
+    log.add("consistency", SAMPLES["label"], BudgetMet("budget", "all 100 requests are spent"))
     with pytest.raises(TooManyFailures, match="pauses.*100 requests.*conf.judge.budget"):
-        refuse_failures(mix, failing(0.1), log, {"budget": {"on_met": "pause"}})
-    refuse_failures(mix, failing(1.0), log, {"budget": {"on_met": "continue"}})
+        refuse_failures(mix, failing(0.1), log, {"on_met": "pause"})
+    refuse_failures(mix, failing(1.0), log, {"on_met": "continue"})
 
 
 def test_without_failures_no_file_is_read(mix, tmp_path):
