@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.errors import UserError
 from medical_rl.fingerprint import refuse_secrets
+from medical_rl.judges.build import checked
 from medical_rl.rewards.mix import Mix
 
 # verl's schema still has these at its top level, and verl 0.9.1 ignores or silently moves them.
@@ -24,6 +25,8 @@ def check_config(config: DictConfig) -> None:
     refuse_secrets(config)
     _check_legacy(config)
     Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
+    if "judge" in config.conf:
+        checked(OmegaConf.to_container(config.conf.judge, resolve=True))
     from medical_rl.pipeline import planned
 
     planned(config)

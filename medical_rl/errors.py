@@ -27,6 +27,21 @@ class RewardFailed(Exception):
     """
 
 
+class JudgeFailed(RewardFailed):
+    """A judge gave no usable answer: `reason` is one word ("timeout", "429", "garbage", "missing", ...), `message` says more."""
+
+    def __init__(self, reason: str, message: str = ""):
+        super().__init__(reason, message)  # both, so that it can be pickled
+        self.reason, self.message = reason, message
+
+    def __str__(self) -> str:
+        return f"The judge failed ({self.reason}): {self.message}."
+
+
+class BudgetMet(JudgeFailed):
+    """A judge was not asked because a cap of conf.judge.budget is met."""
+
+
 def unknown(kind: str, asked: str, available) -> UserError:
     """A `UserError` for a name that does not exist, with the nearest and all available ones.
 

@@ -26,6 +26,8 @@ IGNORED = (
     "trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir", "trainer.max_actor_ckpt_to_keep",
     "data.overlong_report", "data.train_files", "data.val_files", "actor_rollout_ref.model.path",
     "trainer.v1.sampler.sampler_kwargs.poll_interval",
+    "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
+    "conf.judge.backoff_s", "conf.judge.max_failure_rate", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
 )  # fmt: skip
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")

@@ -25,6 +25,7 @@ def loaded(code: str) -> list[str]:
         "from medical_rl.main import main; assert main(['conf=vrft_aug', '--cfg', 'job']) == 0",
         "import medical_rl.rewards.mix, medical_rl.answers, medical_rl.sample",
         "import medical_rl.data.prepare, medical_rl.data.prompts, medical_rl.evaluation.results",
+        "import medical_rl.judges.client, medical_rl.judges.build, medical_rl.judges.lean_http",
         "import medical_rl.pipeline, medical_rl.dry_run, medical_rl.checks",
         "from medical_rl.data.readers import load_reader; load_reader('medmnist'); load_reader('phantoms')",
     ],

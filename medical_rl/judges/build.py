@@ -1,0 +1,88 @@
+"""A `Judge` of a `conf/judge` file: every setting is checked by name here, so that a mistyped one is not ignored."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medical_rl.errors import UserError, unknown
+from medical_rl.judges.client import MODES, Judge
+from medical_rl.judges.endpoint import Endpoint
+from medical_rl.judges.limits import Budget, Desk, Limits
+from medical_rl.judges.sqlite_desk import SqliteDesk
+
+SETTINGS = (
+    "enabled", "endpoint", "limits", "budget", "on_met", "cache", "mode", "max_attempts", "backoff_s", "max_failure_rate",
+    "max_image_side",
+)  # fmt: skip
+ON_MET = ("pause", "continue")
+
+
+def from_config(judge: Mapping[str, Any] | None, run_dir: Path | None = None, desk: Desk | None = None) -> Judge | None:
+    """The judge of `conf.judge`; None where it is not enabled. UserError for a setting that could not work.
+
+    `desk` is one that exists already (the engine's, for several nodes); else a SqliteDesk below `run_dir`, or in a temporary
+    folder where there is no run.
+    """
+    settings = checked(judge)
+    if settings is None:
+        return None
+    endpoint = Endpoint.from_mapping(settings["endpoint"])
+    if settings.get("mode", "live") == "live":
+        endpoint.api_key()  # a missing key is said now, not after hours of training
+    if desk is None:
+        desk = _sqlite_desk(settings, run_dir)
+    chosen = ("mode", "max_attempts", "backoff_s", "max_image_side", "on_met", "max_failure_rate")
+    return Judge(endpoint, desk, **{name: settings[name] for name in chosen if name in settings})
+
+
+def checked(judge: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The settings of `conf.judge` after every check that needs no file and no network; None where it is not enabled."""
+    if not judge or not judge.get("enabled", True):
+        return None
+    for name in judge:
+        if name not in SETTINGS:
+            raise unknown("setting of conf.judge named", name, SETTINGS)
+    settings = dict(judge)
+    if settings.get("mode", "live") not in MODES:
+        raise unknown("conf.judge.mode", settings["mode"], MODES)
+    if settings.get("on_met", "continue") not in ON_MET:
+        raise unknown("conf.judge.on_met", settings["on_met"], ON_MET)
+    if not 0 <= settings.get("max_failure_rate", 0.2) <= 1:
+        raise UserError(f"conf.judge.max_failure_rate={settings['max_failure_rate']} is no share between 0 and 1.")
+    if settings.get("max_attempts", 1) < 1:
+        raise UserError(f"conf.judge.max_attempts={settings['max_attempts']}: at least one attempt is needed.")
+    Endpoint.from_mapping(settings.get("endpoint") or {})
+    limits_of(settings), budget_of(settings)
+    return settings
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """The `Limits` of conf.judge.limits."""
+    return _built(Limits, "limits", settings)
+
+
+def budget_of(settings: Mapping[str, Any]) -> Budget:
+    """The `Budget` of conf.judge.budget."""
+    return _built(Budget, "budget", settings)
+
+
+def _built(kind: type, group: str, settings: Mapping[str, Any]):
+    given = settings.get(group) or {}
+    for name in given:
+        if name not in kind.__dataclass_fields__:
+            raise unknown(f"setting of conf.judge.{group} named", name, kind.__dataclass_fields__)
+    return kind(**given)
+
+
+def _sqlite_desk(settings: Mapping[str, Any], run_dir: Path | None) -> SqliteDesk:
+    """The desk in files: the ledger in the run's folder, the cache there too unless conf.judge.cache names a shared one."""
+    folder = Path(run_dir) / "judge" if run_dir else Path(tempfile.mkdtemp(prefix="medical_rl-judge-"))
+    cache = Path(settings.get("cache") or folder / "cache.sqlite").expanduser()
+    if settings.get("mode") == "replay" and not cache.is_file():
+        raise UserError(
+            f"conf.judge.mode=replay answers from {cache}, and there is no such file. Name it: conf.judge.cache=FILE."
+        )
+    return SqliteDesk(folder / "ledger.sqlite", cache, limits_of(settings), budget_of(settings))

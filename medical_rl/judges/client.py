@@ -1,0 +1,99 @@
+"""`Judge`: what reward terms, generators and graders call. One question in, one checked answer out, or JudgeFailed."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medical_rl.errors import unknown
+from medical_rl.judges.call import Question
+from medical_rl.judges.endpoint import Endpoint
+from medical_rl.judges.images import data_uri, image_hash
+from medical_rl.judges.limits import Desk
+from medical_rl.judges.messages import consistency_messages
+from medical_rl.judges.pump import Pump
+from medical_rl.judges.restricted import refuse_restricted
+from medical_rl.judges.verdict import CONSISTENCY, Verdict, parse
+
+MODES = ("live", "replay")
+BYTES_A_TOKEN = 3  # an upper estimate of tokens: English has about four bytes to a token
+TOKENS_AN_IMAGE = 1600  # about the most that a large image costs at OpenAI and Gemini
+
+
+class Judge:
+    """A language model that is asked structured questions, each once, within the desk's limits and budget.
+
+    It may be used from several event loops, one after the other or in several threads; each has a queue of its own.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, desk: Desk, *, mode: str = "live", max_attempts: int = 5, backoff_s: float = 0.5,
+        max_image_side: int | None = None, on_met: str = "continue", max_failure_rate: float = 0.2,
+    ):  # fmt: skip
+        """mode: live, or replay (the cache alone answers). on_met and max_failure_rate are kept for the trainer to act on."""
+        if mode not in MODES:
+            raise unknown("mode of a judge", mode, MODES)
+        self.endpoint, self.desk, self.mode = endpoint, desk, mode
+        self.max_attempts, self.backoff_s, self.max_image_side = max_attempts, backoff_s, max_image_side
+        self.on_met, self.max_failure_rate = on_met, max_failure_rate
+        self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
+
+    async def ask(
+        self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], images: Sequence[bytes] = (),
+        restricted: bool = False, source: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
+        """The answer to `messages`, an object of `schema`; `images` (encoded files) go with the last message.
+
+        Raises UserError for a restricted row that may not be sent, JudgeFailed if no usable answer came, BudgetMet.
+        """
+        refuse_restricted(self.endpoint, restricted, source)
+        parameters = self.endpoint.parameters(schema)
+        text = json.dumps([messages, parameters, schema], sort_keys=True, ensure_ascii=False)
+        side = self.max_image_side if images else None
+        named = json.dumps([text, [image_hash(image) for image in images], side])
+        key = hashlib.sha256(named.encode()).hexdigest()
+        tokens = math.ceil(len(text.encode("utf-8", "replace")) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images)
+        body = functools.partial(_body, messages, parameters, tuple(images), side)
+        read = functools.partial(parse, schema=schema)
+        question = Question(key, tokens + self.endpoint.max_tokens, body, read, heavy=bool(images))
+        answer = await self._pump().answer(question)
+        return copy.deepcopy(answer)  # askers of the same question do not share one object
+
+    async def consistency(
+        self, question: str, thought: str, answer: str, images: Sequence[bytes] = (), restricted: bool = False,
+        source: str = "",
+    ) -> Verdict:  # fmt: skip
+        """Whether `answer` is clinically supported by `thought`: sound, unsound or unclear, with a reason."""
+        messages = consistency_messages(question, thought, answer)
+        return Verdict(**await self.ask(messages, CONSISTENCY, images, restricted, source))
+
+    def totals(self) -> dict[str, Any]:
+        """Requests, tokens, cost, cache hits, faults and failures by reason, of everyone who shares the desk."""
+        return self.desk.totals()
+
+    def _pump(self) -> Pump:
+        """The queue of the running event loop; those of loops that have ended are let go."""
+        loop = asyncio.get_running_loop()
+        pump = self._pumps.get(loop)
+        if pump is None:
+            for ended in [other for other in list(self._pumps) if other.is_closed()]:
+                self._pumps.pop(ended, None)
+            live = self.mode == "live"
+            pump = self._pumps[loop] = Pump(self.endpoint, self.desk, self.max_attempts, self.backoff_s, live)
+        return pump
+
+
+def _body(messages: Sequence[Mapping[str, Any]], parameters: dict, images: tuple[bytes, ...], side: int | None) -> dict:
+    """The request's JSON; images are encoded here, when it is about to be sent, so that a long queue holds none of them."""
+    messages = list(messages)
+    if images:
+        last = messages[-1]
+        parts = [{"type": "image_url", "image_url": {"url": data_uri(image, side)}} for image in images]
+        messages[-1] = {**last, "content": [*parts, {"type": "text", "text": last["content"]}]}
+    return parameters | {"messages": messages}

@@ -1,0 +1,117 @@
+"""`Endpoint`: one OpenAI-compatible endpoint and the parameters of its requests, frozen and without secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from medical_rl.errors import UserError, unknown
+
+TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """Where requests go and what they carry.
+
+    base_url          ".../v1" of OpenAI, Gemini's compatible path, vLLM's server, ...
+    model             the model's name there
+    api_key_env       NAME of the environment variable that holds the key; None where no key is needed
+    local             True: the endpoint runs on hardware of the data's holder
+    covered           True: an agreement allows restricted data there
+    timeout_s         a call that takes longer is given up and tried again
+    temperature       None leaves the endpoint's default
+    top_p             None leaves the endpoint's default
+    max_tokens        tokens of an answer at most
+    max_tokens_field  what the endpoint calls that (newer OpenAI models: max_completion_tokens)
+    seed              None sends none
+    extra_body        further fields of the request, as they are
+    json_schema       True: `response_format` asks for the schema; False: the prompt alone does
+    prices            {"prompt", "completion"}: money for a million tokens
+    """
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    local: bool = False
+    covered: bool = False
+    timeout_s: float = 60.0
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int = 256
+    max_tokens_field: str = "max_tokens"
+    seed: int | None = None
+    extra_body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    json_schema: bool = True
+    prices: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"prompt": 0.0, "completion": 0.0})
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/\s]+", self.base_url or ""):
+            raise UserError(f"conf.judge.endpoint.base_url={self.base_url!r} is no http(s) address.")
+        if re.search(r"//[^/]*@|[?&](api_?)?key=", self.base_url):
+            raise UserError(
+                "conf.judge.endpoint.base_url holds a password or key, and a configuration is written to many files. "
+                "Put the key in an environment variable and name it: conf.judge.endpoint.api_key_env=NAME."
+            )
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
+            # the value is not repeated: it may be the key itself
+            raise UserError("conf.judge.endpoint.api_key_env must be the NAME of an environment variable.")
+        if not self.model:
+            raise UserError("conf.judge.endpoint.model must be given.")
+        if self.max_tokens_field not in TOKEN_FIELDS:
+            raise unknown("name of the token limit", self.max_tokens_field, TOKEN_FIELDS)
+        if self.timeout_s <= 0 or self.max_tokens <= 0:
+            raise UserError("conf.judge.endpoint.timeout_s and .max_tokens must be positive.")
+        for name in self.prices:
+            if name not in ("prompt", "completion"):
+                raise unknown("price", name, ("prompt", "completion"))
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Endpoint:
+        """The endpoint of a mapping; UserError for an unknown or missing setting."""
+        fields = {f.name for f in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in fields:
+                raise unknown("setting of conf.judge.endpoint named", name, fields)
+        for name in ("base_url", "model"):
+            if not settings.get(name):
+                raise UserError(f"conf.judge.endpoint.{name} must be given.")
+        return cls(**settings)
+
+    def api_key(self) -> str:
+        """The key from the environment, "none" where no key is needed; UserError if the variable is not set."""
+        if self.api_key_env is None:
+            return "none"
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise UserError(
+                f"The judge's endpoint {self.base_url} needs a key in the environment variable {self.api_key_env}, which is not set. "
+                "Set it, name another (conf.judge.endpoint.api_key_env=NAME), or null if the endpoint needs none."
+            )
+        return key
+
+    def parameters(self, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The request's fields besides the messages, for answers of `schema`.
+
+        >>> Endpoint("http://localhost:8000/v1", "m", json_schema=False).parameters()
+        {'model': 'm', 'max_tokens': 256, 'temperature': 0.0}
+        """
+        chosen = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        body = {"model": self.model, self.max_tokens_field: self.max_tokens}
+        body |= {name: value for name, value in chosen.items() if value is not None}
+        if self.json_schema and schema is not None:
+            described = {"name": "verdict", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": described}
+        return body | dict(self.extra_body)
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What a call of so many tokens costs, by `prices`.
+
+        >>> Endpoint("http://x/v1", "m", prices={"prompt": 0.5, "completion": 2.0}).cost(1_000_000, 500_000)
+        1.5
+        """
+        price = self.prices
+        return (prompt_tokens * price.get("prompt", 0.0) + completion_tokens * price.get("completion", 0.0)) / 1_000_000

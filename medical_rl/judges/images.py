@@ -1,0 +1,72 @@
+"""Images for a request: data URIs of the pixels alone, every kind of metadata left behind."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+
+from PIL import Image
+
+from medical_rl.data.images import MAX_PIXELS
+from medical_rl.errors import UserError
+
+KEPT = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # modes that PNG holds as they are
+
+
+def image_hash(data: bytes) -> str:
+    """SHA-256 of an encoded image file: its part of a request's key."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def data_uri(data: bytes, max_side: int | None = None) -> str:
+    """`data:image/png;base64,...` of an encoded image: same pixels, no EXIF, text chunks, comments or profiles.
+
+    With `max_side`, a larger image is scaled down so that its longer side has that many pixels.
+    """
+    return _data_uri(_Bytes(data), max_side)
+
+
+class _Bytes:
+    """Bytes compared by their hash, so that the cache below holds answers and not image files."""
+
+    def __init__(self, data: bytes):
+        self.data, self.digest = data, image_hash(data)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other) -> bool:
+        return self.digest == other.digest
+
+
+@functools.lru_cache(maxsize=64)
+def _data_uri(source: _Bytes, max_side: int | None) -> str:
+    data, source.data = source.data, b""  # the key of the cache must not keep the file alive
+    encoded = base64.b64encode(stripped_png(data, max_side)).decode("ascii")
+    return f"data:image/png;base64,{encoded}"
+
+
+def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
+    """PNG bytes of the image's pixels and nothing else; UserError if it is no readable image."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(f"An image of {image.width} x {image.height} pixels is too large for a judge.")
+            pixels = image.copy() if image.mode in KEPT else image.convert(_plain_mode(image))
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(f"These {len(data):,} bytes cannot be shown to a judge as an image: {error}.") from error
+    if max_side and max(pixels.size) > max_side:
+        pixels.thumbnail((max_side, max_side))
+    bare = Image.frombytes(pixels.mode, pixels.size, pixels.tobytes())  # a new image: `info` starts empty
+    buffer = io.BytesIO()
+    bare.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _plain_mode(image: Image.Image) -> str:
+    """The mode that keeps an image's colours where PNG has none of its own (palettes, CMYK, YCbCr)."""
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"mode {image.mode} has more than 16 bits a pixel, and which to keep is not decided here")
+    return "RGBA" if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info else "RGB"
