@@ -20,9 +20,9 @@ class DeskActor:
     """A SqliteDesk in one process of the cluster, so that its files need no locks that a network's file system may lack."""
 
     def __init__(self, settings: Mapping[str, Any], run_dir: str):
-        from medical_rl.judges.build import sqlite_desk
+        from medical_rl.judges.build import checked, sqlite_desk
 
-        self.desk = sqlite_desk(settings, Path(run_dir))
+        self.desk = sqlite_desk(checked(settings), Path(run_dir))
 
     async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
         """See `judges.limits.Desk`."""

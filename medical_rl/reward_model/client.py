@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Mapping
 
 from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.judges.images import data_uri
+from medical_rl.judges.restricted import refuse_restricted
+from medical_rl.judges.retry import backoff, is_retried
 from medical_rl.sample import Sample
 
-SETTINGS = ("base_url", "model", "timeout_s", "max_attempts", "concurrency")
+FIRST_PAUSE_S = 0.5
+SETTINGS = ("base_url", "model", "local", "covered", "timeout_s", "max_attempts", "concurrency")
 
 
 class RewardModel:
     """`await model.score(sample, text)` asks the server at `base_url` what it gives the response."""
 
     def __init__(
-        self, base_url: str, model: str = "", timeout_s: float = 60.0, max_attempts: int = 4, concurrency: int = 64
+        self,
+        base_url: str,
+        model: str = "",
+        local: bool = False,
+        covered: bool = False,
+        timeout_s: float = 60.0,
+        max_attempts: int = 4,
+        concurrency: int = 64,
     ):
-        self.url = str(base_url).rstrip("/") + "/classify"
+        self.base_url = str(base_url).rstrip("/")
+        self.url = self.base_url + "/classify"
         self.model, self.timeout_s, self.max_attempts = model, float(timeout_s), int(max_attempts)
+        self.local, self.covered = bool(local), bool(covered)
         self.concurrency = int(concurrency)
         self._loop = self._client = self._slots = None
 
@@ -34,35 +46,32 @@ class RewardModel:
         return cls(**settings)
 
     async def score(self, sample: Sample, text: str) -> float:
-        """R_phi of `text` as the answer to the sample's question about its images; RewardFailed where none comes."""
+        """R_phi of `text` as the answer to the sample's question about its images; RewardFailed where none comes.
+
+        UserError for a restricted row, where the server is neither local nor covered.
+        """
+        refuse_restricted(self, sample.restricted, sample.source, "conf.reward_model")
         import httpx
-        from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
         client, slots = self._connected(httpx)
-        attempts = AsyncRetrying(
-            stop=stop_after_attempt(self.max_attempts),
-            wait=wait_exponential_jitter(initial=0.5, max=10),
-            retry=retry_if_exception(_passing),
-            reraise=True,
-        )
-        try:
-            async for attempt in attempts:
-                with attempt:
-                    async with slots:
-                        reply = await client.post(self.url, json=self._body(sample, text))
-                    reply.raise_for_status()
+        for attempt in range(1, self.max_attempts + 1):
+            try:
+                async with slots:
+                    reply = await client.post(self.url, json=self._body(sample, text))
+                if reply.status_code == 200:
                     return float(reply.json()["data"][0]["probs"][0])
-        except (httpx.HTTPError, RetryError) as error:
-            raise RewardFailed(
-                f"The reward model at {self.url} gave no score: {type(error).__name__}: {error}"
-            ) from error
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise RewardFailed(
-                f"The reward model at {self.url} gave no number: {type(error).__name__}: {error}"
-            ) from error
+                failed, again = f"HTTP {reply.status_code}: {reply.text[:200]}", is_retried(reply.status_code)
+            except httpx.TransportError as error:
+                failed, again = f"{type(error).__name__}: {error}", True
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                failed, again = f"the reply holds no score ({type(error).__name__}: {error})", False
+            if not again or attempt == self.max_attempts:
+                break
+            await asyncio.sleep(backoff(attempt, FIRST_PAUSE_S))
+        raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {failed}")
 
     def _body(self, sample: Sample, text: str) -> dict:
-        images = [{"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in sample.images]
+        images = [{"type": "image_url", "image_url": {"url": data_uri(image, None)}} for image in sample.images]
         turns = [
             {"role": "user", "content": [*images, {"type": "text", "text": sample.question}]},
             {"role": "assistant", "content": text},
@@ -78,17 +87,3 @@ class RewardModel:
             self._loop, self._slots = loop, asyncio.Semaphore(self.concurrency)
             self._client = httpx.AsyncClient(timeout=self.timeout_s)
         return self._client, self._slots
-
-
-def _passing(error: BaseException) -> bool:
-    """True for what may pass: a time-out, a lost connection, 429 and 5xx."""
-    import httpx
-
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code == 429 or error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError)
-
-
-def _data_uri(image: bytes) -> str:
-    kind = "png" if image[:8] == b"\x89PNG\r\n\x1a\n" else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

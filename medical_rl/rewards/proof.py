@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from medical_rl.data.prompts import target
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.services import check_restricted, endpoints
 from medical_rl.sample import Sample
 
 
@@ -19,6 +20,24 @@ def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping) -> tuple
     not fit together, or the data are wrong), and for a term that fails on it.
     """
     return asyncio.run(_prove(samples, Mix.from_config(rewards), prompt))
+
+
+def check_rows(samples: Iterable[Sample], rewards: Mapping, conf: Mapping) -> int:
+    """Number of rows; UserError for one that a term cannot work on (no concepts, no knowledge) or that may not be sent.
+
+    Every row is tried, on an empty response: verl would fail the group of such a row in silence. `conf` has the
+    settings of the judge and the reward model.
+    """
+    return asyncio.run(_check_rows(samples, Mix.from_config(rewards), conf))
+
+
+async def _check_rows(samples: Iterable[Sample], mix: Mix, conf: Mapping) -> int:
+    places, offline, count = endpoints(mix, conf), mix.without(mix.needs), 0
+    for sample in samples:
+        check_restricted(places, [sample])
+        await offline.score("", sample)
+        count += 1
+    return count
 
 
 async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping) -> tuple[int, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from medical_rl.errors import UserError
+from medical_rl.sample import Sample
 
 
 def _judge(conf: Mapping, run_dir: str | Path | None, desk):
@@ -38,3 +39,33 @@ SERVICES: dict[str, Callable] = {"judge": _judge, "reward_model": _reward_model}
 def connect(mix, conf: Mapping, run_dir: str | Path | None = None, desk=None) -> dict[str, object]:
     """{name: client} of all services that the mix asks; UserError for one that config does not give."""
     return {name: SERVICES[name](conf, run_dir, desk) for name in sorted(mix.needs)}
+
+
+def endpoints(mix, conf: Mapping) -> dict[str, object]:
+    """{the setting that configures it: where the mix sends rows}; checks each service's settings, opens nothing.
+
+    UserError for a service that config does not give, or whose key is not in the environment.
+    """
+    found: dict[str, object] = {}
+    if "judge" in mix.needs:
+        if not (conf.get("judge") or {}).get("enabled"):
+            _judge(conf, None, None)  # says what to choose
+        from medical_rl.judges.build import checked
+        from medical_rl.judges.endpoint import Endpoint
+
+        settings = checked(conf["judge"])
+        found["conf.judge.endpoint"] = endpoint = Endpoint.from_mapping(settings["endpoint"])
+        if settings.get("mode", "live") == "live":
+            endpoint.api_key()
+    if "reward_model" in mix.needs:
+        found["conf.reward_model"] = _reward_model(conf, None, None)
+    return found
+
+
+def check_restricted(places: Mapping[str, object], samples: Iterable[Sample]) -> None:
+    """None; UserError, before anything is trained, for a restricted row that one of `places` may not be sent."""
+    from medical_rl.judges.restricted import refuse_restricted
+
+    for sample in samples:
+        for setting, place in places.items():
+            refuse_restricted(place, sample.restricted, sample.source, setting)

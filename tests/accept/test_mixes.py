@@ -7,9 +7,9 @@ import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.judges.fake_endpoint import FakeEndpoint
 
 from medical_rl.progress import read_metrics
+from tests.judges.fake_endpoint import FakeEndpoint
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(2400)]
 SMALL = (
