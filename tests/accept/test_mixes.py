@@ -152,8 +152,8 @@ def test_a_term_that_fails_for_some_samples_does_not_stop_the_run(accept, warm, 
         "    if draw % 3 == 0: raise OSError('down')\n    return float(draw % 2)\n"
     )
     folder = accept.train(
-        f"mix-failing-{way}", *warm("grades"), "conf/rewards=accuracy_format", f"+conf.rewards.on_failure={way}",
-        "+conf.rewards.max_failure_rate=0.9", f"+conf.rewards.terms.flaky={{fn: '{rewards}:flaky', weight: 1.0}}",
+        f"mix-failing-{way}", *warm("grades"), "conf/rewards=accuracy_format", f"conf.rewards.on_failure={way}",
+        "conf.rewards.max_failure_rate=0.9", f"+conf.rewards.terms.flaky={{fn: '{rewards}:flaky', weight: 1.0}}",
     )  # fmt: skip
     found = check_components(folder, ["accuracy", "format"])
     assert 0 < max(found[s]["reward/flaky/failed"] for s in (1, 2)) < 1
