@@ -53,5 +53,9 @@ setup(
         "slurm": ["hydra-submitit-launcher==1.2.0"],
         "test": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
     },
-    entry_points={"console_scripts": ["medical-rl = medical_rl.main:main"]},
+    entry_points={
+        "console_scripts": ["medical-rl = medical_rl.main:main"],
+        # loaded by every `import verl`: registers our reward manager as "medical" in plain verl
+        "verl.plugins": ["medical_rl = medical_rl.engine.verl_entry"],
+    },
 )

@@ -4,38 +4,43 @@
 answer of a sample's kind. Format, accuracy, judges and evaluation all use these two,
 so a response cannot pass one and fail another for the way it was read.
 
-Only the final answer counts: the last `\\boxed{...}` outside the thought, else the last
-`<answer>`. A thought never answers.
+Only the final answer counts: the last complete `\\boxed{...}` or `<answer>...</answer>` outside the
+thought. A thought never answers, an unclosed one hides what follows it, and where the thought was
+opened by the prompt all before `</think>` is thought. Text without such a mark is no answer.
+The rules of each kind are in `reading.kinds`; tests/cases/answers.jsonl shows them on examples.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from dataclasses import dataclass
 
+from medical_rl.reading import kinds
+from medical_rl.reading.boxes import box
+from medical_rl.reading.text import normalise, visible
 from medical_rl.sample import Sample
 
-_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_NUMBER = r"[-+]?\d+(?:\.\d+)?"
-_FOUR = re.compile(rf"\[\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\]")
+__all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "normalise", "parse", "read"]
+
+# Letter by letter in both cases: with re.IGNORECASE the engine cannot jump from "<" to "<".
+_THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
+_OPEN, _CLOSE = (f"<{slash}[aA][nN][sS][wW][eE][rR]>" for slash in ("", "/"))
+_ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
+_BOXED = re.compile(r"\\boxed\s*\{")
 
 
 @dataclass(frozen=True)
 class Response:
-    """A response read once: the text, its thought, and the final answer text (None where there is none)."""
+    """A response read once: the text, its thought, and the final answer text (None where there is none).
+
+    boxed and tagged are the last of their marks; answer is the content of the mark that ends last.
+    """
 
     text: str
     thought: str | None
     boxed: str | None
     tagged: str | None
-
-    @property
-    def answer(self) -> str | None:
-        """The final answer's text: boxed if there is one, else what stands in <answer>."""
-        return self.boxed if self.boxed is not None else self.tagged
+    answer: str | None
 
 
 def parse(text: str) -> Response:
@@ -47,18 +52,51 @@ def parse(text: str) -> Response:
     >>> parse("no tags at all").answer is None
     True
     """
-    thoughts = _THINK.findall(text)
-    spoken = _THINK.sub(" ", text)
-    if "<think>" in spoken:  # a thought that never ends hides everything after it
-        spoken = spoken.split("<think>", 1)[0]
-    tagged = _ANSWER.findall(spoken)
-    boxed = boxed_contents(spoken)
+    thought, spoken = _split_thought(visible(text))
+    tagged = [(m.end(), m[1]) for m in _ANSWER.finditer(spoken)] if "<" in spoken else []
+    boxed = _boxed_spans(spoken)
+    last = max([*tagged[-1:], *boxed[-1:]], default=None, key=lambda found: found[0])
     return Response(
         text=text,
-        thought=thoughts[-1].strip() if thoughts else None,
-        boxed=boxed[-1].strip() if boxed else None,
-        tagged=tagged[-1].strip() if tagged else None,
+        thought=thought,
+        boxed=boxed[-1][1].strip() if boxed else None,
+        tagged=tagged[-1][1].strip() if tagged else None,
+        answer=_innermost(last[1]).strip() if last else None,
     )
+
+
+def _split_thought(text: str) -> tuple[str | None, str]:
+    """(the last thought, what was said outside thoughts)."""
+    depth, start, spoken, thought = 0, 0, [], None
+    for match in _THINK.finditer(text):
+        if not match[1]:
+            if depth == 0:
+                spoken.append(text[start : match.start()])
+                start = match.end()
+            depth += 1
+        elif depth <= 1:
+            if depth == 0:  # the prompt had opened it: all before was thought
+                spoken.clear()
+            thought, start, depth = text[start : match.start()].strip(), match.end(), 0
+        else:
+            depth -= 1
+    if depth == 0:
+        spoken.append(text[start:])
+    return thought, " ".join(spoken)
+
+
+def _boxed_spans(text: str) -> list[tuple[int, str]]:
+    """(end, content) of each closed \\boxed{...}, nested braces kept, in order of their ends."""
+    found = []
+    for match in _BOXED.finditer(text):
+        depth = 1
+        for brace in re.finditer(r"[{}]", text[match.end() :]):
+            depth += 1 if brace[0] == "{" else -1
+            if depth == 0:
+                end = match.end() + brace.start()
+                found.append((end + 1, text[match.end() : end]))
+                break
+    return sorted(found)
 
 
 def boxed_contents(text: str) -> list[str]:
@@ -67,26 +105,16 @@ def boxed_contents(text: str) -> list[str]:
     >>> boxed_contents("\\\\boxed{a{b}c} and \\\\boxed{open")
     ['a{b}c']
     """
-    found = []
-    for match in re.finditer(r"\\boxed\s*\{", text):
-        depth = 1
-        for end in range(match.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                found.append(text[match.end() : end])
-                break
-    return found
+    return [content for _, content in _boxed_spans(text)]
 
 
-def normalise(text: str) -> str:
-    """Text for comparing labels: NFKC, case folded, punctuation and runs of space to one space.
-
-    >>> normalise(" Normal,  Benign. ")
-    'normal benign'
-    """
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
-    return " ".join(re.sub(r"[^\w]+|_", " ", text).split())
+def _innermost(content: str) -> str:
+    """The last mark inside the content of a mark: a boxed answer within <answer>, or the other way round."""
+    while True:
+        marks = [(m.end(), m[1]) for m in _ANSWER.finditer(content)] + _boxed_spans(content)
+        if not marks:
+            return content
+        content = max(marks, key=lambda found: found[0])[1]
 
 
 def read(response: Response, sample: Sample) -> str | None:
@@ -98,57 +126,32 @@ def read(response: Response, sample: Sample) -> str | None:
     """
     if response.answer is None or not response.answer.strip():
         return None
-    return READERS[sample.kind](response.answer, sample)
+    return READERS[sample.kind](response.answer, sample.choices)
 
 
 def gold(sample: Sample) -> str | None:
     """The sample's gold answer in the canonical form of `read`; None if it is not well-formed."""
-    return READERS[sample.kind](sample.answer, sample)
+    return READERS[sample.kind](sample.answer, sample.choices)
 
 
-def _read_label(text: str, sample: Sample) -> str | None:
-    asked = normalise(text)
-    for choice in sample.choices:
-        if normalise(choice) == asked:
-            return choice
-    return text.strip() if asked else None
+def gold_problem(sample: Sample) -> str | None:
+    """What is wrong with the sample's gold answer: unreadable as its kind, or none of its choices; None where it is right.
 
-
-def _read_choice(text: str, sample: Sample) -> str | None:
-    """An option by its letter ("B", "(B)", "B) text") or by its text."""
-    letters = "ABCDEFGHIJ"[: len(sample.choices)]
-    whole = _read_label(text, sample)
-    if whole in sample.choices:
-        return whole
-    match = re.match(r"^\(?([A-Ja-j])\s*(?:[).:]|$)\s*(.*)$", text.strip(), re.DOTALL)
-    if match and match[1].upper() in letters:
-        option = sample.choices[letters.index(match[1].upper())]
-        return option if not match[2].strip() or normalise(match[2]) == normalise(option) else None
-    return whole
-
-
-def _read_grade(text: str, sample: Sample) -> str | None:
-    match = re.fullmatch(
-        r"(?:grade|level|score)?[\s:]*([-+]?\d+)\.?", unicodedata.normalize("NFKC", text).strip().casefold()
-    )
-    return str(int(match[1])) if match else None
-
-
-def _read_yes_no(text: str, sample: Sample) -> str | None:
-    words = normalise(text).split()
-    found = {w for w in words if w in ("yes", "no")}
-    return found.pop() if len(found) == 1 and words[0] in ("yes", "no") else None
-
-
-def _read_box(text: str, sample: Sample) -> str | None:
-    boxes = [[float(v) for v in match] for match in _FOUR.findall(text)]
-    return json.dumps(boxes) if boxes else None
+    >>> gold_problem(Sample(id="1", source="demo", question="?", kind="grade", answer="three"))
+    "the gold answer 'three' cannot be read as a grade"
+    """
+    truth = gold(sample)
+    if truth is None:
+        return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
+    if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:
+        return f"the gold answer {sample.answer!r} is none of the choices {', '.join(map(repr, sample.choices))}"
+    return None
 
 
 READERS = {
-    "label": _read_label,
-    "choice": _read_choice,
-    "grade": _read_grade,
-    "yes_no": _read_yes_no,
-    "box": _read_box,
+    "label": kinds.label,
+    "choice": kinds.choice,
+    "grade": kinds.grade,
+    "yes_no": kinds.yes_no,
+    "box": box,
 }

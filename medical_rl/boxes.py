@@ -30,3 +30,18 @@ def first_iou(predicted: str | None, gold: str) -> float:
     """IoU of the first predicted box with the first gold one, both JSON lists of boxes as `answers.read` gives them."""
     boxes = json.loads(predicted) if predicted else []
     return iou(boxes[0], json.loads(gold)[0]) if boxes else 0.0
+
+
+def matched(predicted: Sequence[Box], gold: Sequence[Box]) -> list[tuple[int, int]]:
+    """Pairs (predicted, gold) of indices, one to one, with the largest sum of IoU.
+
+    >>> matched([[0, 0, 1, 1], [5, 5, 9, 9]], [[5, 5, 9, 8], [0, 0, 1, 2]])
+    [(0, 1), (1, 0)]
+    """
+    if len(predicted) == 1 and len(gold) == 1:
+        return [(0, 0)]
+    # Imported where it is used: most sets have one box an image.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment([[-iou(p, g) for g in gold] for p in predicted])
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True)]

@@ -8,6 +8,9 @@ from medical_rl.errors import UserError
 from medical_rl.fingerprint import refuse_secrets
 from medical_rl.judges.build import checked
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.services import endpoints
+
+SERVED = ("rewards", "judge", "reward_model")
 
 # verl's schema still has these at its top level, and verl 0.9.1 ignores or silently moves them.
 LEGACY = {
@@ -24,9 +27,11 @@ def check_config(config: DictConfig) -> None:
         raise UserError(f"These settings must be given: {', '.join('conf.' + m for m in missing)}.")
     refuse_secrets(config)
     _check_legacy(config)
-    Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
-    if "judge" in config.conf:
-        checked(OmegaConf.to_container(config.conf.judge, resolve=True))
+    conf = {name: OmegaConf.to_container(config.conf[name], resolve=True) for name in SERVED if config.conf.get(name)}
+    mix = Mix.from_config(conf["rewards"])
+    checked(conf.get("judge"))
+    if "rl" in config.conf.stages:
+        endpoints(mix, conf)
     from medical_rl.pipeline import planned
 
     planned(config)

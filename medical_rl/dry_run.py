@@ -21,7 +21,7 @@ from medical_rl.accelerator import count_gpus
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.errors import UserError
-from medical_rl.rewards.proof import prove
+from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.stages.models import is_local, resolve_model
 
 # Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
@@ -65,6 +65,9 @@ def _data(config: DictConfig, out: Path) -> str:
 def _gold(config: DictConfig, out: Path) -> str:
     rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
     rows, mean = prove(read_samples(out / "train.parquet"), rewards, prompt)
+    conf = OmegaConf.to_container(config.conf, resolve=True)
+    for split in ("train", "val"):
+        check_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
     return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 
 from omegaconf import OmegaConf
 
 
-def explain(error: Exception, arguments: list[str]) -> str | None:
-    """One paragraph for an error of composing or overriding, None for any other error."""
+def explain(error: Exception, arguments: list[str], compose: Callable | None = None) -> str | None:
+    """One paragraph for an error of composing or overriding, None for any other error.
+
+    `compose` composes choices of groups alone, to say what there is (default: a whole recipe).
+    """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -18,13 +22,14 @@ def explain(error: Exception, arguments: list[str]) -> str | None:
     text = str(error)
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key and "is not in struct" in (text + str(error.__cause__)):
-        return explain_key(key[1], arguments)
+        return explain_key(key[1], arguments, compose)
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def explain_key(key: str, arguments: list[str]) -> str:
+def explain_key(key: str, arguments: list[str], compose: Callable | None = None) -> str:
     """What to do about a key that is not in the configuration: the nearest keys and how to add a new one."""
-    from medical_rl.compose import compose
+    if compose is None:
+        from medical_rl.compose import compose
     from medical_rl.fingerprint import flatten
 
     clean = [a for a in arguments if not a.startswith("-") and a.partition("=")[0].lstrip("+~") != key and "," not in a]

@@ -28,6 +28,9 @@ IGNORED = (
     "trainer.v1.sampler.sampler_kwargs.poll_interval",
     "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
     "conf.judge.backoff_s", "conf.judge.max_failure_rate", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
+    "conf.judge.endpoint.base_url", "conf.judge.endpoint.api_key_env", "conf.judge.endpoint.local", "conf.judge.endpoint.covered",
+    "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
+    "conf.rewards.max_failure_rate",
 )  # fmt: skip
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")

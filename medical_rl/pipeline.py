@@ -103,8 +103,9 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
     outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
     wall = time.monotonic() - start
     folder.update_stage(
-        stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=now()
-    )
+        stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=now(),
+        **{name: result[name] for name in ("judge",) if result.get(name)},
+    )  # fmt: skip
     for note in result.get("notes", []):
         console.print(f"  {note}", highlight=False)
     console.print(f"[green]✓[/green] {stage} in {duration(wall)}", highlight=False)

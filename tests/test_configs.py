@@ -8,7 +8,11 @@ from omegaconf import OmegaConf
 from medical_rl.compose import choices, compose, groups
 
 # what a choice needs beside it to be complete
-WITH = {("model", "custom"): ["conf.model.path=/some/model"], ("engine", "multi_node"): ["conf/scale=paper"]}
+WITH = {
+    ("model", "custom"): ["conf.model.path=/some/model"],
+    ("engine", "multi_node"): ["conf/scale=paper"],
+    ("reward_model", "endpoint"): ["conf.reward_model.base_url=http://localhost:8000"],
+}
 EVERY = [(group, name) for group in groups() for name in choices(group)]
 
 

@@ -77,12 +77,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_samples(path: Path | str) -> Iterator[Sample]:
-    """The samples of a prepared file in order, images put back, one row group in memory at a time."""
-    with _opened(path, needed=("sample", "images")) as file:
+def read_samples(path: Path | str, with_images: bool = True) -> Iterator[Sample]:
+    """The samples of a prepared file in order, images put back unless told not to, one row group in memory at a time."""
+    columns = ("sample", "images") if with_images else ("sample",)
+    with _opened(path, needed=columns) as file:
         for group in range(file.num_row_groups):
-            for row in file.read_row_group(group, columns=["sample", "images"]).to_pylist():
-                yield Sample.from_json(row["sample"], tuple(image["bytes"] for image in row["images"] or ()))
+            for row in file.read_row_group(group, columns=list(columns)).to_pylist():
+                yield Sample.from_json(row["sample"], tuple(image["bytes"] for image in row.get("images") or ()))
 
 
 def count_rows(path: Path | str) -> int:

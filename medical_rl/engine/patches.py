@@ -106,5 +106,16 @@ def fix_equal_length_position_ids() -> None:
     tensordict_utils.maybe_fix_3d_position_ids = maybe_fix_3d_position_ids
 
 
+def leave_trl_alone() -> None:
+    """verl 0.9.1, any device: an installed TRL is not imported by verl's workers.
+
+    verl wants TRL's value-head model wherever TRL is installed. Current TRL has none, so every worker would
+    stop at the import; and the import takes seconds. No recipe here has a critic with TRL's value head.
+    """
+    import verl.utils.import_utils as import_utils
+
+    import_utils.is_trl_available = lambda: False
+
+
 CPU_PATCHES = (alias_vllm_distribution, name_cuda_in_backend_string, keep_reference_unpinned)
-PATCHES = (fix_equal_length_position_ids,)
+PATCHES = (fix_equal_length_position_ids, leave_trl_alone)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from medical_rl.engine.advantages import group_of, put_back, set_apart, write_gdpo, write_totals
+from medical_rl.rewards.failures import FailureLog, refuse_failures
 from medical_rl.rewards.mix import Mix
 from medical_rl.run_folder import link_or_copy
 
@@ -43,6 +44,8 @@ class MedicalTrainer(PPOTrainerSync):
     def __init__(self, config):
         super().__init__(config)
         self.mix = Mix.from_config(config.conf.rewards)
+        self.failures = FailureLog.of_run(config.conf.run_dir)
+        self.judge_settings = config.conf.get("judge")
 
     def _reward_results(self, batch, keys=None) -> list[dict]:
         """The reward manager's components of `keys` (default: the batch's real, unpadded trajectories)."""
@@ -53,21 +56,29 @@ class MedicalTrainer(PPOTrainerSync):
         return [field.get("reward_extra_info", {}) for field in fields]
 
     def _compute_advantage(self, batch, metrics):
-        results = self._reward_results(batch)
-        if any(r.get(f"{name}/failed") for r in results for name in self.mix.weights):
-            self._replace_failed(batch, results)
-        return super()._compute_advantage(batch, metrics)
-
-    def _replace_failed(self, batch, results: list[dict]) -> None:
-        """Writes totals back with each failed term at its group's mean (Mix.with_group_means)."""
         keys = [k for k, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        totals = self.mix.with_group_means(results, [key.rsplit("_", 2)[0] for key in keys])
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
-        scores = [row.clone() for row in data["rm_scores"].unbind()]
-        for row, total in zip(scores, totals, strict=True):
-            row[-1] = total
-        data["rm_scores"] = torch.nested.as_nested_tensor(scores, layout=torch.jagged)
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=data.select("rm_scores"))
+        results = self._reward_results(batch, keys)
+        refuse_failures(self.mix, results, self.failures, self.judge_settings)
+        mended = self.mix.with_group_means(results, [group_of(key) for key in keys])
+        failed = [any(r[f"{name}/failed"] for name in self.mix.terms) for r in results]
+        dropped = [key for key, lost in zip(keys, failed, strict=True) if lost and self.mix.on_failure == "drop_sample"]
+        if dropped:
+            mended = [r | {"score": 0.0} if key in dropped else r for key, r in zip(keys, mended, strict=True)]
+        if any(failed):
+            write_totals(keys, batch.partition_id, [r["score"] for r in mended])
+        groups = set_apart(dropped, batch.partition_id)
+        algorithm = self.config.algorithm
+        per_term = algorithm.adv_estimator == "gdpo"
+        try:
+            # verl's v1 step does not hand GDPO the terms and stops; ours replaces GRPO's advantages below
+            algorithm.adv_estimator = "grpo" if per_term else algorithm.adv_estimator
+            batch = super()._compute_advantage(batch, metrics)
+        finally:
+            algorithm.adv_estimator = "gdpo" if per_term else algorithm.adv_estimator
+        if per_term:
+            write_gdpo(keys, batch.partition_id, mended, self.mix.weights, algorithm, dropped)
+        put_back(groups, batch.partition_id)
+        return batch
 
     def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
         super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)

@@ -33,7 +33,7 @@ def from_config(judge: Mapping[str, Any] | None, run_dir: Path | None = None, de
     if settings.get("mode", "live") == "live":
         endpoint.api_key()  # a missing key is said now, not after hours of training
     if desk is None:
-        desk = _sqlite_desk(settings, run_dir)
+        desk = sqlite_desk(settings, run_dir)
     chosen = ("mode", "max_attempts", "backoff_s", "max_image_side", "on_met", "max_failure_rate")
     return Judge(endpoint, desk, **{name: settings[name] for name in chosen if name in settings})
 
@@ -77,7 +77,7 @@ def _built(kind: type, group: str, settings: Mapping[str, Any]):
     return kind(**given)
 
 
-def _sqlite_desk(settings: Mapping[str, Any], run_dir: Path | None) -> SqliteDesk:
+def sqlite_desk(settings: Mapping[str, Any], run_dir: Path | None) -> SqliteDesk:
     """The desk in files: the ledger in the run's folder, the cache there too unless conf.judge.cache names a shared one."""
     folder = Path(run_dir) / "judge" if run_dir else Path(tempfile.mkdtemp(prefix="medical_rl-judge-"))
     cache = Path(settings.get("cache") or folder / "cache.sqlite").expanduser()

@@ -2,15 +2,20 @@
 
 from medical_rl.answers import Response, gold, read
 from medical_rl.boxes import first_iou
+from medical_rl.errors import unknown
 from medical_rl.sample import Sample
 
 HIT = 0.5  # VRFT-Aug, equation 11
+MATCHES = ("answer", "substring")
 
 
-def accuracy(response: Response, sample: Sample) -> float:
+def accuracy(response: Response, sample: Sample, match: str = "answer") -> float:
     """1.0 if the final answer, read as `sample.kind`, is right, else 0.0: equal to the gold answer, or a box with IoU > 0.5.
 
-    VRFT-Aug, equation 1: the boxed label, case-insensitive.
+    VRFT-Aug, equation 1: the boxed label, case-insensitive; MEDFACT-R1: the exact yes or no.
+
+    match: `answer` reads the final answer alone. `substring` is MEDFACT-R1's public code, for comparison only:
+    the gold text anywhere in the response, so that with gold "no" every "abnormal" and "diagnosis" is right.
 
     >>> from medical_rl.answers import parse
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign", choices=("malignant", "normal, benign"))
@@ -19,6 +24,10 @@ def accuracy(response: Response, sample: Sample) -> float:
     >>> accuracy(parse("<think>normal, benign</think>"), s)
     0.0
     """
+    if match not in MATCHES:
+        raise unknown("way to match the gold answer", match, MATCHES)
+    if match == "substring":
+        return float(sample.answer.lower() in response.text.lower())
     return float(right(read(response, sample), sample))
 
 

@@ -3,125 +3,164 @@
 terms: {accuracy: {weight: 0.9}, format: {weight: 0.1, form: boxed}}
 combine: sum              # sum of weight * term
 combine: normalised_sum   # the same divided by sum of weight * the term's maximum
+on_failure: group_mean    # a failed term takes its mean over the group's other samples
+on_failure: drop_sample   # the sample takes no part in its group
+max_failure_rate: 0.2     # a step in which a larger share of a term failed stops the run
 """
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import inspect
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from medical_rl.answers import parse
-from medical_rl.errors import RewardFailed, UserError, WrongKind, unknown
-from medical_rl.rewards import MAXIMUM, REWARDS
+from medical_rl.answers import Response, parse
+from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.rewards import REWARDS
 from medical_rl.rewards.accuracy import accuracy
-from medical_rl.sample import KINDS, Sample
+from medical_rl.rewards.terms import read_term
+from medical_rl.sample import Sample
 
 COMBINE = ("sum", "normalised_sum")
+ON_FAILURE = ("group_mean", "drop_sample")
+SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate")
 
 
 class Mix:
-    """Terms with weights and parameters; `await mix.score(text, sample)` gives one fixed set of keys."""
+    """Terms with weights and parameters; `await mix.score(text, sample)` gives one fixed set of keys.
 
-    def __init__(self, terms: Mapping[str, Mapping], combine: str = "sum"):
+    services    what terms ask: {"judge": Judge, "reward_model": client}; `needs` names those wanted
+    on_failed   called with (term, sample, error) for each term that fails
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, Mapping],
+        combine: str = "sum",
+        on_failure: str = "group_mean",
+        max_failure_rate: float = 0.2,
+    ):
         """Raises UserError for an unknown term, parameter or combination, or a term without a weight."""
         if not terms:
             raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
         if combine not in COMBINE:
             raise unknown("way to combine rewards", combine, COMBINE)
-        self.combine = combine
-        self.functions, self.parameters, self.weights = {}, {}, {}
-        for name, given in terms.items():
-            if name not in REWARDS:
-                raise unknown("reward term", name, REWARDS)
-            settings = dict(given or {})
-            if "weight" not in settings:
-                raise UserError(f"The reward term {name!r} has no weight: write {name}: {{weight: 1.0}}.")
-            self.weights[name] = float(settings.pop("weight"))
-            self.functions[name] = REWARDS[name]
-            self.parameters[name] = settings
-            allowed = list(inspect.signature(REWARDS[name]).parameters)[2:]
-            for parameter in settings:
-                if parameter not in allowed:
-                    raise unknown(f"parameter of the reward term {name!r} named", parameter, [*allowed, "weight"])
-
-        self._try_parameters()
-
-    def _try_parameters(self) -> None:
-        """None; UserError for a parameter's value that its term refuses, found before any training."""
-        empty = parse("")
-        for name, function in self.functions.items():
-            if inspect.iscoroutinefunction(function):
-                continue  # it may ask a judge
-            for kind in KINDS:
-                try:
-                    function(
-                        empty, Sample(id="", source="", question="", kind=kind, answer=""), **self.parameters[name]
-                    )
-                    break
-                except WrongKind:
-                    continue  # a term for another kind of answer
+        if on_failure not in ON_FAILURE:
+            raise unknown("way to treat a failed reward", on_failure, ON_FAILURE)
+        self.combine, self.on_failure, self.max_failure_rate = combine, on_failure, float(max_failure_rate)
+        self.terms = {name: read_term(name, given) for name, given in terms.items()}
+        self.weights = {name: term.weight for name, term in self.terms.items()}
+        self.services: dict[str, object] = {}
+        self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
+        unbounded = [name for name, term in self.terms.items() if term.most is None]
+        if combine == "normalised_sum" and unbounded:
+            raise UserError(
+                f"combine: normalised_sum divides by each term's largest value, which is not known of {', '.join(unbounded)}: "
+                "add max: <number> to the term."
+            )
+        parts = ("", "/weighted", "/failed", *(("/max",) if combine == "normalised_sum" else ()))
+        self.keys = ("score", "acc", *(f"{name}{part}" for name in self.terms for part in parts))
 
     @classmethod
     def from_config(cls, rewards: Mapping) -> Mix:
         """The mix of a `conf/rewards` file."""
         for key in rewards:
-            if key not in ("terms", "combine"):
-                raise unknown("setting of a reward mix named", key, ("terms", "combine"))
-        return cls(rewards["terms"], rewards.get("combine", "sum"))
+            if key not in SETTINGS:
+                raise unknown("setting of a reward mix named", key, SETTINGS)
+        return cls(**{"terms": {}, **rewards})
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Every key that `score` returns, on every path."""
-        return ("score", "acc", *(f"{name}{part}" for name in self.weights for part in ("", "/weighted", "/failed")))
+    def needs(self) -> frozenset[str]:
+        """Names of the services that the mix asks."""
+        return frozenset(n for term in self.terms.values() for n in term.needs)
+
+    def without(self, services: Iterable[str]) -> Mix:
+        """This mix without the terms that ask one of `services`; it may have none left."""
+        left = copy.copy(self)
+        left.terms = {name: term for name, term in self.terms.items() if not set(term.needs) & set(services)}
+        left.weights = {name: term.weight for name, term in left.terms.items()}
+        return left
 
     async def score(self, text: str, sample: Sample) -> dict[str, float]:
         """{"score": total, "acc": accuracy, "<term>": raw, "<term>/weighted", "<term>/failed"}.
 
         A term that raises RewardFailed is marked failed (1.0) and adds nothing here; the trainer,
-        which knows the group, puts the group's mean in its place.
+        which knows the group, puts the group's mean in its place. `acc` is the strict accuracy, whatever
+        the mix rewards.
         """
         response = parse(text)
-        raw, failed = {}, {}
-        for name, function in self.functions.items():
-            try:
-                value = function(response, sample, **self.parameters[name])
-                raw[name] = float(await value if inspect.isawaitable(value) else value)
-                failed[name] = 0.0
-            except RewardFailed:
-                raw[name], failed[name] = 0.0, 1.0
-        result = {"score": self.total(raw, failed), "acc": accuracy(response, sample)}
-        for name in self.weights:
-            result |= {
-                name: raw[name],
-                f"{name}/weighted": self.weights[name] * raw[name],
-                f"{name}/failed": failed[name],
-            }
+        raw = await self._raw(response, sample)
+        result = {"score": 0.0, "acc": self._right(response, sample)}
+        for name, term in self.terms.items():
+            value = raw[name]
+            result[name] = 0.0 if value is None else value
+            result[f"{name}/weighted"] = term.weight * result[name]
+            result[f"{name}/failed"] = float(value is None)
+            if self.combine == "normalised_sum":
+                result[f"{name}/max"] = term.maximum(sample)
+        result["score"] = self.total(result)
         return result
 
-    def total(self, raw: Mapping[str, float], failed: Mapping[str, float]) -> float:
-        """The combined reward of raw terms; a failed term is left out."""
-        kept = [name for name in self.weights if not failed[name]]
-        value = sum(self.weights[name] * raw[name] for name in kept)
+    async def _raw(self, response: Response, sample: Sample) -> dict[str, float | None]:
+        """Each term's raw value, None where it failed; those that wait are waited for together."""
+        raw, waiting = {}, {}
+        for name, term in self.terms.items():
+            try:
+                value = term(response, sample, self.services)
+            except RewardFailed as error:
+                value = None
+                self.on_failed(name, sample, error)
+            if value is not None and inspect.isawaitable(value):
+                waiting[name] = value
+            else:
+                raw[name] = None if value is None else float(value)
+        if waiting:
+            found = await asyncio.gather(*waiting.values(), return_exceptions=True)
+            for name, value in zip(waiting, found, strict=True):
+                if isinstance(value, RewardFailed):
+                    self.on_failed(name, sample, value)
+                elif isinstance(value, BaseException):
+                    raise value
+                raw[name] = None if isinstance(value, RewardFailed) else float(value)
+        return raw
+
+    def _right(self, response: Response, sample: Sample) -> float:
+        """1.0 if the answer is right; boxes are read in the frame that the detection term names."""
+        if sample.kind == "box" and "detection" in self.terms:
+            term = self.terms["detection"]
+            return float(term.function(response, sample, **{**term.parameters, "continuous": False}) == 1.0)
+        return accuracy(response, sample)
+
+    def total(self, result: Mapping[str, float]) -> float:
+        """The combined reward of a result's raw terms; a failed term is left out."""
+        kept = [name for name in self.weights if not result[f"{name}/failed"]]
+        value = sum(self.weights[name] * result[name] for name in kept)
         if self.combine == "normalised_sum":
-            scale = sum(self.weights[name] * MAXIMUM[name] for name in kept)
+            scale = sum(self.weights[name] * result[f"{name}/max"] for name in kept)
             value = value / scale if scale else 0.0
         return value
 
-    def with_group_means(self, results: list[dict[str, float]], groups: list[str]) -> list[float]:
-        """The totals of `results`, each failed term replaced by its mean over the group's other samples.
+    def with_group_means(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[dict[str, float]]:
+        """`results` with each failed term at its mean over the group's other samples, and the totals that follow.
 
         A term that failed in the whole group is left out of it. So an outage neither rewards
         nor punishes a sample against its group.
         """
-        totals = []
+        means: dict[tuple[str, str], list[float]] = defaultdict(list)
         for result, group in zip(results, groups, strict=True):
-            raw = {name: result[name] for name in self.weights}
-            failed = {name: result[f"{name}/failed"] for name in self.weights}
             for name in self.weights:
-                others = [
-                    r[name] for r, g in zip(results, groups, strict=True) if g == group and not r[f"{name}/failed"]
-                ]
-                if failed[name] and others:
-                    raw[name], failed[name] = sum(others) / len(others), 0.0
-            totals.append(self.total(raw, failed))
-        return totals
+                if not result[f"{name}/failed"]:
+                    means[group, name].append(result[name])
+        mended = []
+        for result, group in zip(results, groups, strict=True):
+            new = dict(result)
+            for name in self.weights:
+                known = means[group, name]
+                if result[f"{name}/failed"] and known:
+                    value = sum(known) / len(known)
+                    new |= {name: value, f"{name}/weighted": self.weights[name] * value, f"{name}/failed": 0.0}
+            new["score"] = self.total(new)
+            mended.append(new)
+        return mended

@@ -6,21 +6,50 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from medical_rl.data.prompts import target
-from medical_rl.errors import UserError
+from medical_rl.errors import RewardFailed, UserError
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.services import check_restricted, endpoints
 from medical_rl.sample import Sample
 
 
 def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping) -> tuple[int, float]:
     """(rows, mean reward) of responses made from the gold answers by the prompt's own target.
 
-    Raises UserError for a row whose gold answer is not right by its own reward: the prompt's form and
-    the reward's parsing do not fit together, or the data are wrong.
+    Terms that ask a judge or a reward model are left out: proving the parsing needs neither. Raises UserError
+    for a row whose gold answer is not right by its own reward (the prompt's form and the reward's parsing do
+    not fit together, or the data are wrong), and for a term that fails on it.
     """
-    mix, scores = Mix.from_config(rewards), []
+    return asyncio.run(_prove(samples, Mix.from_config(rewards), prompt))
+
+
+def check_rows(samples: Iterable[Sample], rewards: Mapping, conf: Mapping) -> int:
+    """Number of rows; UserError for one that a term cannot work on (no concepts, no knowledge) or that may not be sent.
+
+    Every row is tried, on an empty response: verl would fail the group of such a row in silence. `conf` has the
+    settings of the judge and the reward model.
+    """
+    return asyncio.run(_check_rows(samples, Mix.from_config(rewards), conf))
+
+
+async def _check_rows(samples: Iterable[Sample], mix: Mix, conf: Mapping) -> int:
+    places, offline, count = endpoints(mix, conf), mix.without(mix.needs), 0
+    for sample in samples:
+        check_restricted(places, [sample])
+        await offline.score("", sample)
+        count += 1
+    return count
+
+
+async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping) -> tuple[int, float]:
+    mix, scores = mix.without(mix.needs), []
+
+    def refuse(term: str, sample: Sample, error: RewardFailed) -> None:
+        raise UserError(f"The reward term {term!r} fails on the gold answer of the row {sample.id}: {error}") from error
+
+    mix.on_failed = refuse
     for sample in samples:
         response = target(sample, prompt)
-        result = asyncio.run(mix.score(response, sample))
+        result = await mix.score(response, sample)
         if result["acc"] != 1.0:
             raise UserError(
                 f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "

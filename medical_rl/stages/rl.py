@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.errors import UserError
-from medical_rl.rewards.proof import prove
+from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.run_folder import RunFolder
 from medical_rl.stages.models import leave_model, starting_model
 from medical_rl.stages.prepare import PROVED
@@ -25,6 +25,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
     rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
     prove(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED), rewards, prompt)
+    conf = OmegaConf.to_container(config.conf, resolve=True)
+    for split in ("train", "val"):
+        check_rows(read_samples(folder.path / "data" / f"{split}.parquet", with_images=False), rewards, conf)
     start = starting_model(config, folder, "rl")
     settings, notes = rl_config(config, start)
     checkpoints = folder.path / "checkpoints" / "rl"
@@ -45,7 +48,17 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, "rl")},
         "notes": notes,
         "best": best,
+        "judge": judge_totals(conf, folder),
     }
+
+
+def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
+    """What the run's judge was asked and what it cost, resumes included; None where no judge was asked."""
+    if not (conf.get("judge") or {}).get("enabled") or not (folder.path / "judge" / "ledger.sqlite").exists():
+        return None
+    from medical_rl.judges.build import checked, sqlite_desk
+
+    return sqlite_desk(checked(conf["judge"]), folder.path).totals()
 
 
 def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:

@@ -32,6 +32,7 @@ WRONG = {
     "grading": "the label is one grade too low (where there is a lower grade)",
     "classification": "the label is another shape",
     "localisation": "the box is shifted",
+    "questions": "yes and no are exchanged",
 }
 
 
@@ -40,7 +41,8 @@ def rows(
 ) -> Iterator[Sample]:
     """Samples of `split`, drawn by code.
 
-    task         grading (kind grade, 0 to 4), classification (kind label) or localisation (kind box)
+    task         grading (kind grade, 0 to 4), classification (kind label), localisation (kind box) or
+                 questions (kind yes_no, with concepts)
     sizes        {split: rows}; SIZES where a split is not named
     label_noise  share of warm_start rows whose label is wrong on purpose: a grade one too low
                  (grade 0 stays, nothing is below it), another shape, a shifted box
@@ -65,6 +67,7 @@ def rows(
             images=(encode_png(sample["image"]),),
             group=f"{split}/{index}",
             split=split,
+            concepts=sample.get("concepts", ()),
             knowledge=sample["knowledge"],
             size=(SIDE, SIDE),
             meta={"truth": sample["truth"], "thought": thought, "phantom": True},
@@ -178,4 +181,26 @@ def _localisation(rng, index: int) -> dict:
     }
 
 
-TASKS = {"grading": _grading, "classification": _classification, "localisation": _localisation}
+def _questions(rng, index: int) -> dict:
+    picture = _classification(rng, index // 2)
+    shape = picture["truth"]
+    asked = shape if index % 2 else SHAPES[(SHAPES.index(shape) + 1 + int(rng.integers(2))) % len(SHAPES)]
+    truth = "yes" if asked == shape else "no"
+    return picture | {
+        "kind": "yes_no",
+        "question": f"Is it a {asked}?",
+        "choices": (),
+        "concepts": (asked, "edge"),
+        "truth": truth,
+        "thought": f"{asked} edge: {truth}",
+        "wrong": "no" if truth == "yes" else "yes",
+        "wrong_thought": f"{asked} edge: {'no' if truth == 'yes' else 'yes'}",
+    }
+
+
+TASKS = {
+    "grading": _grading,
+    "classification": _classification,
+    "localisation": _localisation,
+    "questions": _questions,
+}

@@ -42,3 +42,13 @@ def test_without_flash_attention_a_gpu_falls_back_to_sdpa_and_says_so(monkeypatc
     assert (implementation, remove_padding) == ("sdpa", False) and "flash-attn" in notes[0]
     monkeypatch.setattr(settings, "flash_attention_works", lambda: True)
     assert settings.attention(engine) == ("flash_attention_2", True, [])
+
+
+def test_an_installed_trl_does_not_stop_verls_workers(verl):
+    # verl imports a class of TRL that current TRL does not have, in every worker, if it believes TRL is there.
+    import sys
+
+    from verl.models.transformers import monkey_patch
+
+    assert monkey_patch.is_trl_available() is False
+    assert "trl" not in sys.modules or not hasattr(sys.modules["trl"], "AutoModelForCausalLMWithValueHead")

@@ -7,7 +7,8 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.judges import client
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.restricted import check_samples
+from medical_rl.reward_model.client import RewardModel
+from medical_rl.rewards.services import check_restricted
 from medical_rl.sample import Sample
 
 
@@ -32,7 +33,9 @@ def test_a_restricted_row_goes_where_it_may(endpoint, judge, declared):
 
 def test_training_data_are_checked_ahead():
     away, here = Endpoint("https://api.example.com/v1", "m"), Endpoint("http://localhost:1/v1", "m", local=True)
-    check_samples(away, [row(False), row(False)])
-    check_samples(here, [row(True)])
-    with pytest.raises(UserError, match="mimic_cxr"):
-        check_samples(away, [row(False), row(True)])
+    check_restricted({"conf.judge.endpoint": away}, [row(False), row(False)])
+    check_restricted({"conf.judge.endpoint": here}, [row(True)])
+    with pytest.raises(UserError, match="mimic_cxr.*conf.judge.endpoint.covered"):
+        check_restricted({"conf.judge.endpoint": away}, [row(False), row(True)])
+    with pytest.raises(UserError, match="conf.reward_model.local=true"):
+        check_restricted({"conf.reward_model": RewardModel("http://away:8000")}, [row(True)])

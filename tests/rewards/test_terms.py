@@ -138,12 +138,14 @@ def test_a_failed_term_takes_its_groups_mean_so_an_outage_neither_rewards_nor_pu
     texts = ["good \\boxed{3}", "poor \\boxed{3}", "fail \\boxed{3}", "good \\boxed{3}"]
     results = [score(broken, text, GRADE) for text in texts]
     # group a: judged 1, 0 and failed -> mean 1/2; totals 1 + 2*1, 1 + 0, 1 + 2*1/2. Group b: 1 + 2.
-    assert broken.with_group_means(results, ["a", "a", "a", "b"]) == pytest.approx([3.0, 1.0, 2.0, 3.0])
+    mended = broken.with_group_means(results, ["a", "a", "a", "b"])
+    assert [m["score"] for m in mended] == pytest.approx([3.0, 1.0, 2.0, 3.0])
+    assert mended[2]["judged"] == 0.5 and results[2]["judged/failed"] == 1.0, "what came in is left as it was"
 
 
 def test_a_term_that_failed_in_the_whole_group_is_left_out(broken):
     results = [score(broken, "fail \\boxed{3}", GRADE), score(broken, "fail \\boxed{1}", GRADE)]
-    assert broken.with_group_means(results, ["a", "a"]) == [1.0, 0.0]
+    assert [m["score"] for m in broken.with_group_means(results, ["a", "a"])] == [1.0, 0.0]
 
 
 def test_an_error_that_is_no_declared_failure_is_not_swallowed(monkeypatch):

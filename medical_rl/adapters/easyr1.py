@@ -1,0 +1,44 @@
+"""EasyR1's batch reward: `worker.reward.reward_function=<this file>:compute_score`.
+
+The mix is chosen by `worker.reward.reward_function_kwargs`: {"overrides": ["conf/rewards=medfact_r1_offline"]}.
+`python -c "import medical_rl.adapters.easyr1 as m; print(m.__file__)"` prints this file's path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping, Sequence
+
+from medical_rl.adapters.rows import sample_of
+from medical_rl.rewards.load import load_mix
+
+REWARD_NAME = "medical_rl"
+REWARD_TYPE = "batch"
+
+
+def compute_score(reward_inputs: Sequence[Mapping], overrides: Sequence[str] = ()) -> list[dict[str, float]]:
+    """[{"overall": total, "accuracy": strict accuracy, "<term>": raw, "<term>_failed"}] of a batch of EasyR1's items.
+
+    An item has `response` and `ground_truth`; kind, choices and the like are read where EasyR1 hands them on.
+    """
+    mix = _mix(tuple(overrides))
+
+    async def batch():
+        return await asyncio.gather(*(mix.score(str(item["response"]), sample_of(item)) for item in reward_inputs))
+
+    results = asyncio.run(batch())
+    return [
+        {
+            "overall": result["score"],
+            **{name: result[name] for name in mix.terms},
+            **{f"{name}_failed": result[f"{name}/failed"] for name in mix.terms},
+            "accuracy": result["acc"],
+        }
+        for result in results
+    ]
+
+
+@functools.cache
+def _mix(overrides: tuple[str, ...]):
+    return load_mix(overrides)[0]

@@ -1,0 +1,61 @@
+"""A `Sample` out of what other trainers hand to a reward."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from medical_rl.answers import normalise
+from medical_rl.errors import UserError
+from medical_rl.sample import KINDS, Sample
+
+_FIELDS = ("question", "choices", "concepts", "knowledge", "size", "id", "restricted", "split", "group")
+
+
+def sample_of(row: Mapping) -> Sample:
+    """The row's sample: its `sample` column (data prepared by medical_rl), else made of its other columns.
+
+    Read are answer | ground_truth | solution, kind, question | problem, source | data_source, choices, concepts,
+    knowledge and size. Without a kind, an answer "yes" or "no" is a yes_no and any other a label: a number may
+    be a grade or an option, which nothing here can tell. Raises UserError where there is no answer.
+    """
+    if row.get("sample"):
+        return Sample.from_json(str(row["sample"]))
+    answer = next((row[k] for k in ("answer", "ground_truth", "solution") if row.get(k) is not None), None)
+    if answer is None:
+        raise UserError(
+            f"A row has no answer to compare with (answer, ground_truth or solution); it has {', '.join(row)}."
+        )
+    answer = answer if isinstance(answer, str) else json.dumps(answer)
+    kind = row.get("kind") or ("yes_no" if normalise(answer) in ("yes", "no") else "label")
+    if kind not in KINDS:
+        raise UserError(f"A row is of kind {kind!r}. Available: {', '.join(KINDS)}.")
+    given = {name: _plain(name, row[name]) for name in _FIELDS if row.get(name) is not None}
+    given.setdefault("question", str(row.get("problem") or ""))
+    given.setdefault("id", str(row.get("index", "")))
+    source = str(row.get("source") or row.get("data_source") or "rows")
+    return Sample(**{**given, "source": source, "kind": kind, "answer": answer})
+
+
+def _plain(name: str, value):
+    if name in ("choices", "concepts"):
+        return tuple(map(str, value))
+    if name == "size":
+        return tuple(int(v) for v in value)
+    return bool(value) if name == "restricted" else str(value)
+
+
+def completion_text(completion) -> str:
+    """The text of a completion: a string, or chat messages whose last content is meant.
+
+    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}])
+    'yes'
+    """
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, Sequence) and completion:
+        completion = completion[-1]
+    content = completion.get("content", "") if isinstance(completion, Mapping) else completion
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))

@@ -1,0 +1,1 @@
+"""MedGR2's reward model R_phi."""

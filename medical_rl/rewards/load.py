@@ -1,0 +1,86 @@
+"""A mix by name, composed without a recipe and without verl: for scoring offline and for other trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from medical_rl.errors import UserError, unknown
+from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.services import connect
+
+NAME = "medical_rl_rewards"
+# What the files of conf/rewards and conf/judge refer to; a choice of conf/data or conf/model takes its place.
+_STUBS = {
+    "data": {"outcome": "accuracy"},
+    "model": {"min_pixels": 3136, "max_pixels": 501760},
+    "run_dir": "runs/rewards",
+    "seed": 1,
+}
+_ALWAYS = {"rewards": "vrft_aug", "judge": "none", "reward_model": "none"}
+
+
+def load_mix(overrides: Sequence[str] = (), connected: bool = True, run_dir: Path | None = None) -> tuple[Mix, str]:
+    """(the mix, its name) that overrides such as `conf/rewards=medfact_r1` and `conf.rewards.terms...` choose.
+
+    With a recipe (`conf=...`) among them the whole recipe is composed, as a run would, which needs verl.
+    connected  also builds the judge and the reward model that the mix asks
+    Raises UserError for a choice or a setting that is not there.
+    """
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from medical_rl.explain import explain
+
+    overrides = list(overrides)
+    _check_choices(overrides)
+    try:
+        conf = _compose(overrides).conf
+        settings = {name: OmegaConf.to_container(conf[name], resolve=True) for name in _ALWAYS if conf.get(name)}
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, overrides, _compose) or str(error)) from error
+    mix = Mix.from_config(settings["rewards"])
+    if connected:
+        mix.services = connect(mix, settings, run_dir)
+    chosen = [o.split("=", 1)[1] for o in overrides if o.startswith("conf/rewards=")]
+    return mix, chosen[-1] if chosen else _ALWAYS["rewards"]
+
+
+def _check_choices(overrides: Sequence[str]) -> None:
+    """None; UserError with the nearest names for a group's choice that does not exist."""
+    from medical_rl.compose import choices, groups
+
+    for override in overrides:
+        group, equals, asked = override.partition("=")
+        if not equals or not group.startswith("conf/"):
+            continue
+        group = group.removeprefix("conf/")
+        if group not in groups():
+            raise unknown("group", f"conf/{group}", [f"conf/{g}" for g in groups()])
+        if asked not in choices(group):
+            raise unknown("reward mix" if group == "rewards" else f"choice of conf/{group}", asked, choices(group))
+
+
+def _compose(overrides: list[str]) -> Mapping:
+    """The composed configuration; all of ours is under `conf`."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+
+    from medical_rl import compose as whole
+
+    if any(o.startswith("conf=") for o in overrides):
+        return whole.compose(overrides)
+    asked = {o.partition("=")[0].removeprefix("conf/") for o in overrides if o.startswith("conf/")}
+    extra = sorted(asked & {"data", "model"})
+    primary = {
+        "defaults": [{f"conf/{group}": choice} for group, choice in _ALWAYS.items()]
+        + [{f"conf/{group}": "???"} for group in extra]
+        + ["_self_"],
+        "conf": {key: value for key, value in _STUBS.items() if key not in extra},
+    }
+    ConfigStore.instance().store(name=NAME, node=primary)
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(whole.root()), version_base="1.3"):
+        return compose(NAME, overrides=overrides)

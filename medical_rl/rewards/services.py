@@ -1,0 +1,71 @@
+"""What terms ask: the judge and the reward model, built from config where a mix needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from medical_rl.errors import UserError
+from medical_rl.sample import Sample
+
+
+def _judge(conf: Mapping, run_dir: str | Path | None, desk):
+    settings = conf.get("judge")
+    if not settings or not settings.get("enabled"):
+        raise UserError(
+            "The reward mix asks a judge (consistency), and conf/judge=none. Choose an endpoint (conf/judge=openai, gemini or local), "
+            "or a mix with a rule in its place: conf/rewards=medfact_r1_offline."
+        )
+    from medical_rl.judges.build import from_config
+
+    return from_config(settings, None if run_dir is None else Path(run_dir), desk)
+
+
+def _reward_model(conf: Mapping, run_dir: str | Path | None, desk):
+    settings = conf.get("reward_model")
+    if not settings:
+        raise UserError(
+            "The reward mix asks a learned reward model, and conf/reward_model=none. Serve one and name it: "
+            "conf/reward_model=endpoint conf.reward_model.base_url=http://HOST:PORT, or leave the term out: ~conf.rewards.terms.learned."
+        )
+    from medical_rl.reward_model.client import RewardModel
+
+    return RewardModel.from_config(settings)
+
+
+SERVICES: dict[str, Callable] = {"judge": _judge, "reward_model": _reward_model}
+
+
+def connect(mix, conf: Mapping, run_dir: str | Path | None = None, desk=None) -> dict[str, object]:
+    """{name: client} of all services that the mix asks; UserError for one that config does not give."""
+    return {name: SERVICES[name](conf, run_dir, desk) for name in sorted(mix.needs)}
+
+
+def endpoints(mix, conf: Mapping) -> dict[str, object]:
+    """{the setting that configures it: where the mix sends rows}; checks each service's settings, opens nothing.
+
+    UserError for a service that config does not give, or whose key is not in the environment.
+    """
+    found: dict[str, object] = {}
+    if "judge" in mix.needs:
+        if not (conf.get("judge") or {}).get("enabled"):
+            _judge(conf, None, None)  # says what to choose
+        from medical_rl.judges.build import checked
+        from medical_rl.judges.endpoint import Endpoint
+
+        settings = checked(conf["judge"])
+        found["conf.judge.endpoint"] = endpoint = Endpoint.from_mapping(settings["endpoint"])
+        if settings.get("mode", "live") == "live":
+            endpoint.api_key()
+    if "reward_model" in mix.needs:
+        found["conf.reward_model"] = _reward_model(conf, None, None)
+    return found
+
+
+def check_restricted(places: Mapping[str, object], samples: Iterable[Sample]) -> None:
+    """None; UserError, before anything is trained, for a restricted row that one of `places` may not be sent."""
+    from medical_rl.judges.restricted import refuse_restricted
+
+    for sample in samples:
+        for setting, place in places.items():
+            refuse_restricted(place, sample.restricted, sample.source, setting)

@@ -1,0 +1,38 @@
+"""The table decoder gives what the tokenizer gives, on any ids; another kind of tokenizer decodes by itself."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def test_any_ids_decode_as_the_tokenizer_decodes_them(processor):
+    from medical_rl.engine.decoding import byte_table, decoder
+
+    tokenizer = processor.tokenizer
+    assert byte_table(tokenizer) is not None, "a Qwen tokenizer is byte-level"
+    decode = decoder(tokenizer)
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(st.integers(0, len(tokenizer) - 1), max_size=60))
+    def same(ids):
+        assert decode(ids) == tokenizer.decode(ids, skip_special_tokens=True)
+
+    same()
+
+
+def test_texts_of_many_languages_come_back(processor):
+    from medical_rl.engine.decoding import decoder
+
+    decode = decoder(processor.tokenizer)
+    for text in ("<think>größer</think> \\boxed{正常}", "ｙｅｓ\u200b 🙂\r\n", "a  b <|im_end|>"):
+        ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert decode(ids) == processor.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_a_tokenizer_that_is_not_byte_level_decodes_by_itself():
+    from medical_rl.engine.decoding import decoder
+
+    class Plain:
+        def decode(self, ids, skip_special_tokens):
+            return f"{list(ids)} {skip_special_tokens}"
+
+    assert decoder(Plain())([1, 2]) == "[1, 2] True"

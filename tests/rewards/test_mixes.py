@@ -1,0 +1,174 @@
+"""The shipped mixes as config gives them: overridable term by term, safe on any string, one key set."""
+
+import asyncio
+import math
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from medical_rl.compose import choices, compose
+from medical_rl.errors import BudgetMet, RewardFailed, UserError
+from medical_rl.rewards.failures import FailureLog, TooManyFailures, refuse_failures
+from medical_rl.rewards.mix import Mix
+from medical_rl.sample import Sample
+
+SHIPPED = {
+    "accuracy_format",
+    "medfact_r1",
+    "medfact_r1_offline",
+    "medfact_r1_reference",
+    "medgr2",
+    "vrft_aug",
+    "vrft_detection",
+    "vrft_mfrs",
+    "vrft_recite",
+    "vrft_unrecite",
+}
+FULL = {"question": "?", "concepts": ("disc", "edge"), "knowledge": "a round disc with a sharp edge", "size": (56, 56)}
+SAMPLES = {
+    "grade": Sample("1", "t", kind="grade", answer="3", choices=tuple("01234"), **FULL),
+    "label": Sample("1", "t", kind="label", answer="disc", choices=("disc", "ring"), **FULL),
+    "yes_no": Sample("1", "t", kind="yes_no", answer="no", **FULL),
+    "box": Sample("1", "t", kind="box", answer="[1, 2, 30, 40]", **FULL),
+}
+KIND = {"vrft_mfrs": "grade", "vrft_detection": "box"}
+
+
+class Judge:
+    async def consistency(self, **asked):
+        return SimpleNamespace(verdict="sound")
+
+
+class RewardModel:
+    async def score(self, sample, text):
+        return 10.0 if sample.answer in text else -6.0
+
+
+def shipped(name, *overrides):
+    config = compose(["conf=vrft_aug", f"conf/rewards={name}", "conf/scale=tiny", "conf/engine=cpu", *overrides])
+    mix = Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
+    mix.services = {"judge": Judge(), "reward_model": RewardModel()}
+    return mix
+
+
+def score(mix, text, kind="label"):
+    return asyncio.run(mix.score(text, SAMPLES[kind]))
+
+
+def test_the_shipped_mixes_are_these():
+    assert set(choices("rewards")) == SHIPPED
+
+
+# (text, kind, total worked out by hand)
+WORKED = {
+    "accuracy_format": ("<think>a</think> \\boxed{disc}", "label", 2.0),
+    "vrft_aug": ("<think>a</think> \\boxed{2}", "grade", 0.325),  # 0.9 * MFRS 1/4 + 0.1: phantoms of grades take MFRS
+    "vrft_mfrs": ("<think>a</think> \\boxed{1}", "grade", 0.15625),  # 0.9 * 1/16 + 0.1
+    "vrft_recite": ("<think>a round disc with a sharp edge</think> \\boxed{3}", "grade", 1.2),  # 0.9 + 0.1 + 0.2 * 1
+    "vrft_unrecite": ("<think>a round disc with a sharp edge</think> \\boxed{3}", "grade", 0.0),  # 0.9 + 0.1 - 1
+    "vrft_detection": ("<think>a</think><answer>[1, 2, 30, 41]</answer>", "box", 1.0),  # IoU 38/39: 0.9 + 0.1
+    "medfact_r1": ("<think>a disc</think><answer>no</answer>", "yes_no", 3.2 / 3.4),  # (1+1+0.2+1) / (1+1+0.4+1)
+    "medfact_r1_offline": ("<think>no disc</think><answer>no</answer>", "yes_no", 3.2 / 3.4),
+    "medfact_r1_reference": ("<think>a disc</think><answer>no</answer>", "yes_no", 3.4),  # 1 + 1 + 0.2 + 1.2
+    "medgr2": ("<think>a</think><answer>disc</answer>", "label", 8.2),  # 0.8 * 10 + 0.2
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_each_shipped_mix_gives_the_total_worked_out_by_hand(name):
+    text, kind, expected = WORKED[name]
+    assert score(shipped(name), text, kind)["score"] == pytest.approx(expected)
+
+
+def test_a_mix_is_changed_on_the_command_line_term_by_term():
+    assert (
+        shipped("vrft_recite", "conf.rewards.terms.recitation.delta=-2").terms["recitation"].parameters["delta"] == -2
+    )
+    added = shipped("vrft_aug", "+conf.rewards.terms.fact.weight=0.2")
+    assert added.weights == {"outcome": 0.9, "format": 0.1, "fact": 0.2}
+    assert list(shipped("vrft_aug", "~conf.rewards.terms.format").weights) == ["outcome"]
+    mine = shipped("vrft_aug", "+conf.rewards.terms.mine={fn: 'medical_rl.rewards.accuracy:accuracy', weight: 0.5}")
+    assert score(mine, "<think>a</think> \\boxed{3}", "grade")["score"] == pytest.approx(1.5)
+
+
+RANGES = {
+    "accuracy": (0, 1),
+    "format": (0, 1),
+    "outcome": (0, 1),
+    "mfrs": (0, 1),
+    "detection": (0, 1),
+    "fact": (0, 0.4),
+    "recitation": (-1, 1),
+    "consistency": (-0.5, 1.2),
+    "lexical_consistency": (-0.5, 1),
+    "learned": (-6, 10),
+}
+PIECES = st.sampled_from(
+    ["<think>", "</think>", "<answer>", "</answer>", "\\boxed{", "}", "disc", "[1,2,30,40]", "3", "no", "yes"]
+)
+MIXES = {name: shipped(name) for name in sorted(SHIPPED)}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(PIECES | st.text(max_size=6), max_size=16).map("".join), st.sampled_from(sorted(SHIPPED)))
+def test_any_string_scores_within_the_documented_ranges_under_one_key_set(text, name):
+    kind = KIND.get(name, "grade" if name.startswith("vrft") else "yes_no")
+    result = score(MIXES[name], text, kind)
+    assert tuple(result) == MIXES[name].keys
+    assert all(isinstance(v, float) and math.isfinite(v) for v in result.values())
+    for term in MIXES[name].terms:
+        low, high = RANGES[term]
+        assert low <= result[term] <= high, term
+        assert result[f"{term}/failed"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"terms": {"acuracy": {"weight": 1}}}, "Did you mean 'accuracy'"),
+        ({"terms": {"accuracy": {}}}, "no weight"),
+        ({"terms": {"accuracy": {"weight": 1, "thresold": 1}}}, "thresold"),
+        ({"terms": {"mfrs": {"weight": 1, "weights": 3}}}, "mfrs"),
+        ({"terms": {"learned": {"weight": 1, "scale": "log"}}}, "raw, unit"),
+        ({"terms": {"recitation": {"weight": 1, "smoothing": "method99"}}}, "method1"),
+        ({"terms": {"detection": {"weight": 1, "compare": "=>"}}}, ">="),
+        ({"terms": {"accuracy": {"weight": 1}}, "on_failure": "skip"}, "group_mean"),
+        ({"terms": {}}, "no terms"),
+    ],
+)
+def test_a_mix_that_cannot_work_is_refused_before_any_training(settings, said):
+    with pytest.raises(UserError, match=said):
+        Mix.from_config(settings)
+
+
+def failing(rate, term="consistency", n=10):
+    return [{f"{term}/failed": float(i < rate * n), "accuracy/failed": 0.0} for i in range(n)]
+
+
+@pytest.fixture
+def mix():
+    return Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}, max_failure_rate=0.2)
+
+
+def test_too_many_failures_end_the_run_with_the_last_reason(mix, tmp_path):
+    log = FailureLog.of_run(tmp_path)
+    for reason in ("429 Too Many Requests", "time-out after 30 s"):
+        log.add("consistency", SAMPLES["label"], RewardFailed(reason))
+    refuse_failures(mix, failing(0.2), log)  # exactly the rate is allowed
+    with pytest.raises(TooManyFailures, match="30%.*time-out after 30 s"):
+        refuse_failures(mix, failing(0.3), log)
+
+
+def test_a_met_budget_pauses_the_run_or_lets_it_go_on_by_config(mix, tmp_path):
+    log = FailureLog.of_run(tmp_path)
+    log.add("consistency", SAMPLES["label"], BudgetMet("budget", "all 100 requests are spent"))
+    with pytest.raises(TooManyFailures, match="pauses.*100 requests.*conf.judge.budget"):
+        refuse_failures(mix, failing(0.1), log, {"on_met": "pause"})
+    refuse_failures(mix, failing(1.0), log, {"on_met": "continue"})
+
+
+def test_without_failures_no_file_is_read(mix, tmp_path):
+    refuse_failures(mix, failing(0.0), FailureLog(tmp_path / "absent"), None)
