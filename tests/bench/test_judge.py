@@ -24,7 +24,9 @@ from medical_rl.judges.verdict import CONSISTENCY, parse
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 3, 4
 QUESTIONS = [str(i) for i in range(CALLS)]
+GOAL = 1.15  # times the ideal
 ROWS: list[str] = []
+MISSED: list[str] = []
 forked = multiprocessing.get_context("fork")
 
 
@@ -40,6 +42,7 @@ def table(root):
         "| what | layout | best, s | median, s | ideal, s | best / ideal |\n|---|---|---|---|---|---|\n"
         + "\n".join(ROWS)
         + "\n\n"
+        f"The goal is {GOAL} times the ideal; missed in this run: {'; '.join(MISSED) or 'nowhere'}.\n"
         "The bare client does nothing but send: no retries, cache, limits, budget or checks. It shows what these cores can do.\n"
         "Several processes share one desk, as a run's reward workers do. Written by `make bench`; read the ratios, not the seconds.\n"
     )
@@ -149,10 +152,12 @@ def test_a_thousand_calls(fake_endpoint, tmp_path, concurrency, processes):
         best, median = min(measured), statistics.median(measured)
         layout = f"{concurrency} at once, {processes} process{'es' * (processes > 1)}"
         note(f"| {name} | {layout} | {best:.2f} | {median:.2f} | {ideal:.2f} | {best / ideal:.2f} |")
+    if min(walls["medical_rl"]) > GOAL * ideal:
+        MISSED.append(layout)
     ours, plain, bare = (min(measured) for measured in walls.values())
     assert ours < plain
     if concurrency == 64:  # at 256 a Python client needs more than two cores, as the bare one's row shows
-        assert ours <= 1.15 * max(ideal, bare)
+        assert ours <= GOAL * max(ideal, bare)
 
 
 def test_a_warm_cache(fake_endpoint, tmp_path):
