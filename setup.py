@@ -51,7 +51,7 @@ setup(
     extras_require={
         "gpu": ["verl[vllm]==0.9.1"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "trl", "datasets"],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],
