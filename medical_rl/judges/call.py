@@ -59,17 +59,13 @@ class Question:
 
 
 async def call(question: Question, lease: str, connection: Connection, max_attempts: int) -> tuple[Done, Outcome]:
-    """The settlement and the outcome of one attempt. Never raises: an attempt that broke would leave its askers waiting."""
+    """The settlement and the outcome of one attempt. Raises nothing but CancelledError: who asks would wait for ever."""
     question.attempts += 1
     try:
         # images are decoded and encoded, which would hold up every other call of the event loop
         body = await asyncio.to_thread(question.body) if question.heavy else question.body()
         attempt = await connection.send(body)
         attempt, value = _read(question, attempt)
-    except asyncio.CancelledError:
-        return Done(question.key, lease, error="cancelled"), Outcome(
-            error=JudgeFailed("cancelled", "the run is ending")
-        )
     except Exception as error:  # a broken image, a missing key: the askers are told the error itself
         said = type(error).__name__
         return Done(question.key, lease, error="broken", message=said, final=True), Outcome(error=error)

@@ -43,17 +43,19 @@ class Connection:
     """The HTTP connections of one event loop; closed when the loop ends."""
 
     def __init__(self, endpoint: Endpoint):
-        """Raises UserError if the endpoint's key is not in the environment."""
+        """Nothing is opened before the first call."""
         self.endpoint = endpoint
         self.address = endpoint.base_url.rstrip("/") + "/chat/completions"
-        self._key = endpoint.api_key()
-        self._life = None
+        self._key = self._life = None
 
     def __repr__(self) -> str:
         return f"Connection({self.address})"
 
     async def send(self, body: bytes) -> Attempt:
-        """The attempt of one request; at most `timeout_s` long, a trickling answer included."""
+        """The attempt of one request; at most `timeout_s` long, a trickling answer included.
+
+        Raises UserError if the endpoint's key is not in the environment.
+        """
         import httpx2
         import openai
 
@@ -75,6 +77,7 @@ class Connection:
     async def _client(self):
         """The openai client of this event loop, made at the first call."""
         if self._life is None:
+            self._key = self.endpoint.api_key()
             self._life = self._living()
             self._made = await anext(self._life)
         return self._made

@@ -45,7 +45,7 @@ class Pump:
         self.news = asyncio.Event()
         self.in_round = False
         self.task: asyncio.Task | None = None
-        self.connection: Connection | None = None
+        self.connection = Connection(endpoint)
 
     async def answer(self, asked: Question) -> Any:
         """What `read` makes of the answer; JudgeFailed if there is none. Questions of one key become one."""
@@ -131,9 +131,12 @@ class Pump:
         Answers come in bursts. Were all of a burst read before the next requests are sent, the endpoint would stand idle
         meanwhile; so every few answers are settled at once, and who has read an answer sends the next request.
         """
-        self.connection = self.connection or Connection(self.endpoint)
         while True:
-            done, outcome = await call(question, lease, self.connection, self.max_attempts)
+            try:
+                done, outcome = await call(question, lease, self.connection, self.max_attempts)
+            except asyncio.CancelledError:
+                self.granted.append((question, lease))  # given back by `_abandon`
+                raise
             self.done.append((done, question, outcome))
             self.news.set()
             if len(self.done) >= SETTLED_AT and not self.in_round:
@@ -171,7 +174,7 @@ class Pump:
         """None; the event loop is ending: calls are stopped and their leases given back, if the desk answers soon."""
         for task in self.calls:
             task.cancel()
-        await asyncio.gather(*self.calls, return_exceptions=True)
+        await asyncio.gather(*self.calls, return_exceptions=True)  # those under way are among `granted` now
         done = [one for one, _, _ in self.done]
         done += [Done(question.key, lease, error="cancelled") for question, lease in self.granted]
         with contextlib.suppress(TimeoutError):

@@ -219,6 +219,29 @@ def test_a_cancelled_queue_is_never_sent_and_a_cancelled_run_gives_its_leases_ba
     assert one.totals()["faults"] == {"cancelled": 2}
 
 
+def test_grants_not_yet_sent_are_given_back_too(endpoint, judge):
+    server, one = endpoint(latency_s=30), judge(Limits(concurrency=2))
+
+    async def main():
+        tasks = [asyncio.create_task(one.consistency("q", "t", str(i))) for i in range(3)]
+        await asyncio.sleep(0.3)
+        pump = one._pump()
+        first = next(iter(pump.open.values()))
+        pump.granted.append((first, "a lease about to be used"))
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(main())
+    assert len(outcomes(server)) == 2, "a cancelled call takes up no further grant"
+    assert one.totals()["faults"] == {"cancelled": 3}
+
+
+def test_a_missing_key_reaches_the_asker(judge, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    (broken,) = ask(judge(settings={"api_key_env": "NO_SUCH_KEY"}), "a")
+    assert isinstance(broken, UserError) and "NO_SUCH_KEY" in str(broken)
+
+
 def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_path):
     endpoint()
     one = judge()
