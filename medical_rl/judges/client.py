@@ -51,15 +51,18 @@ class Judge:
         Raises UserError for a restricted row that may not be sent, JudgeFailed if no usable answer came, BudgetMet.
         """
         refuse_restricted(self.endpoint, restricted, source)
+        return await self._pump().answer(functools.partial(self._question, messages, schema, tuple(images)))
+
+    def _question(self, messages: Sequence[Mapping], schema: Mapping, images: tuple[bytes, ...]) -> Question:
+        """The question with its key: a hash of model, messages, parameters, schema and images."""
         # without images the request's body is made once, for its key and for sending
         body = json.dumps({**self.endpoint.parameters(schema), "messages": list(messages)}).encode()
         side = self.max_image_side if images else None
         named = json.dumps([schema, [image_hash(image) for image in images], side]).encode()
         key = hashlib.sha256(body + named).hexdigest()
         tokens = math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
-        make = functools.partial(with_images, body, tuple(images), side) if images else lambda: body
-        question = Question(key, tokens, make, functools.partial(parse, schema=schema), heavy=bool(images))
-        return await self._pump().answer(question)
+        make = functools.partial(with_images, body, images, side) if images else lambda: body
+        return Question(key, tokens, make, functools.partial(parse, schema=schema), heavy=bool(images))
 
     async def consistency(
         self, question: str, thought: str, answer: str, images: Sequence[bytes] = (), restricted: bool = False,

@@ -12,6 +12,7 @@ import contextlib
 import math
 import os
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from medical_rl.errors import BudgetMet, JudgeFailed
@@ -35,11 +36,8 @@ class Pump:
         self.endpoint, self.desk, self.live = endpoint, desk, live
         self.max_attempts, self.backoff_s = max_attempts, backoff_s
         self.owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.open: dict[str, Question] = {}  # all that have no outcome yet, by key
         self.queues = Queues()
-        self.granted: collections.deque[tuple[Question, str]] = (
-            collections.deque()
-        )  # with their leases, about to be sent
+        self.granted: collections.deque[tuple[Question, str]] = collections.deque()  # about to be sent, with leases
         self.calls: set[asyncio.Task] = set()
         self.done: list[tuple[Done, Question, Outcome]] = []  # to be settled, then told
         self.news = asyncio.Event()
@@ -47,14 +45,13 @@ class Pump:
         self.task: asyncio.Task | None = None
         self.connection = Connection(endpoint)
 
-    async def answer(self, asked: Question) -> Any:
-        """What `read` makes of the answer; JudgeFailed if there is none. Questions of one key become one."""
-        question = self.open.setdefault(asked.key, asked)
-        if question is asked:
-            cost = self.endpoint.cost(asked.tokens - self.endpoint.max_tokens, self.endpoint.max_tokens)
+    async def answer(self, prepare: Callable[[], Question]) -> Any:
+        """What its `read` makes of the answer to `prepare()`; JudgeFailed if there is none. Equal questions become one."""
+        question = await self.queues.join(prepare)
+        if question.wanted is None:
+            cost = self.endpoint.cost(question.tokens - self.endpoint.max_tokens, self.endpoint.max_tokens)
             lease_s = self.endpoint.timeout_s + GRACE_S
-            question.wanted = Wanted(asked.key, self.owner, asked.tokens, cost, lease_s, self.live)
-            self.queues.fresh.append(question)
+            question.wanted = Wanted(question.key, self.owner, question.tokens, cost, lease_s, self.live)
         future = asyncio.get_running_loop().create_future()
         question.waiters.append(future)
         self._wake()
@@ -68,7 +65,7 @@ class Pump:
     async def _run(self) -> None:
         """Rounds until nothing is open."""
         try:
-            while self.open or self.done:
+            while self.queues.open or self.queues.fresh or self.done:
                 self.news.clear()
                 pause = await self._round()
                 while self.granted:
@@ -93,9 +90,7 @@ class Pump:
     async def _round(self) -> float:
         """Seconds to sleep after one exchange: finished calls are settled and then told, grants are acted on."""
         done, self.done = self.done, []
-        batch, forgotten = self.queues.take(asyncio.get_running_loop().time())
-        for question in forgotten:
-            self.open.pop(question.key, None)
+        batch = self.queues.take()
         self.in_round = True
         try:
             grants = await self.desk.exchange([one for one, _, _ in done], [question.wanted for question in batch])
@@ -103,15 +98,15 @@ class Pump:
             self.done = done + self.done
             raise
         except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
-            for question in list(self.open.values()):
+            for question in list(self.queues.open.values()):
                 self._tell(question, Outcome(error=error))
-            return math.inf
+            return 0.0
         finally:
             self.in_round = False
         for _, question, outcome in done:
             self._tell(question, outcome)
         waiting = [(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)]
-        pause = self.queues.put_back(waiting, asyncio.get_running_loop().time())
+        pause = self.queues.put_back(waiting)
         return 0.0 if self.done else pause
 
     def _acted(self, question: Question, grant: Grant) -> bool:
@@ -163,7 +158,7 @@ class Pump:
             wait = backoff(question.attempts, self.backoff_s, outcome.after_s)
             asyncio.get_running_loop().call_later(wait, self._ask_again, question)
             return
-        self.open.pop(question.key, None)
+        self.queues.close(question)
         question.tell(outcome)
 
     def _ask_again(self, question: Question) -> None:
@@ -179,6 +174,6 @@ class Pump:
         done += [Done(question.key, lease, error="cancelled") for question, lease in self.granted]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.desk.exchange(done, []), LAST_WORDS_S)
-        for question in list(self.open.values()):
+        for question in list(self.queues.open.values()):
             for future in question.waiters:
                 future.cancel()

@@ -43,9 +43,10 @@ class SqliteDesk:
     async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
         """One grant for each of `wanted`, in order, after `done` was settled, in one transaction."""
         connection = self._connection()
-        deadline = time.monotonic() + LOCK_S
+        deadline, pause = time.monotonic() + LOCK_S, 0.0005
         while not self._locked(connection, deadline):
-            await asyncio.sleep(random.uniform(0.001, 0.01))
+            pause = min(0.02, 2 * pause)  # an exchange takes about a millisecond
+            await asyncio.sleep(random.uniform(0.5, 1.0) * pause)
         try:
             now = self.clock()
             self._settle(connection, done, now)
@@ -65,7 +66,7 @@ class SqliteDesk:
     def _locked(self, connection: sqlite3.Connection, deadline: float) -> bool:
         """True once this connection may write to both files; False while another one does."""
         try:
-            connection.execute("PRAGMA busy_timeout = 5")  # then the event loop turns, and it is tried again
+            connection.execute("PRAGMA busy_timeout = 0")  # the event loop turns, and it is tried again
             connection.execute("BEGIN IMMEDIATE")
             return True
         except sqlite3.DatabaseError as error:

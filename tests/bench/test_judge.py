@@ -22,7 +22,7 @@ from medical_rl.judges.sqlite_desk import SqliteDesk
 from medical_rl.judges.verdict import CONSISTENCY, parse
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
-CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 3, 4
+CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 5, 4
 QUESTIONS = [str(i) for i in range(CALLS)]
 ROWS: list[str] = []
 forked = multiprocessing.get_context("fork")
@@ -31,12 +31,17 @@ forked = multiprocessing.get_context("fork")
 @pytest.fixture(scope="module", autouse=True)
 def table(root):
     """Writes the table after the last measurement."""
+    before = os.getloadavg()[0]
     yield
     (root / "benchmarks" / "judge.md").write_text(
         f"# Judge\n\n{CALLS:,} calls that take {LATENCY_S * 1000:.0f} ms at the endpoint, on {os.cpu_count()} cores which the fake "
-        f"endpoint shares; median of {REPEATS} runs, each with new questions.\nIdeal is {CALLS} x {LATENCY_S} s / concurrency.\n\n"
-        "| what | layout | seconds | ideal | times ideal |\n|---|---|---|---|---|\n" + "\n".join(ROWS) + "\n\n"
-        "Written by `make bench`; read the ratios, not the seconds.\n"
+        f"endpoint shares; {REPEATS} runs of each in turns, with new questions each time.\n"
+        f"Ideal is {CALLS} x {LATENCY_S} s / concurrency. Load average before: {before:.1f}.\n\n"
+        "| what | layout | best, s | median, s | ideal, s | best / ideal |\n|---|---|---|---|---|---|\n"
+        + "\n".join(ROWS)
+        + "\n\n"
+        "The bare client does nothing but send: no retries, cache, limits, budget or checks. It shows what these cores can do.\n"
+        "Several processes share one desk, as a run's reward workers do. Written by `make bench`; read the ratios, not the seconds.\n"
     )
 
 
@@ -105,26 +110,22 @@ def worker(how, url, folder, concurrency, calls, mark, barrier, results):
     uvloop.run(main())  # Ray's workers run on uvloop
 
 
-def seconds(how, url, folder, concurrency, processes) -> float:
-    """Wall seconds from the common start to the last worker's end; the median of REPEATS."""
-    walls = []
-    for repeat in range(REPEATS):
-        barrier, results = forked.Barrier(processes), forked.Queue()
-        # our desk shares the limit; the rival can only split it
-        each = concurrency if how is with_judge else concurrency // processes
-        workers = [
-            forked.Process(
-                target=worker, args=(how, url, folder, each, CALLS // processes, f"{repeat} {i}", barrier, results)
-            )
-            for i in range(processes)
-        ]
-        for one in workers:
-            one.start()
-        spans = [results.get(timeout=120) for _ in workers]
-        for one in workers:
-            one.join(timeout=30)
-        walls.append(max(end for _, end in spans) - min(start for start, _ in spans))
-    return statistics.median(walls)
+def wall(how, url, folder, concurrency, processes, mark) -> float:
+    """Seconds from the common start to the last worker's end."""
+    barrier, results = forked.Barrier(processes), forked.Queue()
+    # our desk shares the limit; the rivals can only split it
+    each = concurrency if how is with_judge else concurrency // processes
+    calls = CALLS // processes
+    workers = [
+        forked.Process(target=worker, args=(how, url, folder, each, calls, f"{mark} {i}", barrier, results))
+        for i in range(processes)
+    ]
+    for one in workers:
+        one.start()
+    spans = [results.get(timeout=120) for _ in workers]
+    for one in workers:
+        one.join(timeout=30)
+    return max(end for _, end in spans) - min(start for start, _ in spans)
 
 
 RIVALS = {
@@ -137,34 +138,37 @@ RIVALS = {
 @pytest.mark.parametrize("concurrency, processes", [(64, 1), (64, PROCESSES), (256, 1), (256, 2), (256, PROCESSES)])
 def test_a_thousand_calls(fake_endpoint, tmp_path, concurrency, processes):
     ideal = CALLS * LATENCY_S / concurrency
-    walls = {}
-    for name, how in RIVALS.items():
-        fake_endpoint.program(latency_s=LATENCY_S)
-        walls[name] = seconds(how, fake_endpoint.url, tmp_path, concurrency, processes)
-        if how is with_judge:
-            assert fake_endpoint.log()["most_busy"] <= concurrency, "the limit is shared"
+    walls = {name: [] for name in RIVALS}
+    for repeat in range(REPEATS):  # in turns, so that all meet the same machine
+        for name, how in RIVALS.items():
+            fake_endpoint.program(latency_s=LATENCY_S)
+            walls[name].append(wall(how, fake_endpoint.url, tmp_path, concurrency, processes, repeat))
+            if how is with_judge:
+                assert fake_endpoint.log()["most_busy"] <= concurrency, "the limit is shared"
+    for name, measured in walls.items():
+        best, median = min(measured), statistics.median(measured)
         layout = f"{concurrency} at once, {processes} process{'es' * (processes > 1)}"
-        note(f"| {name} | {layout} | {walls[name]:.2f} | {ideal:.2f} | {walls[name] / ideal:.2f} |")
-    assert walls["medical_rl"] < walls["AsyncOpenAI + semaphore"]
+        note(f"| {name} | {layout} | {best:.2f} | {median:.2f} | {ideal:.2f} | {best / ideal:.2f} |")
+    assert min(walls["medical_rl"]) < min(walls["AsyncOpenAI + semaphore"])
 
 
 def test_a_warm_cache(fake_endpoint, tmp_path):
     fake_endpoint.program()
-    walls = []
+    measured = []
 
     async def main():
         steps = with_judge(fake_endpoint.url, tmp_path, 64, QUESTIONS, QUESTIONS)
         await anext(steps)
         asked, start = len(fake_endpoint.log()["requests"]), time.perf_counter()
         await anext(steps)
-        walls.append(time.perf_counter() - start)
+        measured.append(time.perf_counter() - start)
         assert len(fake_endpoint.log()["requests"]) == asked, "nothing is asked again"
 
     for _ in range(REPEATS):
         uvloop.run(main())
-    wall = statistics.median(walls)
-    note(f"| medical_rl, all answers in the cache | 64 at once, 1 process | {wall:.2f} | 1.00 | {wall:.2f} |")
-    assert wall < 1.0
+    best, median = min(measured), statistics.median(measured)
+    note(f"| medical_rl, all answers in the cache | 1 process | {best:.2f} | {median:.2f} | below 1 | - |")
+    assert best < 1.0
 
 
 def test_faults_lose_nothing_and_ask_nothing_twice(fake_endpoint, tmp_path):
@@ -181,14 +185,14 @@ def test_faults_lose_nothing_and_ask_nothing_twice(fake_endpoint, tmp_path):
 
     start = time.perf_counter()
     answers, totals = uvloop.run(main())
-    wall = time.perf_counter() - start
+    took = time.perf_counter() - start
     seen = [outcome for _, _, outcome, _ in fake_endpoint.log()["requests"]]
     answered = [key for _, key, outcome, _ in fake_endpoint.log()["requests"] if outcome == "ok"]
     assert answers == CALLS and totals["failures"] == {}
     assert len(answered) == len(set(answered)) == CALLS // 2
     faults = ", ".join(f"{seen.count(kind)} {kind}" for kind in ("429", "hang", "garbage"))
-    note(f"| medical_rl, faults ({faults}; {CALLS // 2} different questions; none lost, none answered twice) | "
-         f"64 at once, 1 process | {wall:.2f} | {CALLS // 2 * LATENCY_S / 64:.2f} | - |")  # fmt: skip
+    said = f"faults: {faults}; {CALLS} asked, {CALLS // 2} different, none lost, none answered twice"
+    note(f"| medical_rl, {said} | 64 at once, 1 process | {took:.2f} | {took:.2f} | - | - |")
 
 
 def note(row: str) -> None:

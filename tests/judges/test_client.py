@@ -226,7 +226,7 @@ def test_grants_not_yet_sent_are_given_back_too(endpoint, judge):
         tasks = [asyncio.create_task(one.consistency("q", "t", str(i))) for i in range(3)]
         await asyncio.sleep(0.3)
         pump = one._pump()
-        first = next(iter(pump.open.values()))
+        first = next(iter(pump.queues.open.values()))
         pump.granted.append((first, "a lease about to be used"))
         for task in tasks:
             task.cancel()
@@ -242,6 +242,18 @@ def test_a_missing_key_reaches_the_asker(judge, monkeypatch):
     assert isinstance(broken, UserError) and "NO_SUCH_KEY" in str(broken)
 
 
+def test_a_question_that_cannot_be_made_holds_nobody_up(endpoint, judge):
+    endpoint()
+
+    async def main():
+        one = judge()
+        broken = [one.ask([{"role": "user", "content": object()}], {"type": "object"}) for _ in range(300)]
+        assert all(isinstance(b, TypeError) for b in await asyncio.gather(*broken, return_exceptions=True))
+        return await one.consistency("q", "t", "a")
+
+    assert asyncio.run(main()).sound
+
+
 def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_path):
     endpoint()
     one = judge()
@@ -251,8 +263,8 @@ def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_p
     for name in tmp_path.glob("cache.sqlite*"):
         name.unlink()
     (tmp_path / "cache.sqlite").write_bytes(b"x" * 10_000)
-    (broken,) = ask(one, "b")
-    assert isinstance(broken, UserError) and "cache.sqlite" in str(broken)
+    told = ask(one, *(str(i) for i in range(500)))
+    assert all(isinstance(broken, UserError) and "cache.sqlite" in str(broken) for broken in told)
 
 
 def test_images_travel_as_data_uris_with_the_last_message(endpoint, judge):
