@@ -6,6 +6,13 @@ parquet   verl's schema: write, read back, count, check; files appear whole or n
 splits    k-shot, limit and repeat, chosen by hash so that row order does not matter
 npz       arrays of an .npz streamed row by row, never unpickled
 readers   READERS: which module reads which dataset; add one there
+rule      RULE's question files, row by row; rule_pairs: its preference pairs and retrieval corpora
+question_rows   those questions to samples: split, image, drops; question_options: their command line
+openi     Open-i's studies from XML or Kaggle's tables; iu_images: their images; study_rows: normal or not
+r2gen     R2Gen's split of IU-Xray, repaired where its third key is blank
+fundus_npz, mimic_files   where an image of FairVLMed or MIMIC-CXR lies
+concepts, lexicon   the medical terms of a question, from a lexicon or a judge
+json_files   JSON files, read as what they should be or refused with a reason
 recipe    the fingerprint that makes a second preparation do nothing
 prepare   a reader's rows to train/val/test parquet, with their card
 card      card.json and README.md beside the parquet files

@@ -19,7 +19,10 @@ from medical_rl.errors import unknown
 
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
+    "fairvlmed": "fairvlmed",
+    "iu_xray": "iu_xray",
     "medmnist": "medmnist",
+    "mimic_cxr": "mimic_cxr",
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
@@ -32,7 +35,7 @@ def load_reader(name: str) -> ModuleType:
     >>> load_reader("mednist")
     Traceback (most recent call last):
     ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: medmnist, phantoms.
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: fairvlmed, iu_xray, medmnist, mimic_cxr, phantoms.
     """
     if name not in READERS:
         raise unknown("data reader", name, READERS)
