@@ -325,6 +325,16 @@ def test_it_is_prepared_with_a_card_and_a_second_run_does_nothing(iu_xray, r2gen
     assert prepare.prepare(data, bare, out, 0, 1) == card and (out / "card.json").stat().st_mtime_ns == before
 
 
+def test_what_was_dropped_reaches_the_card_with_row_and_reason(r2gen_copy, put, tmp_path_factory, bare):
+    put(r2gen_copy / "images/CXR1_IM-0001/0.png", b"version https://git-lfs.github.com/spec/v1\n")
+    out = tmp_path_factory.mktemp("out")
+    card = prepare.prepare({"name": "iu", "reader": "iu_xray", "source": str(r2gen_copy)}, bare, out, 0, 1)
+    reason = "its image is a git-lfs pointer, not the file itself"
+    examples = ["iuxray_test/0: 0.png", "iuxray_test/1: 0.png"]
+    assert card["dropped"] == {reason: {"rows": 2, "examples": examples}}
+    assert f"Dropped 2 rows: {reason}" in (out / "README.md").read_text()
+
+
 def test_tables_with_other_columns_are_refused_by_name(kaggle, table):
     table(kaggle / openi.REPORTS, [{"uid": 1, "text": "Phantom."}])
     with pytest.raises(
