@@ -42,6 +42,7 @@ setup(
         "rich",
         "psutil",
         "scikit-learn",
+        "scipy",
         "nltk",
         "openai",
         "medmnist>=3.0.2",

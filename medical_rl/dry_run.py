@@ -23,6 +23,7 @@ from medical_rl.data.prepare import prepare
 from medical_rl.errors import UserError
 from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.stages.models import is_local, resolve_model
+from medical_rl.stages.prepare import settings
 
 # Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
 BYTES_SAVED = 4 + 8 + 4
@@ -54,7 +55,7 @@ def dry_run(config: DictConfig, console: Console) -> None:
 
 
 def _data(config: DictConfig, out: Path) -> str:
-    data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
+    data, prompt = settings(config)
     card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
     for split in card["splits"]:
         check_columns(out / f"{split}.parquet")

@@ -6,10 +6,26 @@ parquet   verl's schema: write, read back, count, check; files appear whole or n
 splits    k-shot, limit and repeat, chosen by hash so that row order does not matter
 npz       arrays of an .npz streamed row by row, never unpickled
 readers   READERS: which module reads which dataset; add one there
+drops     the rows a reader left out and why, on their way to the card
+files     images of a source folder, each whole or left out with a reason
+tables    CSV and TSV files row by row, oddities told with their line
+grouped   seeded splits that keep patients, lesions and studies whole
+masks     boxes from segmentation masks
+box_files   boxes from COCO, VOC, YOLO and CSV files
+box_match   those boxes brought together with their images
+knowledge   visual attributes of the classes, put into the rows
+rule      RULE's question files, row by row; rule_pairs: its preference pairs and retrieval corpora
+question_rows   those questions to samples: split, image, drops; question_options: their command line
+openi     Open-i's studies from XML or Kaggle's tables; iu_images: their images; study_rows: normal or not
+r2gen     R2Gen's split of IU-Xray, repaired where its third key is blank
+fundus_npz, mimic_files   where an image of FairVLMed or MIMIC-CXR lies
+concepts, lexicon   the medical terms of a question, from a lexicon or a judge
+json_files   JSON files, read as what they should be or refused with a reason
 recipe    the fingerprint that makes a second preparation do nothing
 prepare   a reader's rows to train/val/test parquet, with their card
 card      card.json and README.md beside the parquet files
 medmnist_file   what a MedMNIST file must hold to be the official one
+ham10000_table   the tables of HAM10000 in the forms they come in
 command   the command line that every data_preprocess/*.py shares
 
 A dataset's own module is in `data_preprocess/`: `rows(source, split, **params)` gives

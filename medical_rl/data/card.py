@@ -94,6 +94,8 @@ def _provenance(card: dict) -> list[str]:
     known = [("Source", "source"), ("File", "file"), ("Licence", "licence"), ("URL", "url"), ("DOI", "doi")]
     sums = [("MD5", "md5"), ("Official MD5", "official_md5")]
     lines = [f"{title}: {about[key]}" for title, key in known + sums if about.get(key)]
+    if known := card.get("knowledge"):
+        lines.append(f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}")
     return [*lines, f"Seed: {card['seed']}", f"Prompt: {card['prompt']}", f"Recipe: {card['recipe']}"]
 
 

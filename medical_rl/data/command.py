@@ -10,10 +10,11 @@ from pathlib import Path
 import yaml
 
 from medical_rl import compose
+from medical_rl.data import knowledge as knowledges
 from medical_rl.data.prepare import prepare
 from medical_rl.errors import UserError, unknown
 
-_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt")
+_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge")
 
 
 def run(
@@ -38,6 +39,7 @@ def run(
         **{name: options[name] for name in ("shots", "limit", "test_per_class")},
     }
     try:
+        data["knowledge"] = knowledges.load(options["knowledge"])
         card = prepare(data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size=1)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -89,5 +91,10 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
     parser.add_argument(
         "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"
+    )
+    parser.add_argument(
+        "--knowledge",
+        default="none",
+        help="visual attributes: a name in conf/knowledge, or a YAML file (default: none)",
     )
     return parser

@@ -50,7 +50,30 @@ def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[
             yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
-def _header(stream, path: Path | str, name: str) -> Header:
+def read(path: Path | str, max_bytes: int) -> dict[str, np.ndarray]:
+    """Every array of a small file, single numbers and texts included; UserError where they are over `max_bytes` in all.
+
+    Sizes are read from the headers, before anything is unpacked: a file of 1 MB may hold 1 GB of zeros.
+    """
+    found, total = {}, 0
+    with _archive(path) as archive:
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
+            with archive.open(member) as stream:
+                shape, dtype = _header(stream, path, member, single=True)
+                size = dtype.itemsize * math.prod(shape)
+                total += size
+                if total > max_bytes:
+                    raise UserError(
+                        f"{path} holds {size:,} bytes in {member}; more than {max_bytes:,} in all are not read."
+                    )
+                data = stream.read(size)
+            if len(data) != size:
+                raise UserError(f"{path} is truncated: array {member} ends early.")
+            found[member.removesuffix(".npy")] = np.frombuffer(data, dtype).reshape(shape)
+    return found
+
+
+def _header(stream, path: Path | str, name: str, single: bool = False) -> Header:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
@@ -61,7 +84,7 @@ def _header(stream, path: Path | str, name: str) -> Header:
         )
     if fortran_order and len(shape) > 1:
         raise UserError(f"{path} holds {name} in Fortran order; save it again with numpy.ascontiguousarray.")
-    if not shape:
+    if not shape and not single:
         raise UserError(f"{path} holds a single number in {name}, not an array.")
     return shape, dtype
 

@@ -6,6 +6,7 @@ leaves `out` as it was. A second call with the same recipe and intact files does
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import os
@@ -14,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from medical_rl.data import card as cards
+from medical_rl.data import knowledge as knowledges
 from medical_rl.data import parquet, readers, recipe, splits
+from medical_rl.data.drops import Drops, sentences
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -32,7 +35,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     """The card of the prepared data in `out`; writes it where it is not there yet.
 
     data_cfg    name, reader, source, params (of the reader), shots and test_per_class (rows a class),
-                limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error)
+                limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
+                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`)
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
     batch_size  rows of one training batch; verl stops with fewer
 
@@ -51,23 +55,29 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
         staging = tempfile.TemporaryDirectory(prefix=".preparing-", dir=out)
     except OSError as error:
         raise UserError(f"The output folder {out.absolute()} cannot be written: {error.strerror or error}.") from error
+    drops = Drops()
+    read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
     with staging as folder:
         tallies = {split: _Tally() for split in readers.splits(reader)}
         facts = {}
         for split, tally in tallies.items():
-            rows = _chosen(tally.reading(reader.rows(data.get("source"), split, **params)), split, data, seed)
-            rows = _filled(tally.choosing(rows), split, data, batch_size, seed)
+            rows = _chosen(tally.reading(read(data.get("source"), split)), split, data, seed)
+            rows = _filled(tally.choosing(rows), split, data, batch_size, seed, drops)
+            rows = knowledges.fill(rows, data.get("knowledge"))
             counts = parquet.write_split(rows, Path(folder, f"{split}.parquet"), prompt)
             facts[split] = cards.split_facts(counts, tally.read, tally.distinct)
         _refuse_leaks(tallies)
-        changes, warnings = _changes(facts, data, about), _shared_images(tallies)
+        dropped = drops.summary()
+        changes, warnings = sentences(dropped) + _changes(facts, data), _shared_images(tallies)
         card = {
             "name": data.get("name") or data["reader"],
             "recipe": fingerprint,
             "about": about,
             "seed": seed,
             "prompt": prompt.get("name", ""),
+            "knowledge": knowledges.told(data.get("knowledge")),
             "splits": facts,
+            "dropped": dropped,
             "changes": changes,
             "warnings": warnings,
             "notes": [*about.get("altered", ()), *changes, *warnings],
@@ -109,12 +119,18 @@ def _chosen(samples: Iterator[Sample], split: str, data: dict, seed: int) -> Ite
     return samples
 
 
-def _filled(samples: Iterator[Sample], split: str, data: dict, batch_size: int, seed: int) -> Iterable[Sample]:
+def _filled(
+    samples: Iterator[Sample], split: str, data: dict, batch_size: int, seed: int, drops: Drops
+) -> Iterable[Sample]:
     """The samples, at least one of them; train repeated to one batch where it is shorter."""
     needed = max(1, batch_size) if split == "train" else 1
     head = list(itertools.islice(samples, needed))
     if not head:
-        raise BadSplit(f"The split {split} of {data.get('name') or data['reader']} has no rows left.")
+        told = [
+            f"The split {split} of {data.get('name') or data['reader']} has no rows left.",
+            *sentences(drops.summary()),
+        ]
+        raise BadSplit(" ".join(told))
     if len(head) == needed:
         return itertools.chain(head, samples)
     if not data.get("train_repeat", True):
@@ -141,9 +157,9 @@ def _shared_images(tallies: Mapping[str, _Tally]) -> list[str]:
     return [f"{n:,} images of {other} are identical to images of {one}." for one, other, n in shared if n]
 
 
-def _changes(facts: Mapping[str, dict], data: dict, about: Mapping) -> list[str]:
-    """What was dropped, left out or repeated, and why, a sentence each."""
-    changes = [f"Dropped {n:,} rows: {reason}." for reason, n in about.get("dropped", {}).items()]
+def _changes(facts: Mapping[str, dict], data: dict) -> list[str]:
+    """What was left out or repeated by choice, a sentence each."""
+    changes = []
     for split, fact in facts.items():
         options = ("test_per_class",) if split == "test" else ("shots", "limit")
         why = ", ".join(f"{name}={data[name]}" for name in options if data.get(name) is not None)

@@ -2,7 +2,8 @@
 
 A reader is a module with `rows(source, split, **params) -> Iterator[Sample]`,
 `describe(source, **params) -> dict` and, where its splits are not train, val and test, a
-tuple `SPLITS`. To add one, write `data_preprocess/<name>.py` and name it here.
+tuple `SPLITS`. A reader that may leave rows out takes `drops` as well (medical_rl/data/drops.py).
+To add one, write `data_preprocess/<name>.py` and name it here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from medical_rl.errors import unknown
 
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
+    "covid_severity": "covid_severity",
+    "fairvlmed": "fairvlmed",
+    "ham10000": "ham10000",
+    "heel": "heel",
+    "iu_xray": "iu_xray",
     "medmnist": "medmnist",
+    "mimic_cxr": "mimic_cxr",
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
@@ -32,7 +39,7 @@ def load_reader(name: str) -> ModuleType:
     >>> load_reader("mednist")
     Traceback (most recent call last):
     ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: medmnist, phantoms.
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: covid_severity, fairvlmed, ham10000, heel, iu_xray, medmnist, mimic_cxr, phantoms.
     """
     if name not in READERS:
         raise unknown("data reader", name, READERS)
@@ -66,12 +73,18 @@ def splits(reader: ModuleType) -> tuple[str, ...]:
     return tuple(getattr(reader, "SPLITS", DEFAULT_SPLITS))
 
 
+def takes_drops(reader: ModuleType) -> bool:
+    """Whether the reader tells which rows it leaves out: `rows` has a keyword `drops`."""
+    return "drops" in inspect.signature(reader.rows).parameters
+
+
 def check_params(reader: ModuleType, name: str, params: Mapping) -> None:
     """None if `rows` of the reader takes every one of `params`; else a UserError naming those it takes."""
     parameters = inspect.signature(reader.rows).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    # `drops` is for `prepare` to give.
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "drops"]
     for given in params:
         if given not in known:
             raise unknown(f"parameter of the reader {name}", given, known)

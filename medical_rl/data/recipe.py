@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 # What `prepare` reads of a data configuration; other keys are for other stages.
-READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat")
+READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat", "knowledge")
 
 # Raise it when the same settings come to mean other files.
 FORMAT = 1

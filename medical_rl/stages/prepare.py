@@ -18,7 +18,7 @@ TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """The prepared data folder and, for `conf/model=tiny`, the model folder copied below the run."""
-    data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
+    data, prompt = settings(config)
     card = prepare(
         data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
     )
@@ -32,6 +32,16 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         build_model(config, folder, prompt)
         outputs["model"] = "checkpoints/base/huggingface"
     return {"outputs": outputs, "notes": [*notes, *card["about"].get("notes", []), *card["notes"]]}
+
+
+def settings(config: DictConfig) -> tuple[dict, dict]:
+    """The data (with their knowledge, where the configuration has any) and the prompt as plain dicts."""
+    chosen = {
+        k: OmegaConf.to_container(config.conf[k], resolve=True)
+        for k in ("data", "prompt", "knowledge")
+        if k in config.conf
+    }
+    return {**chosen["data"], "knowledge": chosen.get("knowledge")}, chosen["prompt"]
 
 
 def build_model(config: DictConfig, folder: RunFolder, prompt: dict) -> None:

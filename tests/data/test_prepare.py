@@ -110,10 +110,36 @@ def test_identical_images_across_splits_are_told_not_refused(toy, three_splits, 
 
 
 def test_dropped_rows_and_phantoms_are_in_the_card(toy, three_splits, tmp_path):
-    data = toy(three_splits, phantom=True, dropped={"the answer is neither yes nor no": 72}, notes=["Drawn by code."])
-    assert "Dropped 72 rows: the answer is neither yes nor no." in run(data, tmp_path / "out")["changes"]
+    reason = "its answer is neither yes nor no"
+    data = toy(three_splits, {f"row {i}": reason for i in range(72)}, phantom=True, notes=["Drawn by code."])
+    card = run(data, tmp_path / "out")
+    # all three splits told of the same 72 rows
+    assert card["dropped"] == {reason: {"rows": 72, "examples": [f"row {i}" for i in range(5)]}}
+    told = f"Dropped 72 rows: {reason} (row 0; row 1; row 2; row 3; row 4; ...)."
+    assert card["changes"] == [told]
     text = (tmp_path / "out/README.md").read_text()
-    assert "phantoms" in text and "Drawn by code." in text
+    assert "phantoms" in text and "Drawn by code." in text and told in text
+
+
+def test_a_split_that_drops_everything_says_why(toy, three_splits, tmp_path):
+    data = toy({**three_splits, "val": []}, {"row 7": "its image is broken"})
+    with pytest.raises(
+        prepare.BadSplit, match=r"val of toy has no rows left. Dropped 1 row: its image is broken \(row 7\)"
+    ):
+        run(data, tmp_path / "out")
+    assert names(tmp_path / "out") == []
+
+
+def test_the_knowledge_of_the_classes_is_in_every_row_and_its_references_in_the_card(config, tmp_path):
+    attributes = {"Normal": "clear lungs", "pneumonia": "white patches"}
+    chosen = {"name": "mine", "attributes": attributes, "references": ["A Book 1999"]}
+    card = run(config(knowledge=chosen), tmp_path / "out", prompt=command.load_prompt("visual_attributes"))
+    rows = list(parquet.read_samples(tmp_path / "out/test.parquet"))
+    assert {row.knowledge for row in rows} == {"normal: clear lungs; pneumonia: white patches"}
+    assert card["knowledge"] == {"name": "mine", "references": ["A Book 1999"]}
+    assert "Visual attributes: mine, after A Book 1999" in (tmp_path / "out/README.md").read_text()
+    again = run(config(knowledge={**chosen, "attributes": {**attributes, "normal": "dark"}}), tmp_path / "out")
+    assert again["recipe"] != card["recipe"]
 
 
 def test_real_phantoms_are_prepared_with_their_warm_start(tmp_path):
