@@ -19,7 +19,10 @@ from medical_rl.errors import unknown
 
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
+    "custom": "custom",
     "medmnist": "medmnist",
+    "mmmu": "mmmu",
+    "omnimedvqa": "omnimedvqa",
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
@@ -29,10 +32,10 @@ DEFAULT_SPLITS = ("train", "val", "test")
 def load_reader(name: str) -> ModuleType:
     """The module that reads dataset `name`, loaded once; UserError if no reader has that name.
 
-    >>> load_reader("mednist")
+    >>> load_reader("mednist")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: medmnist, phantoms.
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: ...medmnist, ...
     """
     if name not in READERS:
         raise unknown("data reader", name, READERS)
