@@ -11,6 +11,7 @@ from medical_rl.data.checks.overlap import Pair
 from medical_rl.data.checks.run import card_of, split_files
 from medical_rl.data.parquet import replacing
 from medical_rl.data.picked import drawn, picked
+from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
 MAX_PAIRS = 60
@@ -18,6 +19,8 @@ MAX_PAIRS = 60
 
 def write_sheet(folder: Path, out: Path, rows: int = 12, seed: int = 0) -> int:
     """The number of rows shown in the page `out`: `rows` of each split, with images, prompt, answer and gold boxes."""
+    if rows < 1:
+        raise UserError(f"rows must be at least 1, not {rows}.")
     card, sections = card_of(folder), []
     for path in split_files(folder, card):
         figures = [_figure(sample, messages) for _, sample, messages in picked(path, drawn(path, rows, seed))]

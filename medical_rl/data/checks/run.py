@@ -16,6 +16,7 @@ from medical_rl.data.checks.overlap import Pair
 from medical_rl.data.checks.rows import check_file
 from medical_rl.errors import UserError, unknown
 
+USUAL = ("warm_start", "train", "val", "test")
 # Where the folder's own prompt is not known: the answer alone, in the form that every reward reads.
 BARE = {"name": "bare", "template": "{{ question }}", "target": '\\boxed{{ "{" }}{{ answer }}{{ "}" }}'}
 
@@ -81,10 +82,15 @@ def split_files(folder: Path, card: Mapping) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder.absolute()}. Give one that data_preprocess/<dataset>.py wrote.")
     names = [name for name in card.get("files", ()) if name in cards.files(folder)]
-    found = [folder / name for name in names] or sorted(folder.glob("*.parquet"))
+    found = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_turn)
     if not found:
         raise UserError(f"{folder.absolute()} holds no parquet files. Prepare a dataset into it first.")
     return found
+
+
+def _turn(path: Path) -> tuple[int, str]:
+    """The usual splits in their usual order, then any others by name."""
+    return (USUAL.index(path.stem) if path.stem in USUAL else len(USUAL), path.stem)
 
 
 def _checksums(folder: Path, card: Mapping) -> list[Finding]:
