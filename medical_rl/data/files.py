@@ -6,6 +6,8 @@ the files found, so no table can make a reader open anything else.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import unicodedata
 from pathlib import Path
@@ -33,9 +35,29 @@ class Picture(NamedTuple):
         return self.image.height, self.image.width
 
 
+class Index:
+    """The images below a folder by the names that a table gives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths: dict[str, list[Path]] = {}
+        for path in below(folder):
+            self._paths.setdefault(stem(path.name), []).append(path)
+
+    def named(self, name: str, folder: str = "") -> list[Path]:
+        """The files that `name` may mean: [] or one, or several where there is no telling which.
+
+        A name may end ".png.bmp" in a table and ".png" on the disk, so suffixes decide only among several;
+        so does `folder`, the name of one above the file.
+        """
+        fitting = self._paths.get(stem(name), [])
+        for better in (lambda path: folder in path.parts, lambda path: plain(path.name) == plain(name)):
+            fitting = [path for path in fitting if better(path)] or fitting
+        return fitting
+
+
 def source_folder(source, what: str) -> Path:
     """The folder `source`; UserError where there is none. `what` says what it should hold, and where to get it."""
-    path = Path(source or "").expanduser()
+    path = Path(os.path.expanduser(source or ""))  # Path.expanduser raises where there is no such user
     if not source or not path.is_dir():
         raise UserError(f"There is no folder {path.absolute() if source else '(source is not given)'}. {what}")
     return path
@@ -90,6 +112,22 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
         return Picture(data, images.decode(data))
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
+
+
+def content(path: Path) -> str:
+    """The SHA-256 of a file, computed once while its size and time stay; its path where it cannot be read."""
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return str(path)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    # Every split asks for the hash of every file.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_pointer(data: bytes) -> bool:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from medical_rl.data.files import is_pointer
+from medical_rl.data import files
 from medical_rl.errors import UserError
 
 
@@ -39,6 +39,33 @@ def columns(path: Path) -> list[str]:
     return [name.strip() for name in next(_rows(csv.reader([header], delimiter=_delimiter(header)), path), [])]
 
 
+def find(folder: Path, forms: Sequence[Sequence[str]], name: str | None, what: str, known: str = "") -> Path:
+    """The table `name` of the folder; without a name the one called `known`, else the only one with the columns of a form.
+
+    UserError, saying `what` is sought, where there is none or no telling which.
+    """
+    if name is not None:
+        if not (path := folder / name).is_file():
+            raise UserError(f"There is no table {path.absolute()}; give `table` as a path within {folder.absolute()}.")
+        return path
+    candidates = below(folder, known)
+    fitting = [path for path in candidates if known and path.stem == known]
+    fitting = fitting or [path for path in candidates if any(set(form) <= set(columns(path)) for form in forms)]
+    if len(fitting) != 1:
+        told = ", ".join(path.relative_to(folder).as_posix() for path in fitting or candidates) or "none"
+        raise UserError(
+            f"{'Several tables fit' if fitting else 'No table fits'} in {folder.absolute()} (there: {told}). {what} has the "
+            f"columns {'; or '.join(', '.join(form) for form in forms)}. Name the right one with `table`."
+        )
+    return fitting[0]
+
+
+def below(folder: Path, known: str = "") -> list[Path]:
+    """The files below a folder that may be tables; `known` may have no extension, as Dataverse gives it."""
+    bare = [path for path in files.below(folder, ("",)) if path.name == known]
+    return bare + files.below(folder, (".csv", ".tab", ".tsv"))
+
+
 class _opened:
     """The lines of a text file; whatever is wrong with its bytes is told with its path."""
 
@@ -56,7 +83,7 @@ class _opened:
     def _lines(self) -> Iterator[str]:
         try:
             for number, line in enumerate(self.file):
-                if number == 0 and is_pointer(line.encode()):
+                if number == 0 and files.is_pointer(line.encode()):
                     raise UserError(f"{self.path.absolute()} is a git-lfs pointer, not the table itself.")
                 yield line
         except UnicodeDecodeError as error:
