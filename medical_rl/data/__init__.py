@@ -16,12 +16,12 @@ recipe    the fingerprint that makes a second preparation do nothing
 prepare   a reader's rows to train/val/test parquet, with their card
 card      card.json and README.md beside the parquet files
 medmnist_file   what a MedMNIST file must hold to be the official one
+command   the command line that every data_preprocess/*.py shares
 omnimedvqa_files, omnimedvqa_splits   OmniMedVQA's two forms, and which question is in which split
 mmmu_files, mmmu_row   MMMU's rows, and one of them as a question
 custom_table, custom_places, custom_row   a user's own table: columns, splits, cells
 checks    what `python -m medical_rl.data check` looks for
 preview, sheet, picked   what `python -m medical_rl.data preview` shows
-command   the command line that every data_preprocess/*.py shares
 
 A dataset's own module is in `data_preprocess/`: `rows(source, split, **params)` gives
 `Sample`s and `describe(source, **params)` the facts for the card.

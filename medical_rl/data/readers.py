@@ -19,11 +19,11 @@ from medical_rl.errors import unknown
 
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
-    "custom": "custom",
     "medmnist": "medmnist",
     "mmmu": "mmmu",
     "omnimedvqa": "omnimedvqa",
     "phantoms": "medical_rl.tiny.phantoms",
+    "custom": "custom",
 }
 
 DEFAULT_SPLITS = ("train", "val", "test")
