@@ -92,7 +92,7 @@ def describe(
 ) -> dict:
     """The facts for the data card: the columns used, and what `about` adds."""
     table = Table(source, columns, images, keep, revision)
-    given = dict(about or {})
+    given = {key: value for key, value in dict(about or {}).items() if value}
     notes = [*given.pop("notes", []), *([] if "group" in table.names else [NO_GROUPS])]
     where = f"{source} at revision {revision or 'main'}" if hub.is_hub_id(source) else Path(source).name
     facts = {

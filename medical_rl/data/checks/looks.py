@@ -40,8 +40,8 @@ def look(image: Image.Image) -> bytes:
 def distance(one: bytes, other: bytes) -> float:
     """The share of differing bits among those set in either hash, 0 (alike) to 1.
 
-    >>> distance(bytes([0b1100]) + bytes(35), bytes([0b1010]) + bytes(35))
-    0.6666666666666666
+    >>> distance(bytes([0b1101]) + bytes(35), bytes([0b1011]) + bytes(35))
+    0.5
     """
     return float(_distances(_bits([one]), _bits([other]))[0, 0])
 
