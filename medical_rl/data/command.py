@@ -12,6 +12,7 @@ import yaml
 from medical_rl import compose
 from medical_rl.data import knowledge as knowledges
 from medical_rl.data.prepare import prepare
+from medical_rl.data.recipe import SAMPLING
 from medical_rl.errors import UserError, unknown
 
 _SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge")
@@ -29,14 +30,14 @@ def run(
     parser = _parser(reader)
     add_options(parser)
     options = vars(parser.parse_args(argv))
-    own = {name: value for name, value in options.items() if name not in _SHARED}
+    own = {name: value for name, value in options.items() if name not in (*_SHARED, *SAMPLING)}
     params = {name: value for name, value in own.items() if value is not None and value is not False}
     data = {
         "name": Path(options["out"]).name,
         "reader": reader,
         "source": options["source"],
         "params": params,
-        **{name: options[name] for name in ("shots", "limit", "test_per_class")},
+        **{name: options[name] for name in ("shots", "limit", "test_per_class", *SAMPLING)},
     }
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
@@ -87,6 +88,9 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prepared data")
     parser.add_argument("--shots", type=int, metavar="K", help="train rows per class (default: all)")
     parser.add_argument("--limit", type=int, metavar="N", help="train rows in all (default: all)")
+    parser.add_argument("--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be")
+    parser.add_argument("--top-k", type=int, metavar="N", help="the N train rows with the highest score")
+    parser.add_argument("--score", metavar="KEY", help="the score of --top-k: a key of the rows' meta")
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
     parser.add_argument(

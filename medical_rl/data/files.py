@@ -57,7 +57,7 @@ class Index:
 
 def source_folder(source, what: str) -> Path:
     """The folder `source`; UserError where there is none. `what` says what it should hold, and where to get it."""
-    path = Path(source or "").expanduser()
+    path = Path(os.path.expanduser(source or ""))  # Path.expanduser raises where there is no such user
     if not source or not path.is_dir():
         raise UserError(f"There is no folder {path.absolute() if source else '(source is not given)'}. {what}")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,8 @@ from PIL import Image
 from medical_rl.errors import UserError
 
 MAX_PIXELS = 50_000_000
+
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 # What Pillow raises on hostile or broken bytes, by format; it has no common base class.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -43,6 +46,11 @@ def image_size(data: bytes) -> tuple[int, int]:
     ...
     medical_rl.errors.UserError: These 6 bytes are not a readable image: no known format.
     """
+    if data[:16] == _PNG_HEAD and len(data) > 33 and int.from_bytes(data[29:33]) == zlib.crc32(data[12:29]):
+        # Pillow's walk through its formats takes ten times as long, and this is asked for every image of every set.
+        size = int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
+        if all(size):
+            return size
     with _opened(data) as image:
         return image.height, image.width
 

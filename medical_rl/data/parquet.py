@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medical_rl.data import images, prompts
+from medical_rl.data import arrow, images, prompts
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -57,10 +57,10 @@ def write_split(
             labels[sample.answer] += 1
             pixels += _pixels(sample)
             if len(rows) >= rows_per_group or pixels >= max_pixels_per_row_group:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                writer.write_table(arrow.table(rows, SCHEMA))
                 rows, pixels = [], 0
         if rows:
-            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            writer.write_table(arrow.table(rows, SCHEMA))
     return {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
 
 

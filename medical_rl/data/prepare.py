@@ -109,9 +109,13 @@ class _Tally:
 
 
 def _chosen(samples: Iterator[Sample], split: str, data: dict, seed: int) -> Iterable[Sample]:
-    """Shots and limit on train, `test_per_class` on test; every other split whole."""
+    """Top-k by score, then shots, balanced and limit on train, `test_per_class` on test; every other split whole."""
+    if split == "train" and data.get("top_k") is not None:
+        samples = splits.top_k(samples, data["top_k"], data.get("score"), seed)
     if split == "train" and data.get("shots") is not None:
         samples = splits.k_shot(samples, data["shots"], seed)
+    if split == "train" and data.get("balanced") is not None:
+        samples = splits.balanced(samples, data["balanced"], seed)
     if split == "train" and data.get("limit") is not None:
         samples = splits.limit(samples, data["limit"], seed)
     if split == "test" and data.get("test_per_class") is not None:
@@ -161,7 +165,7 @@ def _changes(facts: Mapping[str, dict], data: dict) -> list[str]:
     """What was left out or repeated by choice, a sentence each."""
     changes = []
     for split, fact in facts.items():
-        options = ("test_per_class",) if split == "test" else ("shots", "limit")
+        options = ("test_per_class",) if split == "test" else ("top_k", "score", "shots", "balanced", "limit")
         why = ", ".join(f"{name}={data[name]}" for name in options if data.get(name) is not None)
         if fact["distinct"] < fact["read"]:
             changes.append(f"{split}: {fact['distinct']:,} of {fact['read']:,} rows were kept ({why}).")

@@ -21,12 +21,15 @@ from medical_rl.errors import unknown
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
     "covid_severity": "covid_severity",
+    "custom": "custom",
     "fairvlmed": "fairvlmed",
     "ham10000": "ham10000",
     "heel": "heel",
     "iu_xray": "iu_xray",
     "medmnist": "medmnist",
     "mimic_cxr": "mimic_cxr",
+    "mmmu": "mmmu",
+    "omnimedvqa": "omnimedvqa",
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
@@ -36,10 +39,10 @@ DEFAULT_SPLITS = ("train", "val", "test")
 def load_reader(name: str) -> ModuleType:
     """The module that reads dataset `name`, loaded once; UserError if no reader has that name.
 
-    >>> load_reader("mednist")
+    >>> load_reader("mednist")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: covid_severity, fairvlmed, ham10000, heel, iu_xray, medmnist, mimic_cxr, phantoms.
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: ...medmnist, ...
     """
     if name not in READERS:
         raise unknown("data reader", name, READERS)

@@ -11,6 +11,9 @@ from types import ModuleType
 # What `prepare` reads of a data configuration; other keys are for other stages.
 READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat", "knowledge")
 
+# How training rows are drawn besides `shots` and `limit`.
+SAMPLING = ("balanced", "top_k", "score")
+
 # Raise it when the same settings come to mean other files.
 FORMAT = 1
 
@@ -20,7 +23,7 @@ def fingerprint(data: Mapping, prompt: Mapping, seed: int, batch_size: int, abou
     source = data.get("source")
     parts = {
         "format": FORMAT,
-        "data": {**{key: data.get(key) for key in READ}, "source": Path(source).name if source else None},
+        "data": {**{key: data.get(key) for key in (*READ, *SAMPLING)}, "source": Path(source).name if source else None},
         "content": about.get("md5") or content(source),
         "about": about,
         "prompt": prompt,

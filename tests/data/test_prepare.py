@@ -59,6 +59,20 @@ def test_shots_and_limit_are_for_train_and_test_per_class_for_test(config, tmp_p
     assert "test: 2 of 6 rows were kept (test_per_class=1)." in card["changes"]
 
 
+def test_train_can_be_balanced_or_chosen_by_score(config, toy, make_sample, tmp_path):
+    card = run(config(balanced=5), tmp_path / "balanced")
+    assert sorted(card["splits"]["train"]["labels"].values()) == [2, 3] and card["splits"]["test"]["rows"] == 6
+    assert "train: 5 of 12 rows were kept (balanced=5)." in card["changes"]
+    rows = {
+        split: [make_sample(f"{split}/{i}", split=split, meta={"s": i}) for i in range(6)]
+        for split in ("train", "val", "test")
+    }
+    card = run(toy(rows) | {"top_k": 2, "score": "s"}, tmp_path / "top")
+    assert ids(tmp_path / "top/train.parquet") == ["train/4", "train/5"]
+    assert "train: 2 of 6 rows were kept (top_k=2, score=s)." in card["changes"]
+    assert run(toy(rows) | {"top_k": 3, "score": "s"}, tmp_path / "top")["splits"]["train"]["rows"] == 3
+
+
 def test_train_is_repeated_to_one_batch_and_only_train(config, tmp_path):
     card = run(config(shots=2), tmp_path / "out", batch_size=32)
     assert card["splits"]["train"]["rows"] == 32 and card["splits"]["train"]["distinct"] == 4

@@ -1,0 +1,92 @@
+"""`python -m medical_rl.data check DIR` and `preview DIR`: is a prepared folder sound, and what does it look like?
+
+Exit codes: 0 sound; 1 a leak or an error was found, or a page could not be written; 2 there is nothing to check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from medical_rl.data.checks.finding import CHECKS
+from medical_rl.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of a command."""
+    options = _parser().parse_args(argv)
+    try:
+        return {"check": _check, "preview": _preview}[options.command](options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        # A full or read-only disk: the data are not to blame.
+        print(f"error: the page could not be written: {error}", file=sys.stderr)
+        return 1
+
+
+def _check(options) -> int:
+    from medical_rl.data.checks import report, run
+    from medical_rl.data.preview import write_pairs
+
+    folder = Path(options.folder)
+    prompt = run.card_of(folder).get("prompt")
+    found = run.check(folder, options.accept, _prompt(options.prompt or prompt, given=bool(options.prompt)))
+    print(report.text(found))
+    if found.pairs:
+        page = Path(options.pictures or folder / "look_alikes.html")
+        shown = write_pairs(folder, found.pairs, page)
+        print(f"{shown} pairs that look alike: {page}")
+    return found.exit_code
+
+
+def _preview(options) -> int:
+    from medical_rl.data.preview import write_sheet
+
+    page = Path(options.out or Path(options.folder) / "preview.html")
+    shown = write_sheet(Path(options.folder), page, options.rows, options.seed)
+    print(f"{shown} rows: {page}")
+    return 0
+
+
+def _prompt(name: str | None, given: bool) -> dict | None:
+    """The prompt of that name; None for one that a card names and that is not here."""
+    from medical_rl.data.command import load_prompt
+
+    try:
+        return load_prompt(name) if name else None
+    except UserError:
+        if given:
+            raise
+        return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m medical_rl.data", description="Look at prepared data.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser(
+        "check",
+        help="rows, images, gold answers, and what splits share",
+        epilog="checks: " + "; ".join(f"{name}: {what}" for name, what in CHECKS.items()),
+    )
+    check.add_argument(
+        "--accept", action="append", default=[], metavar="CHECK", help="what this check finds is known: warn"
+    )
+    check.add_argument(
+        "--prompt", help="whose target is scored: a name in conf/prompt or a YAML file (default: the card's)"
+    )
+    check.add_argument("--pictures", metavar="FILE", help="page of look-alikes (default: DIR/look_alikes.html)")
+    preview = commands.add_parser("preview", help="a page with some rows: images, prompts, answers, boxes")
+    preview.add_argument("--out", metavar="FILE", help="the page (default: DIR/preview.html)")
+    preview.add_argument("--rows", type=int, default=12, metavar="N", help="rows of each split (default: 12)")
+    preview.add_argument("--seed", type=int, default=0, help="which rows are drawn (default: 0)")
+    for command in (check, preview):
+        command.add_argument("folder", metavar="DIR", help="a folder that data_preprocess/<dataset>.py wrote")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

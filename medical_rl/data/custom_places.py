@@ -1,0 +1,104 @@
+"""Which row of a user's own table is in which split: as the table says, and drawn where it says nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medical_rl.data.custom_row import items
+from medical_rl.data.custom_table import split_named
+from medical_rl.data.drops import Drops
+from medical_rl.data.grouped import grouped
+from medical_rl.data.image_files import inside
+from medical_rl.data.linked import linked, same_content
+from medical_rl.data.options import BadOptions
+
+
+@dataclass
+class Place:
+    """One row's id, group and split; `split` is "" for a row that is left out."""
+
+    row: str
+    id: str
+    group: str
+    split: str
+    answer: str
+    images: tuple[str | Path, ...]
+
+
+def places(rows: Iterable[dict], names: Mapping, root: Path, shares: Mapping, seed: int, drops: Drops) -> list[Place]:
+    """The place of every row, in order; `shares` are those of val and test where the table does not name them.
+
+    Without a split column everything is drawn; with one, a split that it never names is drawn from its
+    train rows. In a draw rows of one group, or that share an image (by path or by bytes), stay together.
+    """
+    found = [_read(row, number, names, root) for number, row in enumerate(rows, start=1)]
+    _refuse_repeated_ids(found, drops)
+    if "split" in names:
+        _refuse_unknown_splits(found, drops)
+    given = {place.split for place in found} if "split" in names else set()
+    wanted = {split: share for split, share in shares.items() if split not in given and share}
+    if wanted:
+        _draw([place for place in found if place.split == "train"], wanted, seed)
+    return found
+
+
+def _read(row: Mapping, number: int, names: Mapping, root: Path) -> Place:
+    def text(field: str) -> str:
+        value = row.get(names.get(field))
+        return "" if value is None else str(value).strip()
+
+    row_id, images = text("id"), _images(row.get(names["image"]), root)
+    return Place(
+        row=f"row {number}" + (f" ({row_id})" if row_id else ""),
+        id=row_id or f"row {number}",
+        group=text("group") or str(next(iter(images), row_id or f"row {number}")),
+        split=text("split") if "split" in names else "train",
+        answer=text("answer"),
+        images=(*images, *((f"group {text('group')}",) if text("group") else ())),
+    )
+
+
+def _images(cell, root: Path) -> tuple[str | Path, ...]:
+    """A key for each image: its path, or the hash of its bytes; a cell that cannot be read is told when its row is made."""
+    try:
+        values = items(cell)
+    except BadOptions:
+        return ()
+    keys = []
+    for value in values:
+        value = (value.get("bytes") or value.get("path")) if isinstance(value, Mapping) else value
+        keys.append(
+            hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else inside(root, str(value)) or str(value)
+        )
+    return tuple(keys)
+
+
+def _refuse_repeated_ids(found: list[Place], drops: Drops) -> None:
+    ids: set[str] = set()
+    for place in found:
+        if place.id in ids:
+            drops.add(place.row, "its id is taken by another row")
+            place.split = "left out"
+        ids.add(place.id)
+
+
+def _refuse_unknown_splits(found: list[Place], drops: Drops) -> None:
+    for place in found:
+        said, place.split = place.split, split_named(place.split)
+        if not place.split:
+            drops.add(place.row, "its split is none of train, val and test", repr(said))
+
+
+def _draw(found: list[Place], shares: Mapping[str, float], seed: int) -> None:
+    """None; sets group and split of the rows. Classes keep their proportions where answers are classes."""
+    first = same_content(key for place in found for key in place.images if isinstance(key, Path))
+    together = linked([{first.get(key, key) for key in place.images} for place in found])
+    groups = [found[index].group for index in together]
+    # Answers that are nearly all different are no classes: a draw within each would put everything into train.
+    classes = len({place.answer for place in found}) <= max(2, len(set(groups)) // 10)
+    placed = grouped(zip(groups, (place.answer if classes else "" for place in found), strict=True), shares, seed)
+    for place, group in zip(found, groups, strict=True):
+        place.group, place.split = group, placed[group]
