@@ -7,7 +7,7 @@ judge or generator is sent one.
 One row, in its form only, for the data may not be shown: question "Does the patient show signs of glaucoma?", gold "yes",
 image slo_fundus_00000.jpg, which is the array slo_fundus of data_00000.npz; age 62, gender 0, md -3.1.
 What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by patient, so its
-scores do not compare with papers that test on all. 86 % of the answers are yes: always yes has accuracy 0.86 and F1 0.92,
+scores do not compare with papers that test on all (`splits=test`). 86 % of the answers are yes: always yes has accuracy 0.86 and F1 0.92,
 so read accuracy beside the majority rate and balanced accuracy. A language model wrote the questions from the notes.
 """
 
@@ -26,7 +26,7 @@ from medical_rl.data.drops import Drops
 from medical_rl.data.fundus_npz import FundusFiles
 from medical_rl.sample import Sample
 
-SPLITS = question_rows.SPLITS
+SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
 WHAT = (
     "It should hold the folders Training, Validation and Test with data_XXXXX.npz, and RULE's question file (*.jsonl); "
     "access to the images is by request: https://ophai.hms.harvard.edu/datasets/harvard-fairvlmed10k."
@@ -47,7 +47,7 @@ def rows(
 
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder of the npz files, where it is not the source
-    splits     seeded, or published: the folder (Training, Validation, Test) of the image's npz file
+    splits     seeded, or published: the folder (Training, Validation, Test) of the image's npz file; or test: all
     the rest   see `medical_rl.data.question_rows.Options`
     """
     options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)

@@ -7,7 +7,7 @@ One row, RULE's question 1: "Does the cardiomediastinal silhouette appear normal
 image CXR3030_IM-1405/0.png; its report begins "Normal cardiomediastinal silhouette." Removed words read "XXXX" and stay.
 What the splits do not prove: there is no official one. RULE's 2,573 questions are a test file (587 studies, all of
 R2Gen's test split); `splits=seeded` divides them 80/10/10 by study to train on some, so its scores do not compare with
-papers that test on all. A study stands for a patient: patients are not named. A language model wrote questions and
+papers that test on all; `splits=test` is theirs. A study stands for a patient: patients are not named. A language model wrote questions and
 answers from the reports, never seeing an image: "no" often means "not mentioned".
 """
 
@@ -28,7 +28,7 @@ from medical_rl.data.study_rows import normal_rows
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
-SPLITS = question_rows.SPLITS
+SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
 ASK = ("questions", "normal")
 WHAT = "It should hold RULE's question file (*.jsonl) and the images of Open-i, Kaggle or R2Gen."
 NOTES = {
@@ -142,7 +142,7 @@ def _published(folder: Path, splits: str) -> dict[str, str]:
         return {}
     if (annotation := r2gen.find(folder)) is None:
         raise UserError(
-            f"splits=published needs R2Gen's annotation.json in {folder.absolute()}; or take splits=seeded."
+            f"splits=published needs R2Gen's annotation.json in {folder.absolute()}; or take splits=seeded, or test (all rows)."
         )
     return {_study(study): split for study, split in r2gen.splits(annotation).items()}
 

@@ -9,7 +9,7 @@ sent a row. The prepared files are copies of the data and fall under the same ag
 One row, in its form only, for the data may not be shown: question "Is there a pleural effusion?", gold "no", image
 files/p10/p1......./s5......./<id>.jpg.
 What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by patient, so its
-scores do not compare with papers that test on all. `splits=published` is the official split, by patient. A language
+scores do not compare with papers that test on all (`splits=test`). `splits=published` is the official split, by patient. A language
 model wrote questions and answers from the reports: "no" often means "not mentioned".
 """
 
@@ -29,7 +29,7 @@ from medical_rl.data.drops import Drops
 from medical_rl.data.mimic_files import SPLIT_TABLE, MimicFiles, official, study_of
 from medical_rl.sample import Sample
 
-SPLITS = question_rows.SPLITS
+SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
 WHAT = (
     "It should be your own copy of MIMIC-CXR-JPG (files/p10/p......../s......../<id>.jpg) with a question file (*.jsonl); "
     "access is by credentials: https://physionet.org/content/mimic-cxr-jpg."
@@ -49,7 +49,7 @@ def rows(
 
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder that holds `files`, where it is not the source
-    splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images
+    splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images; or test: all
     the rest   see `medical_rl.data.question_rows.Options`
     """
     options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)

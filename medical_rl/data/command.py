@@ -91,6 +91,7 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be")
     parser.add_argument("--top-k", type=int, metavar="N", help="the N train rows with the highest score")
     parser.add_argument("--score", metavar="KEY", help="the score of --top-k: a key of the rows' meta")
+    parser.add_argument("--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)")
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
     parser.add_argument(

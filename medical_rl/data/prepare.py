@@ -34,7 +34,8 @@ class BadSplit(UserError):
 def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, batch_size: int) -> dict:
     """The card of the prepared data in `out`; writes it where it is not there yet.
 
-    data_cfg    name, reader, source, params (of the reader), shots and test_per_class (rows a class),
+    data_cfg    name, reader, source, params (of the reader), only (the splits wanted; null: all),
+                shots and test_per_class (rows a class),
                 limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
                 knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`)
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
@@ -58,7 +59,7 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     drops = Drops()
     read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
     with staging as folder:
-        tallies = {split: _Tally() for split in readers.splits(reader)}
+        tallies = {split: _Tally() for split in readers.splits(reader, params, data.get("only"))}
         facts = {}
         for split, tally in tallies.items():
             rows = _chosen(tally.reading(read(data.get("source"), split)), split, data, seed)
@@ -133,8 +134,11 @@ def _filled(
         told = [
             f"The split {split} of {data.get('name') or data['reader']} has no rows left.",
             *sentences(drops.summary()),
+            "A set that is only tested on needs no other split: conf.data.only=[test] (--only test)."
+            if split != "test"
+            else "",
         ]
-        raise BadSplit(" ".join(told))
+        raise BadSplit(" ".join(filter(None, told)))
     if len(head) == needed:
         return itertools.chain(head, samples)
     if not data.get("train_repeat", True):

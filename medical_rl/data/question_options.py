@@ -9,7 +9,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """None; adds the options of `medical_rl.data.question_rows.Options`, and where the files lie."""
     parser.add_argument("--questions", metavar="FILE", help="the question file (default: every .jsonl in the source)")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images (default: the source)")
-    parser.add_argument("--splits", help="seeded, published (default: seeded, 80/10/10 by patient or study)")
+    parser.add_argument("--splits", help="seeded, published, test (default: seeded, 80/10/10 by patient or study)")
     parser.add_argument("--split-seed", type=int, metavar="N", help="draws the seeded split (default: 0)")
     parser.add_argument("--doubtful", help="drop, keep: answers read with doubt (default: drop)")
     parser.add_argument("--concepts", help="lexicon, none: the terms stored with a row (default: lexicon)")
@@ -31,4 +31,6 @@ def split_note(splits: str, seed: int, group: str, published: str) -> str:
     """
     if splits == "published":
         return f"The split is that of {published}."
+    if splits == "test":
+        return "All rows are test: there is nothing to train on here."
     return f"The split is ours: 80/10/10 of the rows, whole {group} by {group}, drawn by split_seed={seed}."

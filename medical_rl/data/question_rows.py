@@ -51,7 +51,8 @@ class Images(Protocol):
 class Options:
     """How questions become rows; the same in every reader.
 
-    splits          seeded: 80/10/10 of the groups by `split_seed`; published: the split its image has elsewhere
+    splits          seeded: 80/10/10 of the groups by `split_seed`; published: the split its image has elsewhere;
+                    test: all are test, as in the papers that test on the whole file
     require_images  False keeps a row whose image is not there, without an image
     doubtful        drop or keep the rows that `medical_rl.data.rule` reads with doubt
     concepts        lexicon stores the terms of the question; none
@@ -64,10 +65,23 @@ class Options:
     concepts: str = "lexicon"
 
     def __post_init__(self) -> None:
-        known = {"splits": ("seeded", "published"), "doubtful": ("drop", "keep"), "concepts": concepts.EXTRACTORS}
+        known = {
+            "splits": ("seeded", "published", "test"),
+            "doubtful": ("drop", "keep"),
+            "concepts": concepts.EXTRACTORS,
+        }
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise unknown(f"value of {name}", getattr(self, name), values)
+
+
+def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
+    """The splits that there are with these parameters of a reader.
+
+    >>> splits_of(splits="test", questions="iuxray_test.jsonl")
+    ('test',)
+    """
+    return ("test",) if splits == "test" else SPLITS
 
 
 def samples(
@@ -92,6 +106,8 @@ def samples(
 
 def _splitter(asked: list[str], images: Images, options: Options) -> Callable[[str], str | None]:
     """The function from an image's name to its split, None where it has none."""
+    if options.splits == "test":
+        return lambda name: "test"
     if options.splits == "published":
         return lambda name: _quiet(images.published, name)
     groups = {name: _quiet(images.group, name) for name in dict.fromkeys(asked)}

@@ -2,7 +2,7 @@
 
 A reader is a module with `rows(source, split, **params) -> Iterator[Sample]`,
 `describe(source, **params) -> dict` and, where its splits are not train, val and test, a
-tuple `SPLITS`. A reader that may leave rows out takes `drops` as well (medical_rl/data/drops.py).
+tuple `SPLITS`, or `splits_of(**params)` where they depend on its parameters. A reader that may leave rows out takes `drops` as well (medical_rl/data/drops.py).
 To add one, write `data_preprocess/<name>.py` and name it here.
 """
 
@@ -12,11 +12,11 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from medical_rl.errors import unknown
+from medical_rl.errors import UserError, unknown
 
 # A plain name is a file of data_preprocess/; a dotted one a module of this package.
 READERS = {
@@ -71,9 +71,25 @@ def folder() -> Path:
     return checkout if checkout.is_dir() else package / "_preprocess"
 
 
-def splits(reader: ModuleType) -> tuple[str, ...]:
-    """The names of the reader's splits, in the order in which they are written."""
-    return tuple(getattr(reader, "SPLITS", DEFAULT_SPLITS))
+def splits(reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The names of the splits to prepare, in the order in which they are written: the reader's, or of those `only` some.
+
+    UserError for one that the reader does not have.
+    """
+    found = getattr(reader, "SPLITS", DEFAULT_SPLITS)
+    if of := getattr(reader, "splits_of", None):
+        found = of(**(params or {}))
+    if only is None:
+        return tuple(found)
+    wanted = [only] if isinstance(only, str) else list(only)
+    if not wanted:
+        raise UserError(
+            f"conf.data.only=[] leaves nothing to prepare. Name some of {', '.join(found)}, or null for all."
+        )
+    for split in wanted:
+        if split not in found:
+            raise unknown("split to prepare", split, found)
+    return tuple(split for split in found if split in wanted)
 
 
 def takes_drops(reader: ModuleType) -> bool:

@@ -11,8 +11,8 @@ from types import ModuleType
 # What `prepare` reads of a data configuration; other keys are for other stages.
 READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat", "knowledge")
 
-# How training rows are drawn besides `shots` and `limit`.
-SAMPLING = ("balanced", "top_k", "score")
+# Which splits are prepared, and how training rows are drawn besides `shots` and `limit`.
+SAMPLING = ("only", "balanced", "top_k", "score")
 
 # Raise it when the same settings come to mean other files.
 FORMAT = 1

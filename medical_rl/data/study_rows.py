@@ -34,7 +34,9 @@ def normal_rows(
             f"None of the {len(names):,} images of the {len(studies):,} studies is there, for instance "
             f"{names[0] if names else 'none'}. Name their folder with images (--images)."
         )
-    if options.splits == "published":
+    if options.splits == "test":
+        cut = dict.fromkeys(studies, "test")
+    elif options.splits == "published":
         cut = {uid: images.splits.get(f"CXR{uid}") for uid in studies}
     else:
         cut = grouped(((uid, answer(study) or "") for uid, study in studies.items()), SHARES, options.split_seed)

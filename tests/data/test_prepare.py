@@ -174,3 +174,20 @@ def test_an_output_path_that_is_a_file_is_told(config, tmp_path):
 def test_a_mistyped_reader_parameter_is_told(config, tmp_path):
     with pytest.raises(UserError, match="Did you mean 'flag'"):
         run(config(params={"flags": "octmnist"}), tmp_path / "out")
+
+
+def test_only_the_splits_that_are_wanted_are_read(config, tmp_path):
+    card = run(config(only=["test", "val"]), tmp_path / "out", batch_size=500)
+    assert list(card["splits"]) == ["val", "test"]  # the reader's order, whatever the setting's
+    assert names(tmp_path / "out") == ["README.md", "card.json", "test.parquet", "val.parquet"]
+    assert list(run(config(), tmp_path / "out")["splits"]) == ["train", "val", "test"]
+    card = run(config(only="test"), tmp_path / "out")
+    assert list(card["splits"]) == ["test"] and "train.parquet" not in names(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "only, said", [(["tset"], "split to prepare 'tset'. Did you mean 'test'"), ([], "leaves nothing")]
+)
+def test_a_split_that_is_not_there_is_named(config, tmp_path, only, said):
+    with pytest.raises(UserError, match=said):
+        run(config(only=only), tmp_path / "out")
