@@ -131,14 +131,11 @@ def _filled(
     needed = max(1, batch_size) if split == "train" else 1
     head = list(itertools.islice(samples, needed))
     if not head:
-        told = [
-            f"The split {split} of {data.get('name') or data['reader']} has no rows left.",
-            *sentences(drops.summary()),
-            "A set that is only tested on needs no other split: conf.data.only=[test] (--only test)."
-            if split != "test"
-            else "",
-        ]
-        raise BadSplit(" ".join(filter(None, told)))
+        told = [f"The split {split} of {data.get('name') or data['reader']} has no rows left."]
+        told += sentences(drops.summary())
+        if split != "test":
+            told.append("A set that is only tested on needs no other split: conf.data.only=[test] (--only test).")
+        raise BadSplit(" ".join(told))
     if len(head) == needed:
         return itertools.chain(head, samples)
     if not data.get("train_repeat", True):

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from medical_rl.answers import gold
+from medical_rl.data.options import LETTERS
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -27,7 +29,8 @@ IMAGE = "<image>"
 def render(sample: Sample, template: str) -> str:
     """The user's text with exactly one `<image>` per image of the sample.
 
-    Variables of the template: question, choices, knowledge, sample, meta.
+    Variables of the template: question, choices, options (the choices of a multiple-choice question with
+    their letters), knowledge, sample, meta.
 
     >>> s = Sample(id="1", source="demo", question="Is <image> odd?", kind="yes_no", answer="no", images=(b"",))
     >>> render(s, "{{ question }} Yes or no.")
@@ -54,7 +57,9 @@ def messages(sample: Sample, prompt_cfg: Mapping) -> list[dict[str, str]]:
 
 
 def target(sample: Sample, prompt_cfg: Mapping) -> str:
-    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer and thought (`meta["thought"]` or "").
+    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer, thought (`meta["thought"]` or "") and letter.
+
+    letter: that of the right option of a multiple-choice question, "" for any other kind.
 
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign")
     >>> target(s, {"target": "Answer: {{ answer }}"})
@@ -65,7 +70,24 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
 
 def _variables(sample: Sample) -> dict:
     names = ("question", "choices", "knowledge", "meta")
-    return {**{name: getattr(sample, name) for name in names}, "sample": sample}
+    return {**{name: getattr(sample, name) for name in names}, "options": _options(sample), "sample": sample}
+
+
+def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
+    """(letter, option) of a multiple-choice question; () for any other kind, whose answers no letter stands for."""
+    if sample.kind != "choice":
+        return ()
+    if len(sample.choices) > len(LETTERS):
+        raise UserError(
+            f"Sample {sample.id!r} has {len(sample.choices)} options; letters are read up to {LETTERS[-1]}."
+        )
+    return tuple(zip(LETTERS, sample.choices, strict=False))
+
+
+def _letter(sample: Sample) -> str:
+    """The letter that is read as the gold answer: of equal options the first one's."""
+    right = gold(sample) if sample.kind == "choice" else None
+    return next((letter for letter, option in _options(sample) if option == right), "")
 
 
 def _required(prompt_cfg: Mapping, key: str) -> str:
@@ -79,7 +101,8 @@ def _required(prompt_cfg: Mapping, key: str) -> str:
 
 def _without_image(sample: Sample, template: str, role: str) -> str:
     """A system or target text: no image belongs in either, and verl would count it."""
-    variables = {**_variables(sample), "answer": sample.answer, "thought": sample.meta.get("thought") or ""}
+    thought = sample.meta.get("thought") or ""
+    variables = {**_variables(sample), "answer": sample.answer, "thought": thought, "letter": _letter(sample)}
     text = _fill(template, role, variables)
     if IMAGE in text:
         raise UserError(f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template.")
@@ -106,7 +129,7 @@ def _compile(template: str, role: str) -> jinja2.Template:
     except jinja2.TemplateSyntaxError as error:
         raise UserError(
             f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available variables: "
-            f"question, choices, knowledge, sample, meta; in a target also answer, thought."
+            f"question, choices, options, knowledge, sample, meta; in a target also answer, thought, letter."
         ) from error
 
 

@@ -46,7 +46,9 @@ def test_jinja_syntax_in_the_data_is_not_run(make_sample):
 
 
 def test_a_template_that_does_not_compile_names_the_variables(make_sample):
-    with pytest.raises(UserError, match=r"does not compile.*line 1.*question, choices, knowledge, sample, meta"):
+    with pytest.raises(
+        UserError, match=r"does not compile.*line 1.*question, choices, options, knowledge, sample, meta"
+    ):
         render(make_sample(), "{{ question")
 
 
