@@ -96,6 +96,11 @@ def _provenance(card: dict) -> list[str]:
     lines = [f"{title}: {about[key]}" for title, key in known + sums if about.get(key)]
     if known := card.get("knowledge"):
         lines.append(f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}")
+    if asked := card.get("concepts"):
+        lines.append(
+            f"Concepts of {', '.join(asked['splits'])}: those that {asked['by']} listed for {asked['questions']:,} questions; "
+            f"{asked['left']:,} keep the lexicon's"
+        )
     return [*lines, f"Seed: {card['seed']}", f"Prompt: {card['prompt']}", f"Recipe: {card['recipe']}"]
 
 

@@ -16,6 +16,9 @@ from medical_rl.answers import normalise
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
+# Stands before a text that `python -m medical_rl.data attributes` wrote, until a person takes it away.
+DRAFT = "[draft, not reviewed]"
+
 
 def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sample]:
     """The samples with `knowledge` = "class: what it looks like; ..." of their classes, in their order.
@@ -30,7 +33,9 @@ def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sampl
     if not knowledge or not knowledge.get("attributes"):
         yield from samples
         return
-    texts = {normalise(str(name)): str(text).strip() for name, text in knowledge["attributes"].items()}
+    texts = {
+        normalise(str(name)): str(text).replace(DRAFT, "").strip() for name, text in knowledge["attributes"].items()
+    }
     told: dict[tuple[str, ...], str] = {}
     for sample in samples:
         names = _named(sample)
@@ -60,10 +65,19 @@ def load(name: str) -> dict:
 
 
 def told(knowledge: Mapping | None) -> dict | None:
-    """What the card says of it: name and references; None where nothing is told."""
+    """What the card says of it: name, references and, where there are any, the classes whose text is a draft; else None."""
     if not knowledge or not knowledge.get("attributes"):
         return None
-    return {"name": str(knowledge.get("name", "")), "references": [str(r) for r in knowledge.get("references") or ()]}
+    said = {"name": str(knowledge.get("name", "")), "references": [str(r) for r in knowledge.get("references") or ()]}
+    drafts = [str(name) for name, text in knowledge["attributes"].items() if DRAFT in str(text)]
+    return said | ({"drafts": drafts} if drafts else {})
+
+
+def warnings(knowledge: Mapping | None) -> list[str]:
+    """A sentence for texts that a model drafted and nobody has reviewed; none otherwise."""
+    drafts = (told(knowledge) or {}).get("drafts", [])
+    named = ", ".join(map(repr, drafts))
+    return [f"What the prompt tells of {named} was drafted by a model, and nobody has reviewed it."] if drafts else []
 
 
 def _named(sample: Sample) -> tuple[str, ...]:

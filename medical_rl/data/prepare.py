@@ -69,7 +69,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             facts[split] = cards.split_facts(counts, tally.read, tally.distinct)
         _refuse_leaks(tallies)
         dropped = drops.summary()
-        changes, warnings = sentences(dropped) + _changes(facts, data), _shared_images(tallies)
+        changes = sentences(dropped) + _changes(facts, data)
+        warnings = _shared_images(tallies) + knowledges.warnings(data.get("knowledge"))
         card = {
             "name": data.get("name") or data["reader"],
             "recipe": fingerprint,
