@@ -57,7 +57,12 @@ def summary(card: dict, out: str | Path) -> str:
     """What was prepared, a line for each split and for everything dropped, repeated, altered or shared."""
     lines = [f"{card['name']} is prepared in {out} (card.json, README.md)"]
     for split, facts in card["splits"].items():
-        lines.append(f"  {split}: {facts['rows']:,} rows; {facts['majority_rate']:.1%} are {facts['majority']!r}")
+        common = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"
+        # Of boxes and free answers the commonest tells nothing.
+        told = (
+            common if facts["answers"] <= max(2, facts["distinct"] / 2) else f"{facts['answers']:,} different answers"
+        )
+        lines.append(f"  {split}: {facts['rows']:,} rows; {told}")
     lines += [f"  altered: {reason}" for reason in card["about"].get("altered", ())]
     return "\n".join(lines + [f"  {sentence}" for sentence in [*card["changes"], *card["warnings"]]])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from medical_rl.data import sheet
 from medical_rl.data.checks.overlap import Pair
 from medical_rl.data.checks.run import card_of, split_files
-from medical_rl.data.parquet import replacing
+from medical_rl.data.parquet import count_rows, replacing
 from medical_rl.data.picked import drawn, picked
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -24,10 +24,13 @@ def write_sheet(folder: Path, out: Path, rows: int = 12, seed: int = 0) -> int:
     card, sections = card_of(folder), []
     for path in split_files(folder, card):
         figures = [_figure(sample, messages) for _, sample, messages in picked(path, drawn(path, rows, seed))]
-        sections.append((f"{path.stem}: {len(figures)} rows", figures))
-    lines = ["These are rows as a model is trained and tested on them. Not for clinical use.", *card.get("notes", [])]
+        sections.append((path.stem, f"{len(figures):,} of {count_rows(path):,} rows, drawn with seed {seed}", figures))
+    about = card.get("about") or {}
+    lines = ["These are rows as a model is trained and tested on them. Not for clinical use.", *about.get("notes", [])]
+    lines += [f"Altered: {reason}." for reason in about.get("altered", [])]
+    lines += [note for note in card.get("notes", []) if note not in about.get("altered", [])]
     _write(out, sheet.page(f"{card.get('name') or folder.name}: contact sheet", lines, sections))
-    return sum(len(figures) for _, figures in sections)
+    return sum(len(figures) for *_, figures in sections)
 
 
 def write_pairs(folder: Path, pairs: Sequence[Pair], out: Path) -> int:
@@ -55,17 +58,26 @@ def write_pairs(folder: Path, pairs: Sequence[Pair], out: Path) -> int:
         f"{len(pairs):,} pairs of images of two splits look alike (the nearest {len(shown)} are here). The same patient "
         "in both is a leak; the same view of two patients is not."
     ]
-    _write(out, sheet.page("Images that look alike", lines, [("Nearest first", figures)]))
+    _write(out, sheet.page("Images that look alike", lines, [("Nearest first", "", figures)]))
     return len(shown)
 
 
 def _figure(sample: Sample, messages: list[dict]) -> dict:
     return {
         "pictures": sheet.pictures(sample),
-        "texts": [f"{message['role']}: {message['content']}" for message in messages],
+        "texts": [f"{message['role']}: {message['content']}" for message in messages]
+        if len(messages) > 1
+        else [message["content"] for message in messages],
         "answer": sample.answer,
-        "note": f"{sample.id} ({sample.kind}; group {sample.group or sample.id})",
+        "note": _note(sample),
     }
+
+
+def _note(sample: Sample) -> str:
+    """The row's id, kind and group, and the concepts whose mention is rewarded."""
+    grouped = f"; group {sample.group}" if sample.group not in ("", sample.id) else ""
+    told = f"; concepts: {', '.join(sample.concepts)}" if sample.concepts else ""
+    return f"{sample.id} ({sample.kind}{grouped}){told}"
 
 
 def _write(out: Path, text: str) -> None:

@@ -25,31 +25,44 @@ _PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ title }}</title>
 <style>
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #1c2430; background: #f4f5f7; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 90rem; padding: 0 1.5rem; color: #1c2430; background: #f4f5f7; }
+h1 { font-size: 1.4rem; margin: 0 0 .4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; } h2 small { font-weight: normal; color: #5b6470; }
+ul { margin: .3rem 0; padding-left: 1.2rem; color: #3c4552; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; align-items: start; }
 figure { margin: 0; padding: .8rem; background: #fff; border: 1px solid #d8dce2; border-radius: 6px; overflow-wrap: anywhere; }
-img { max-width: 100%; margin-right: .3rem; background: #000; }
-figcaption b { display: block; color: #0b5d3b; } figcaption small { color: #5b6470; }
-p.prompt { white-space: pre-wrap; margin: .4rem 0; max-height: 12rem; overflow: auto; } p.bad { color: #a1220f; }
+.pictures { display: flex; gap: .3rem; } .pictures img { flex: 1 1 0; min-width: 0; width: 100%; background: #000; border-radius: 3px; object-fit: contain; }
+figcaption b { display: block; margin-top: .5rem; color: #0b5d3b; } figcaption small { display: block; color: #5b6470; font-size: .8rem; }
+p.prompt { white-space: pre-wrap; margin: .5rem 0; font-size: .85rem; color: #3c4552; } p.bad { color: #a1220f; }
+.shared { padding: .1rem .8rem; margin-bottom: 1rem; background: #fff; border-left: 3px solid #7a8aa0; }
 </style></head><body><h1>{{ title }}</h1>
-{% for line in lines %}<p>{{ line }}</p>
-{% endfor %}{% for heading, figures in sections %}<h2>{{ heading }}</h2><div class="grid">
-{% for f in figures %}<figure>{% for p in f.pictures %}{% if p.data %}<img alt="{{ p.alt }}" src="data:{{ p.mime }};base64,{{ p.data }}">{% else %}<p class="bad">{{ p.alt }}</p>{% endif %}{% endfor %}
-<figcaption>{% for text in f.texts %}<p class="prompt">{{ text }}</p>{% endfor %}{% if f.answer %}<b>{{ f.answer }}</b>{% endif %}<small>{{ f.note }}</small></figcaption></figure>
+<ul>{% for line in lines %}<li>{{ line }}</li>
+{% endfor %}</ul>{% for s in sections %}<h2>{{ s.heading }} <small>{{ s.aside }}</small></h2>
+{% if s.shared %}<div class="shared">{% for text in s.shared %}<p class="prompt">{{ text }}</p>{% endfor %}</div>{% endif %}
+<div class="grid">
+{% for f in s.figures %}<figure><div class="pictures">{% for p in f.pictures %}{% if p.data %}<img alt="{{ p.alt }}" src="data:{{ p.mime }};base64,{{ p.data }}">{% else %}<p class="bad">{{ p.alt }}</p>{% endif %}{% endfor %}</div>
+<figcaption>{% if f.answer %}<b>{{ f.answer }}</b>{% endif %}{% if not s.shared %}{% for text in f.texts %}<p class="prompt">{{ text }}</p>{% endfor %}{% endif %}<small>{{ f.note }}</small></figcaption></figure>
 {% endfor %}</div>
 {% endfor %}</body></html>
 """
 
 
-def page(title: str, lines: Iterable[str], sections: Iterable[tuple[str, list[Mapping]]]) -> str:
-    """The page; a section is (heading, figures), a figure {pictures, texts, answer, note}.
+def page(title: str, lines: Iterable[str], sections: Iterable[tuple[str, str, list[Mapping]]]) -> str:
+    """The page; a section is (heading, aside, figures), a figure {pictures, texts, answer, note}.
+
+    Texts that all figures of a section share stand once, above them.
 
     >>> "<script>" in page("<script>", [], [])
     False
     """
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE)
-    return template.render(title=title, lines=list(lines), sections=list(sections))
+    shown = [{"heading": h, "aside": a, "figures": f, "shared": _shared(f)} for h, a, f in sections]
+    return template.render(title=title, lines=list(lines), sections=shown)
+
+
+def _shared(figures: list[Mapping]) -> list[str]:
+    """The texts of a section's figures if all have the same ones, else none."""
+    texts = [figure["texts"] for figure in figures]
+    return texts[0] if len(texts) > 1 and all(text == texts[0] for text in texts) else []
 
 
 def pictures(sample: Sample) -> list[dict]:

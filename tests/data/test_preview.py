@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import io
+import json
 import re
 
 import numpy as np
@@ -82,6 +83,8 @@ def test_nothing_in_the_data_becomes_markup(page):
         "h2",
         "p",
         "div",
+        "ul",
+        "li",
         "figure",
         "figcaption",
         "img",
@@ -133,3 +136,20 @@ def test_by_hand(page, tmp_path, capsys):
 
 def test_an_empty_page_is_a_page():
     assert sheet.page("t", [], []).startswith("<!doctype html>")
+
+
+def test_a_prompt_that_all_rows_share_stands_once_above_them(page):
+    asked = "Where is it? Answer with one of: a; b."
+    same = [sample(i, choices=("a", "b")) for i in range(3)]
+    assert page(*same).count(asked) == 1
+    other = sample(4, choices=("a", "b"), question="Which is it?")
+    text = page(*same, other)
+    assert text.count(asked) == 3 and "1 of 4 rows" not in text and "4 of 4 rows" in text
+
+
+def test_the_page_says_what_the_card_says(page, tmp_path):
+    card = {"about": {"notes": ["Phantom images drawn by code."], "altered": ["its MD5 is 1"]}, "notes": ["its MD5 is 1", "kept 3"]}  # fmt: skip
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    lines = re.findall(r"<li>(.*)</li>", page(sample(concepts=("effusion",))))
+    assert lines[1:] == ["Phantom images drawn by code.", "Altered: its MD5 is 1.", "kept 3"]
+    assert "concepts: effusion" in page(sample(concepts=("effusion",)))

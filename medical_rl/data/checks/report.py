@@ -29,6 +29,9 @@ def _splits(report: Report) -> Iterator[str]:
 
 
 def _labels(memory: Memory) -> Iterator[str]:
+    if set(memory.kinds) == {"box"}:
+        yield f"    {len(memory.answers):,} different boxes"
+        return
     if len(memory.answers) > MAX_LABELS:
         answer, n = memory.answers.most_common(1)[0]
         yield f"    {len(memory.answers):,} different answers; the commonest, {answer!r}, is {n / memory.rows:.1%}"
