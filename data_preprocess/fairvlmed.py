@@ -7,8 +7,9 @@ judge or generator is sent one.
 One row, in its form only, for the data may not be shown: question "Does the patient show signs of glaucoma?", gold "yes",
 image slo_fundus_00000.jpg, which is the array slo_fundus of data_00000.npz; age 62, gender 0, md -3.1.
 What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by patient, so its
-scores do not compare with papers that test on all (`splits=test`). 86 % of the answers are yes: always yes has accuracy 0.86 and F1 0.92,
-so read accuracy beside the majority rate and balanced accuracy. A language model wrote the questions from the notes.
+scores do not compare with papers that test on all (`splits=test`). 86 % of the answers are yes: always yes has accuracy
+0.86 and F1 0.92, so read accuracy beside the majority rate and balanced accuracy. A language model wrote the questions
+from the notes.
 """
 
 from __future__ import annotations

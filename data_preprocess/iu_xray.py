@@ -7,8 +7,8 @@ One row, RULE's question 1: "Does the cardiomediastinal silhouette appear normal
 image CXR3030_IM-1405/0.png; its report begins "Normal cardiomediastinal silhouette." Removed words read "XXXX" and stay.
 What the splits do not prove: there is no official one. RULE's 2,573 questions are a test file (587 studies, all of
 R2Gen's test split); `splits=seeded` divides them 80/10/10 by study to train on some, so its scores do not compare with
-papers that test on all; `splits=test` is theirs. A study stands for a patient: patients are not named. A language model wrote questions and
-answers from the reports, never seeing an image: "no" often means "not mentioned".
+papers that test on all; `splits=test` is theirs. A study stands for a patient: patients are not named. A language model
+wrote questions and answers from the reports, never seeing an image: "no" often means "not mentioned".
 """
 
 from __future__ import annotations

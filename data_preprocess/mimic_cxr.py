@@ -9,8 +9,8 @@ sent a row. The prepared files are copies of the data and fall under the same ag
 One row, in its form only, for the data may not be shown: question "Is there a pleural effusion?", gold "no", image
 files/p10/p1......./s5......./<id>.jpg.
 What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by patient, so its
-scores do not compare with papers that test on all (`splits=test`). `splits=published` is the official split, by patient. A language
-model wrote questions and answers from the reports: "no" often means "not mentioned".
+scores do not compare with papers that test on all (`splits=test`). `splits=published` is the official split, by
+patient. A language model wrote questions and answers from the reports: "no" often means "not mentioned".
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ command   the command line that every data_preprocess/*.py shares
 omnimedvqa_files, omnimedvqa_splits   OmniMedVQA's two forms, and which question is in which split
 mmmu_files, mmmu_row   MMMU's rows, and one of them as a question
 custom_table, custom_places, custom_row   a user's own table: columns, splits, cells
+asking    a judge asked many questions about prepared rows, resumable
+attributes, judged_concepts   what `python -m medical_rl.data attributes` and `concepts` ask
+rewrite   prepared files with some samples changed, all or nothing
 checks    what `python -m medical_rl.data check` looks for
 preview, sheet, picked   what `python -m medical_rl.data preview` shows
 
