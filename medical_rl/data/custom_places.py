@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,16 @@ def _read(row: Mapping, number: int, names: Mapping, root: Path) -> Place:
     return Place(
         row=f"row {number}" + (f" ({row_id})" if row_id else ""),
         id=row_id or f"row {number}",
-        group=text("group") or str(next(iter(images), row_id or f"row {number}")),
+        group=text("group") or _named(next(iter(images), row_id or f"row {number}"), root),
         split=text("split") if "split" in names else "train",
         answer=text("answer"),
         images=(*images, *((f"group {text('group')}",) if text("group") else ())),
     )
+
+
+def _named(first: str | Path, root: Path) -> str:
+    """The group of a row that names none: its first image, below `root`, so that a set in another folder is split alike."""
+    return first.relative_to(Path(os.path.abspath(root))).as_posix() if isinstance(first, Path) else first
 
 
 def _images(cell, root: Path) -> tuple[str | Path, ...]:

@@ -30,3 +30,12 @@ def test_a_table_of_ones_own_ends_in_a_trained_model_that_answers(accept):
     assert trained > results["rl"]["metrics"]["majority_rate"] + 0.1
     # The last command asks the trained model about the first picture.
     assert "answer:" in outputs[-1] and "Not for clinical use." in outputs[-1]
+
+
+def test_a_set_that_is_only_tested_on_is_evaluated(accept):
+    """No training rows are prepared, and the untrained model is scored on all test rows."""
+    sizes = "conf.data.params.sizes={warm_start: 16, train: 20, val: 5, test: 40}"
+    folder = accept.train("only_tested", sizes, "conf.data.only=[test]", "conf.stages=[prepare,evaluate]")
+    results = accept.results(folder)
+    assert list(results) == ["base"] and results["base"]["n"] == 40
+    assert [path.name for path in (folder / "data").glob("*.parquet")] == ["test.parquet"]

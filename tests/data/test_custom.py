@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -214,6 +215,14 @@ def test_the_draw_is_seeded_and_does_not_depend_on_row_order(custom, table):
     tested = {s.id for s in read(custom, table(content))[0]["test"]}
     assert tested == {s.id for s in read(custom, table(content[::-1]))[0]["test"]}
     assert tested != {s.id for s in read(custom, table(content), split_seed=1)[0]["test"]}
+
+
+def test_the_draw_does_not_depend_on_where_the_set_lies_and_no_path_of_the_machine_is_kept(custom, table, tmp_path):
+    here = table(rows(40))
+    shutil.copytree(here.parent, tmp_path / "elsewhere/copy")
+    found, moved = (read(custom, path)[0] for path in (here, tmp_path / "elsewhere/copy/data.csv"))
+    assert found == moved and found["test"][0].group.startswith("scans/")
+    assert str(tmp_path) not in "".join(sample.to_json() for sample in everything(found))
 
 
 def test_broken_rows_are_told_and_the_others_are_kept(custom, table):
