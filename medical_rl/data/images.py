@@ -52,7 +52,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return b"".join((len(data).to_bytes(4), kind, data, zlib.crc32(data, zlib.crc32(kind)).to_bytes(4)))
 
 
-def image_size(data: bytes) -> tuple[int, int]:
+def image_size(data: bytes | memoryview) -> tuple[int, int]:
     """(height, width) in pixels, read from the header without decoding; UserError if there is none.
 
     >>> image_size(b"GIF89a")
@@ -94,7 +94,7 @@ def decode(data: bytes) -> Image.Image:
             raise UserError(f"These {len(data):,} bytes are a broken {image.format} image: {error}.") from error
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes | memoryview) -> Image.Image:
     """The image with only its header read."""
     try:
         with warnings.catch_warnings():
