@@ -14,7 +14,10 @@ from medical_rl.errors import UserError
 
 MAX_PIXELS = 50_000_000
 
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEAD = _PNG + b"\x00\x00\x00\rIHDR"
+# Each row is stored as its difference to the row above, at zlib's own level, which is Pillow's too.
+_UP, _LEVEL = 2, 6
 
 # What Pillow raises on hostile or broken bytes, by format; it has no common base class.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -23,7 +26,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Decom
 def encode_png(array: np.ndarray) -> bytes:
     """PNG bytes of a uint8 array: `H x W` becomes grey (L), `H x W x 3` RGB.
 
-    Raises ValueError on any other dtype or shape: scaling to 8 bits is the caller's decision.
+    Raises ValueError on any other dtype or shape: scaling to 8 bits is the caller's decision. Written here and not by
+    Pillow, which tries five filters on every row: that takes twice as long for files about a tenth smaller.
 
     >>> image_size(encode_png(np.zeros((2, 5), np.uint8)))
     (2, 5)
@@ -33,12 +37,22 @@ def encode_png(array: np.ndarray) -> bytes:
         raise ValueError(f"A PNG is made from uint8 H x W or H x W x 3, not {array.dtype} {array.shape}.")
     if 0 in array.shape:
         raise ValueError(f"An image of shape {array.shape} has no pixels.")
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    height, width = array.shape[:2]
+    rows = array.reshape(height, -1)
+    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if array.ndim == 2 else 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(filtered, _LEVEL)), (b"IEND", b"")
+    return _PNG + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
-def image_size(data: bytes) -> tuple[int, int]:
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return b"".join((len(data).to_bytes(4), kind, data, zlib.crc32(data, zlib.crc32(kind)).to_bytes(4)))
+
+
+def image_size(data: bytes | memoryview) -> tuple[int, int]:
     """(height, width) in pixels, read from the header without decoding; UserError if there is none.
 
     >>> image_size(b"GIF89a")
@@ -80,7 +94,7 @@ def decode(data: bytes) -> Image.Image:
             raise UserError(f"These {len(data):,} bytes are a broken {image.format} image: {error}.") from error
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes | memoryview) -> Image.Image:
     """The image with only its header read."""
     try:
         with warnings.catch_warnings():

@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping
 
 import jinja2
+import jinja2.meta
+import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from medical_rl.answers import gold
@@ -24,6 +26,8 @@ from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
 IMAGE = "<image>"
+# What the rows of a set have in common, most often.
+_SHARED = ("question", "choices", "knowledge")
 
 
 def render(sample: Sample, template: str) -> str:
@@ -69,8 +73,8 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
 
 
 def _variables(sample: Sample) -> dict:
-    names = ("question", "choices", "knowledge", "meta")
-    return {**{name: getattr(sample, name) for name in names}, "options": _options(sample), "sample": sample}
+    told = {"question": sample.question, "choices": tuple(sample.choices), "knowledge": sample.knowledge}
+    return {**told, "options": _options(sample), "meta": sample.meta, "sample": sample}
 
 
 def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
@@ -119,13 +123,17 @@ def _neutralise(value):
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(template: str, role: str) -> jinja2.Template:
+def _compile(template: str, role: str) -> tuple[jinja2.Template, bool]:
+    """The template, and whether its text depends on the variables of _SHARED alone."""
     # `finalize` sees every {{ ... }} and no plain text, which is what tells data from template.
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, finalize=_neutralise, trim_blocks=True, lstrip_blocks=True
     )
     try:
-        return environment.from_string(template)
+        parsed = environment.parse(template)
+        drawn = any(filtered.name == "random" for filtered in parsed.find_all(jinja2.nodes.Filter))
+        shared = not drawn and jinja2.meta.find_undeclared_variables(parsed) <= set(_SHARED)
+        return environment.from_string(template), shared
     except jinja2.TemplateSyntaxError as error:
         raise UserError(
             f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available variables: "
@@ -133,9 +141,18 @@ def _compile(template: str, role: str) -> jinja2.Template:
         ) from error
 
 
+@functools.lru_cache(maxsize=1024)
+def _filled(compiled: jinja2.Template, *shared) -> str:
+    # The rows of most sets ask one question of the same classes, and filling a template takes as long as a small PNG.
+    return compiled.render(zip(_SHARED, shared, strict=True)).strip()
+
+
 def _fill(template: str, role: str, variables: Mapping) -> str:
+    compiled, shared = _compile(template, role)
     try:
-        return _compile(template, role).render(variables).strip()
+        if shared:
+            return _filled(compiled, *(variables[name] for name in _SHARED))
+        return compiled.render(variables).strip()
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         # A template is the user's program: whatever it raises is about the template, not about us.
         raise UserError(

@@ -15,7 +15,7 @@ READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_r
 SAMPLING = ("only", "balanced", "top_k", "score")
 
 # Raise it when the same settings come to mean other files.
-FORMAT = 1
+FORMAT = 2
 
 
 def fingerprint(data: Mapping, prompt: Mapping, seed: int, batch_size: int, about: Mapping, reader: ModuleType) -> str:

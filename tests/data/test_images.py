@@ -1,3 +1,4 @@
+import io
 import struct
 import zlib
 
@@ -30,6 +31,29 @@ def test_pixels_survive_png(shape):
     # Grey becomes three equal channels; colour comes back as it was.
     assert (rgb == (array if array.ndim == 3 else array[..., None])).all()
     assert image_size(data) == (4, 7)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_picture_survives_png_through_pillow(seed):
+    rng = np.random.default_rng(seed)
+    # Of odd seeds every second column only, so that the array's rows do not lie one after the other.
+    array = rng.integers(0, 256, (*rng.integers(1, 90, 2), *((3,) if seed % 4 > 1 else ())), dtype=np.uint8)
+    array = array[:, :: 1 + seed % 2]
+    with Image.open(io.BytesIO(encode_png(array))) as image:
+        image.verify()  # the checksum of every chunk
+    with Image.open(io.BytesIO(encode_png(array))) as image:
+        assert image.format == "PNG" and image.mode == ("L" if array.ndim == 2 else "RGB")
+        assert (np.asarray(image) == array).all()
+
+
+def test_pngs_are_little_larger_than_pillows(pneumonia):
+    with np.load(pneumonia) as arrays:
+        pictures = arrays["val_images"][:200]
+    ours, pillows = sum(len(encode_png(picture)) for picture in pictures), 0
+    for picture in pictures:
+        Image.fromarray(picture).save(buffer := io.BytesIO(), format="PNG")
+        pillows += len(buffer.getvalue())
+    assert ours < 1.2 * pillows  # 1.13 at 28 x 28; without a filter it would be 1.34
 
 
 @pytest.mark.parametrize(
