@@ -44,13 +44,15 @@ setup(
         "scikit-learn",
         "scipy",
         "nltk",
-        "openai",
+        "openai>=3.51",
+        "aiohttp>=3.14.4",
+        "jsonschema",
         "medmnist>=3.0.2",
     ],
     extras_require={
         "gpu": ["verl[vllm]==0.9.1"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "trl", "datasets"],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],

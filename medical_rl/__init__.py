@@ -4,4 +4,4 @@ Importing this package loads nothing heavy. Start at `medical_rl.main` (the
 command line), `medical_rl.rewards` (scoring) or `medical_rl.data` (datasets).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,7 +28,7 @@ IGNORED = (
     "data.overlong_report", "data.train_files", "data.val_files", "actor_rollout_ref.model.path",
     "trainer.v1.sampler.sampler_kwargs.poll_interval",
     "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
-    "conf.judge.backoff_s", "conf.judge.max_failure_rate", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
+    "conf.judge.backoff_s", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
     "conf.judge.endpoint.base_url", "conf.judge.endpoint.api_key_env", "conf.judge.endpoint.local", "conf.judge.endpoint.covered",
     "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
     "conf.rewards.max_failure_rate",
@@ -77,9 +78,19 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
             )
         }
     else:
-        kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)}
+        kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)} | _users_files(flat)
     run = str(config.conf.run_dir)
     return {k: v.replace(run, "$RUN") if isinstance(v, str) else v for k, v in sorted(kept.items())}
+
+
+def _users_files(flat: Mapping[str, object]) -> dict[str, object]:
+    """{"<term>.fn sha256": hash} of reward functions in files of the user's, so that an edited one is another reward."""
+    found = {}
+    for name, value in flat.items():
+        path = Path(str(value).rpartition(":")[0]).expanduser()
+        if name.startswith("conf.rewards.terms.") and name.endswith(".fn") and path.suffix == ".py" and path.is_file():
+            found[f"{name} sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def fingerprint(settings: Mapping, inputs: Mapping) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -25,6 +26,19 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip("the real dataset files (../shared/realdata) are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fake_endpoint():
+    """A fake OpenAI-compatible endpoint, running in a process of its own (tests/judges/fake_endpoint.py).
+
+    Loaded by its path: `tests` is also the name of a package that some distributions install.
+    """
+    spec = importlib.util.spec_from_file_location("fake_endpoint", ROOT / "tests" / "judges" / "fake_endpoint.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.FakeEndpoint() as running:
+        yield running
 
 
 @pytest.fixture

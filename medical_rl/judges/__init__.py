@@ -8,10 +8,10 @@
     verdict     what an answer must look like, and the strict parser
     limits      the desk's protocol: wishes and settlements in, grants out
     admission   whether one more call may go, as a pure rule over counts
-    sqlite_desk the desk for the processes of one host: `ledger` (leases, counts) and `cache` (answers), one transaction each
-    connection  one HTTP attempt through the `openai` client
+    sqlite_desk the desk for the processes of one host: `ledger` (leases, counts) and `cache` (answers) on a `database` each
+    connection  one HTTP attempt through the `openai` client, over `lean_http`
     retry       which failures are tried again, and when
-    pump        one queue an event loop between the askers and the desk
+    pump        between the askers of an event loop and the desk: `queues` before a `call`, answers after it
     client      `Judge`: what reward terms, generators and graders call
     build       a `Judge` of a `conf/judge` file
 

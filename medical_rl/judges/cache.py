@@ -1,6 +1,7 @@
 """The cache of answers: one sqlite file, text only, shared by processes and by runs; attached to a desk's connection as `cache`.
 
-`answers` holds what judges said; `asking` names the keys that someone is asking right now, so that nobody asks them twice.
+To copy a cache that a killed run left, copy `FILE-wal` with it. `answers` holds what judges said; `asking` names the
+keys that someone is asking right now, so that nobody asks them twice.
 """
 
 from __future__ import annotations

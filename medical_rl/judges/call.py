@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -10,31 +11,9 @@ from typing import Any
 from medical_rl.errors import JudgeFailed
 from medical_rl.judges.connection import Attempt, Connection
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Done
+from medical_rl.judges.limits import Done, Wanted
 from medical_rl.judges.retry import LONGEST_S
 from medical_rl.judges.verdict import GarbageVerdict
-
-
-@dataclasses.dataclass(eq=False)
-class Question:
-    """What several askers wait for: one request's key, its most tokens, how to make its body and how to read its answer.
-
-    `heavy` says that making the body takes long enough to be done in a thread.
-    """
-
-    key: str
-    tokens: int
-    body: Callable[[], dict[str, Any]]
-    read: Callable[[str], Any]
-    heavy: bool = False
-    waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)
-    attempts: int = 0
-    not_before: float = 0.0
-
-    @property
-    def waited_for(self) -> int:
-        """Askers who have not gone away."""
-        return sum(not future.done() for future in self.waiters)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +26,46 @@ class Outcome:
     after_s: float | None = None
 
 
+@dataclasses.dataclass(eq=False)
+class Question:
+    """What several askers wait for: one request's key, its most tokens, how to make its body and how to read its answer.
+
+    `heavy` says that making the body takes long enough to be done in a thread; `wanted` is the wish as the desk is told it.
+    """
+
+    key: str
+    tokens: int
+    body: Callable[[], bytes]
+    read: Callable[[str], Any]
+    heavy: bool = False
+    wanted: Wanted | None = None
+    waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)
+    attempts: int = 0
+    not_before: float = 0.0
+
+    @property
+    def waited_for(self) -> int:
+        """Askers who have not gone away."""
+        return sum(not future.done() for future in self.waiters)
+
+    def tell(self, outcome: Outcome) -> None:
+        """None; brings the outcome to all who still wait; they do not share one object."""
+        waiting = [future for future in self.waiters if not future.done()]
+        for number, future in enumerate(waiting):
+            if outcome.error is not None:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(copy.deepcopy(outcome.value) if number else outcome.value)
+
+
 async def call(question: Question, lease: str, connection: Connection, max_attempts: int) -> tuple[Done, Outcome]:
-    """The settlement and the outcome of one attempt. Never raises: an attempt that broke would leave its askers waiting."""
+    """The settlement and the outcome of one attempt. Raises nothing but CancelledError: who asks would wait for ever."""
     question.attempts += 1
     try:
         # images are decoded and encoded, which would hold up every other call of the event loop
         body = await asyncio.to_thread(question.body) if question.heavy else question.body()
         attempt = await connection.send(body)
         attempt, value = _read(question, attempt)
-    except asyncio.CancelledError:
-        return Done(question.key, lease, error="cancelled"), Outcome(
-            error=JudgeFailed("cancelled", "the run is ending")
-        )
     except Exception as error:  # a broken image, a missing key: the askers are told the error itself
         said = type(error).__name__
         return Done(question.key, lease, error="broken", message=said, final=True), Outcome(error=error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import hashlib
 import json
@@ -34,14 +33,13 @@ class Judge:
 
     def __init__(
         self, endpoint: Endpoint, desk: Desk, *, mode: str = "live", max_attempts: int = 5, backoff_s: float = 0.5,
-        max_image_side: int | None = None, on_met: str = "continue", max_failure_rate: float = 0.2,
+        max_image_side: int | None = None,
     ):  # fmt: skip
-        """mode: live, or replay (the cache alone answers). on_met and max_failure_rate are kept for the trainer to act on."""
+        """mode: live, or replay (the cache alone answers)."""
         if mode not in MODES:
             raise unknown("mode of a judge", mode, MODES)
         self.endpoint, self.desk, self.mode = endpoint, desk, mode
         self.max_attempts, self.backoff_s, self.max_image_side = max_attempts, backoff_s, max_image_side
-        self.on_met, self.max_failure_rate = on_met, max_failure_rate
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
 
     async def ask(
@@ -53,17 +51,15 @@ class Judge:
         Raises UserError for a restricted row that may not be sent, JudgeFailed if no usable answer came, BudgetMet.
         """
         refuse_restricted(self.endpoint, restricted, source)
-        parameters = self.endpoint.parameters(schema)
-        text = json.dumps([messages, parameters, schema], sort_keys=True, ensure_ascii=False)
+        # without images the request's body is made once, for its key and for sending
+        body = json.dumps({**self.endpoint.parameters(schema), "messages": list(messages)}).encode()
         side = self.max_image_side if images else None
-        named = json.dumps([text, [image_hash(image) for image in images], side])
-        key = hashlib.sha256(named.encode()).hexdigest()
-        tokens = math.ceil(len(text.encode("utf-8", "replace")) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images)
-        body = functools.partial(_body, messages, parameters, tuple(images), side)
-        read = functools.partial(parse, schema=schema)
-        question = Question(key, tokens + self.endpoint.max_tokens, body, read, heavy=bool(images))
-        answer = await self._pump().answer(question)
-        return copy.deepcopy(answer)  # askers of the same question do not share one object
+        named = json.dumps([schema, [image_hash(image) for image in images], side]).encode()
+        key = hashlib.sha256(body + named).hexdigest()
+        tokens = math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
+        make = functools.partial(with_images, body, tuple(images), side) if images else lambda: body
+        question = Question(key, tokens, make, functools.partial(parse, schema=schema), heavy=bool(images))
+        return await self._pump().answer(question)
 
     async def consistency(
         self, question: str, thought: str, answer: str, images: Sequence[bytes] = (), restricted: bool = False,
@@ -89,11 +85,13 @@ class Judge:
         return pump
 
 
-def _body(messages: Sequence[Mapping[str, Any]], parameters: dict, images: tuple[bytes, ...], side: int | None) -> dict:
-    """The request's JSON; images are encoded here, when it is about to be sent, so that a long queue holds none of them."""
-    messages = list(messages)
-    if images:
-        last = messages[-1]
-        parts = [{"type": "image_url", "image_url": {"url": data_uri(image, side)}} for image in images]
-        messages[-1] = {**last, "content": [*parts, {"type": "text", "text": last["content"]}]}
-    return parameters | {"messages": messages}
+def with_images(body: bytes, images: tuple[bytes, ...], max_side: int | None) -> bytes:
+    """The request's body with `images` before the text of its last message.
+
+    Made when the request is about to be sent, so that a long queue holds no encoded images.
+    """
+    request = json.loads(body)
+    last = request["messages"][-1]
+    parts = [{"type": "image_url", "image_url": {"url": data_uri(image, max_side)}} for image in images]
+    last["content"] = [*parts, {"type": "text", "text": last["content"]}]
+    return json.dumps(request).encode()

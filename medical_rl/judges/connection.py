@@ -12,7 +12,6 @@ import json
 import re
 import urllib.parse
 import urllib.request
-from typing import Any
 
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.retry import is_retried, retry_after
@@ -44,29 +43,26 @@ class Connection:
     """The HTTP connections of one event loop; closed when the loop ends."""
 
     def __init__(self, endpoint: Endpoint):
-        """Raises UserError if the endpoint's key is not in the environment."""
+        """Nothing is opened before the first call."""
         self.endpoint = endpoint
         self.address = endpoint.base_url.rstrip("/") + "/chat/completions"
-        self._key = endpoint.api_key()
-        self._life = None
+        self._key = self._life = None
 
     def __repr__(self) -> str:
         return f"Connection({self.address})"
 
-    async def send(self, body: dict[str, Any]) -> Attempt:
-        """The attempt of one request; at most `timeout_s` long, a trickling answer included."""
+    async def send(self, body: bytes) -> Attempt:
+        """The attempt of one request; at most `timeout_s` long, a trickling answer included.
+
+        Raises UserError if the endpoint's key is not in the environment.
+        """
         import httpx2
         import openai
 
         client = await self._client()
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                response = await client.post(
-                    self.address,
-                    cast_to=httpx2.Response,
-                    content=json.dumps(body).encode(),
-                    options={"headers": {"content-type": "application/json"}},
-                )
+                response = await client.post(self.address, cast_to=httpx2.Response, content=body)
         except openai.APIStatusError as error:
             return self._refused(error)
         except (TimeoutError, openai.APITimeoutError):
@@ -81,6 +77,7 @@ class Connection:
     async def _client(self):
         """The openai client of this event loop, made at the first call."""
         if self._life is None:
+            self._key = self.endpoint.api_key()
             self._life = self._living()
             self._made = await anext(self._life)
         return self._made

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import sqlite3
+import time
 from pathlib import Path
 
 from medical_rl.errors import UserError
@@ -16,37 +19,45 @@ def prepare(file: Path, schema: str) -> None:
 
     WAL lets readers go on while one writes. Where it cannot be had, sqlite's own journal serves.
     """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)
-    except (OSError, sqlite3.DatabaseError) as error:
-        raise UserError(
-            f"{file} cannot be opened: {error}. Choose another place: conf.judge.cache or conf.run_dir."
-        ) from None
-    try:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return _prepare(file, schema)
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be opened: {error}. Choose another conf.judge.cache or conf.run_dir."
+            ) from None
+        except sqlite3.DatabaseError as error:
+            # several processes make the same file at once, and sqlite does not wait for a change of its journal
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise damaged(file, error) from None
+            time.sleep(random.uniform(0.005, 0.02))
+
+
+def _prepare(file: Path, schema: str) -> None:
+    with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)) as connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, FORMAT):
             raise UserError(f"{file} was written by another version (format {found}, here {FORMAT}). Move it away.")
         if found == 0:
-            _make(connection, schema)
-    except sqlite3.DatabaseError as error:
-        raise damaged(file, error) from None
-    finally:
-        connection.close()
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;")
 
 
-def _make(connection: sqlite3.Connection, schema: str) -> None:
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;")
+def is_busy(error: sqlite3.DatabaseError) -> bool:
+    """True if another connection holds the lock that was needed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def find_damage(file: Path) -> None:
     """None; UserError if `file` is damaged. Reads all of it."""
     try:
-        connection = sqlite3.connect(file, timeout=PATIENCE_S)
-        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        connection.close()
+        with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S)) as connection:
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
+        if is_busy(error):
+            return
         raise damaged(file, error) from None
     if said != "ok":
         raise damaged(file, said)

@@ -103,7 +103,7 @@ class Endpoint:
         body = {"model": self.model, self.max_tokens_field: self.max_tokens}
         body |= {name: value for name, value in chosen.items() if value is not None}
         if self.json_schema and schema is not None:
-            described = {"name": "verdict", "strict": True, "schema": schema}
+            described = {"name": "answer", "strict": True, "schema": schema}
             body["response_format"] = {"type": "json_schema", "json_schema": described}
         return body | dict(self.extra_body)
 

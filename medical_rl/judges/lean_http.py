@@ -1,7 +1,7 @@
 """`LeanClient`: an HTTP client for `openai` without what one POST to one address does not need.
 
-httpx's client merges cookies, headers and addresses, follows redirects and runs hooks for each request; here a request is built
-once and handed to aiohttp, its body read whole.
+httpx's client merges cookies, headers and addresses, follows redirects and runs hooks for each request; here a request is handed
+to aiohttp as it is, and its answer is read whole.
 """
 
 from __future__ import annotations
@@ -9,29 +9,34 @@ from __future__ import annotations
 import aiohttp
 import httpx2
 
+HEADERS = ("content-type", "retry-after", "retry-after-ms")  # of an answer, as far as anyone reads them
+
 
 class LeanClient(httpx2.AsyncClient):
-    """An `httpx2.AsyncClient` that sends through one aiohttp session; no cookies, redirects, hooks or proxies."""
+    """An `httpx2.AsyncClient` that sends through one aiohttp session; no cookies, redirects or hooks."""
 
     _session: aiohttp.ClientSession | None = None
 
     def __init__(self, timeout: float):
         # a transport that is never used: httpx's own would load certificates for nothing
         super().__init__(timeout=timeout, transport=httpx2.AsyncBaseTransport())
+        self._addresses: dict[str, httpx2.URL] = {}
 
-    def build_request(self, method, url, *, content=None, headers=None, timeout=None, **_) -> httpx2.Request:
-        """The request as given."""
-        return httpx2.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
+    def build_request(self, method, url, *, content=None, headers=None, **_) -> httpx2.Request:
+        """A request whose headers and body lie apart: those who keep it, as exceptions do, keep neither key nor body."""
+        if url not in self._addresses:
+            self._addresses[url] = httpx2.URL(url)
+        return httpx2.Request(method, self._addresses[url], extensions={"headers": headers, "content": content})
 
     async def send(self, request: httpx2.Request, **_) -> httpx2.Response:
         """The whole response; httpx's own exceptions, which `openai` knows, for a failure to connect or read."""
+        headers, content = request.extensions.pop("headers"), request.extensions.pop("content")
         try:
             async with self._opened(request.url.scheme).request(
-                request.method, str(request.url), headers=request.headers.multi_items(), data=request.content,
-                allow_redirects=False,
-            ) as answer:  # fmt: skip
-                content = await answer.read()
-                return httpx2.Response(answer.status, headers=_plain(answer.headers), content=content, request=request)
+                request.method, str(request.url), headers=headers, data=content, allow_redirects=False
+            ) as answer:
+                kept = [(name, answer.headers[name]) for name in HEADERS if name in answer.headers]
+                return httpx2.Response(answer.status, headers=kept, content=await answer.read(), request=request)
         except TimeoutError:
             raise httpx2.ConnectTimeout("no connection in time", request=request) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -50,13 +55,6 @@ class LeanClient(httpx2.AsyncClient):
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=certificates)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
+                cookie_jar=aiohttp.DummyCookieJar(), trust_env=True,  # HTTPS_PROXY and NO_PROXY are honoured
             )  # fmt: skip
         return self._session
-
-
-def _plain(headers) -> list[tuple[str, str]]:
-    """Headers of a body that aiohttp has decoded already."""
-    return [
-        (name, value) for name, value in headers.items() if name.lower() not in ("content-encoding", "content-length")
-    ]

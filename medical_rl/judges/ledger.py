@@ -74,11 +74,16 @@ def fail(connection: sqlite3.Connection, key: str, reason: str, message: str, fi
 
 
 def expire(connection: sqlite3.Connection, now: float) -> None:
-    """None; takes back the leases of the killed. What they reserved counts as spent: the endpoint may have charged it."""
+    """None; takes back the leases of the killed, and drops what no longer counts.
+
+    What the killed had reserved counts as spent: the endpoint may have charged it.
+    """
     gone = connection.execute("DELETE FROM leases WHERE expires < ? RETURNING key, tokens, cost", (now,)).fetchall()
     for key, tokens, cost in gone:
         _spend(connection, tokens, 0, cost)
         fail(connection, key, "expired", "the process that asked did not come back", False, now)
+    connection.execute("DELETE FROM seconds WHERE second < ?", (now - 2 * KEPT_S,))
+    connection.execute("DELETE FROM hungry WHERE until < ?", (now,))
 
 
 def set_hungry(connection: sqlite3.Connection, owner: str, until: float | None) -> None:

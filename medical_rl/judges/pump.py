@@ -19,36 +19,42 @@ from medical_rl.judges.call import Outcome, Question, call
 from medical_rl.judges.connection import Connection
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.limits import Desk, Done, Grant, Wanted
+from medical_rl.judges.queues import Queues
 from medical_rl.judges.retry import backoff
 from medical_rl.judges.verdict import GarbageVerdict
 
-BATCH = 64  # wishes of each queue in one exchange
+SETTLED_AT = 8  # finished calls that are settled at once, in the midst of a burst of answers
 GRACE_S = 30.0  # a lease outlives its call's time-out by this
 LAST_WORDS_S = 5.0  # how long an ending event loop may take to give its leases back
 
 
 class Pump:
-    """The queue of one event loop; `answer` is its only entrance."""
+    """The way of one event loop to the desk and back; `answer` is its only entrance."""
 
     def __init__(self, endpoint: Endpoint, desk: Desk, max_attempts: int, backoff_s: float, live: bool):
         self.endpoint, self.desk, self.live = endpoint, desk, live
         self.max_attempts, self.backoff_s = max_attempts, backoff_s
         self.owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.open: dict[str, Question] = {}
-        self.fresh: collections.deque[Question] = collections.deque()  # never offered: may be in the cache
-        self.waiting: collections.deque[Question] = collections.deque()  # for the limits
-        self.elsewhere: collections.deque[Question] = collections.deque()  # asked by another process, by `not_before`
-        self.done: list[tuple[Done, Question, Outcome]] = []
+        self.open: dict[str, Question] = {}  # all that have no outcome yet, by key
+        self.queues = Queues()
+        self.granted: collections.deque[tuple[Question, str]] = (
+            collections.deque()
+        )  # with their leases, about to be sent
         self.calls: set[asyncio.Task] = set()
+        self.done: list[tuple[Done, Question, Outcome]] = []  # to be settled, then told
         self.news = asyncio.Event()
+        self.in_round = False
         self.task: asyncio.Task | None = None
-        self.connection: Connection | None = None
+        self.connection = Connection(endpoint)
 
     async def answer(self, asked: Question) -> Any:
         """What `read` makes of the answer; JudgeFailed if there is none. Questions of one key become one."""
         question = self.open.setdefault(asked.key, asked)
         if question is asked:
-            self.fresh.append(question)
+            cost = self.endpoint.cost(asked.tokens - self.endpoint.max_tokens, self.endpoint.max_tokens)
+            lease_s = self.endpoint.timeout_s + GRACE_S
+            question.wanted = Wanted(asked.key, self.owner, asked.tokens, cost, lease_s, self.live)
+            self.queues.fresh.append(question)
         future = asyncio.get_running_loop().create_future()
         question.waiters.append(future)
         self._wake()
@@ -60,21 +66,24 @@ class Pump:
             self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        """Rounds until nothing is open. Whatever ends it, nobody is left waiting."""
+        """Rounds until nothing is open."""
         try:
             while self.open or self.done:
                 self.news.clear()
-                await self._sleep(await self._round())
+                pause = await self._round()
+                while self.granted:
+                    task = asyncio.get_running_loop().create_task(self._call(*self.granted.popleft()))
+                    self.calls.add(task)
+                    task.add_done_callback(self.calls.discard)
+                await self._sleep(pause)
         except asyncio.CancelledError:
             await self._abandon()
             raise
-        except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
-            for question in list(self.open.values()):
-                self._tell(question, Outcome(error=error))
 
     async def _sleep(self, seconds: float) -> None:
         """None, after `seconds` or as soon as there is news."""
         if seconds <= 0:
+            await asyncio.sleep(0)  # the calls just granted are sent before more are asked for
             return
         timer = asyncio.get_running_loop().call_later(seconds, self.news.set) if seconds < math.inf else None
         await self.news.wait()
@@ -84,79 +93,65 @@ class Pump:
     async def _round(self) -> float:
         """Seconds to sleep after one exchange: finished calls are settled and then told, grants are acted on."""
         done, self.done = self.done, []
-        batch = self._batch()
+        batch, forgotten = self.queues.take(asyncio.get_running_loop().time())
+        for question in forgotten:
+            self.open.pop(question.key, None)
+        self.in_round = True
         try:
-            grants = await self.desk.exchange([one for one, _, _ in done], [self._wanted(q) for q in batch])
+            grants = await self.desk.exchange([one for one, _, _ in done], [question.wanted for question in batch])
         except asyncio.CancelledError:
             self.done = done + self.done
             raise
+        except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
+            for question in list(self.open.values()):
+                self._tell(question, Outcome(error=error))
+            return math.inf
+        finally:
+            self.in_round = False
         for _, question, outcome in done:
             self._tell(question, outcome)
-        return self._act(batch, grants)
+        waiting = [(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)]
+        pause = self.queues.put_back(waiting, asyncio.get_running_loop().time())
+        return 0.0 if self.done else pause
 
-    def _batch(self) -> list[Question]:
-        """The questions to offer, taken from their queues: those that wait longest first; forgotten ones are dropped."""
-        now = asyncio.get_running_loop().time()
-        batch = []
-        for queue in (self.waiting, self.fresh, self.elsewhere):
-            taken = 0
-            while queue and taken < BATCH and queue[0].not_before <= now:
-                question = queue.popleft()
-                if question.waited_for:
-                    batch.append(question)
-                    taken += 1
-                else:
-                    self.open.pop(question.key, None)
-        return batch
-
-    def _wanted(self, question: Question) -> Wanted:
-        cost = self.endpoint.cost(question.tokens - self.endpoint.max_tokens, self.endpoint.max_tokens)
-        lease_s = self.endpoint.timeout_s + GRACE_S
-        return Wanted(question.key, self.owner, question.tokens, cost, lease_s, self.live)
-
-    def _act(self, batch: list[Question], grants: list[Grant]) -> float:
-        """Seconds to sleep, after calls were started and answers given."""
-        now = asyncio.get_running_loop().time()
-        blocked, pause = [], math.inf
-        for question, grant in zip(batch, grants, strict=True):
-            if grant.kind == "go":
-                self._start(question, grant.lease)
-            elif grant.kind == "known":
-                self._tell_known(question, grant.text)
-            elif grant.kind == "refused":
-                kind = BudgetMet if grant.reason == "budget" else JudgeFailed
-                self._tell(question, Outcome(error=kind(grant.reason, grant.text)))
-            elif grant.reason == "asked":
-                question.not_before = now + grant.seconds
-                self.elsewhere.append(question)
-            else:
-                blocked.append(question)
-                pause = min(pause, grant.seconds)
-        self.waiting.extendleft(reversed(blocked))
-        if self.done or self.fresh or (self.waiting and not blocked):
-            return 0.0
-        return min(pause, self.elsewhere[0].not_before - now) if self.elsewhere else pause
-
-    def _start(self, question: Question, lease: str) -> None:
-        """None; starts the granted call."""
-        task = asyncio.get_running_loop().create_task(self._call(question, lease))
-        self.calls.add(task)
-        task.add_done_callback(self.calls.discard)
+    def _acted(self, question: Question, grant: Grant) -> bool:
+        """True if the grant settles what becomes of the question now; False if it has to wait."""
+        if grant.kind == "go":
+            self.granted.append((question, grant.lease))
+        elif grant.kind == "known":
+            self._tell_known(question, grant.text)
+        elif grant.kind == "refused":
+            kind = BudgetMet if grant.reason == "budget" else JudgeFailed
+            self._tell(question, Outcome(error=kind(grant.reason, grant.text)))
+        return grant.kind != "wait"
 
     async def _call(self, question: Question, lease: str) -> None:
-        self.connection = self.connection or Connection(self.endpoint)
-        done, outcome = await call(question, lease, self.connection, self.max_attempts)
-        self.done.append((done, question, outcome))
-        self.news.set()
+        """None; the granted call, and after it further ones as long as there are grants.
+
+        Answers come in bursts. Were all of a burst read before the next requests are sent, the endpoint would stand idle
+        meanwhile; so every few answers are settled at once, and who has read an answer sends the next request.
+        """
+        while True:
+            try:
+                done, outcome = await call(question, lease, self.connection, self.max_attempts)
+            except asyncio.CancelledError:
+                self.granted.append((question, lease))  # given back by `_abandon`
+                raise
+            self.done.append((done, question, outcome))
+            self.news.set()
+            if len(self.done) >= SETTLED_AT and not self.in_round:
+                await self._round()
+            if not self.granted:
+                return
+            question, lease = self.granted.popleft()
 
     def _tell_known(self, question: Question, text: str) -> None:
         """None; gives the kept answer to every asker; further askers than the one the desk knows of are reported."""
         try:
             outcome = Outcome(value=question.read(text))
         except GarbageVerdict as error:
-            outcome = Outcome(
-                error=JudgeFailed("garbage", f"the cache's answer to {question.key} is not of the schema: {error}")
-            )
+            said = f"the cache's answer to {question.key} is not of the schema: {error}"
+            outcome = Outcome(error=JudgeFailed("garbage", said))
         if shared := question.waited_for - 1:
             self.done.append((Done(question.key, "", shared=shared), question, outcome))
         else:
@@ -169,26 +164,21 @@ class Pump:
             asyncio.get_running_loop().call_later(wait, self._ask_again, question)
             return
         self.open.pop(question.key, None)
-        for future in question.waiters:
-            if future.done():
-                continue
-            if outcome.error is not None:
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome.value)
+        question.tell(outcome)
 
     def _ask_again(self, question: Question) -> None:
-        self.waiting.appendleft(question)
+        self.queues.limited.appendleft(question)
         self._wake()
 
     async def _abandon(self) -> None:
         """None; the event loop is ending: calls are stopped and their leases given back, if the desk answers soon."""
         for task in self.calls:
             task.cancel()
-        await asyncio.gather(*self.calls, return_exceptions=True)
-        done, self.done = self.done, []
+        await asyncio.gather(*self.calls, return_exceptions=True)  # those under way are among `granted` now
+        done = [one for one, _, _ in self.done]
+        done += [Done(question.key, lease, error="cancelled") for question, lease in self.granted]
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.desk.exchange([one for one, _, _ in done], []), LAST_WORDS_S)
+            await asyncio.wait_for(self.desk.exchange(done, []), LAST_WORDS_S)
         for question in list(self.open.values()):
             for future in question.waiters:
                 future.cancel()

@@ -20,7 +20,7 @@ from typing import Any
 from medical_rl.errors import UserError
 from medical_rl.judges import cache, ledger
 from medical_rl.judges.admission import HUNGRY_POLL_S, Counts, admit
-from medical_rl.judges.database import find_damage, prepare
+from medical_rl.judges.database import PATIENCE_S, find_damage, is_busy, prepare
 from medical_rl.judges.limits import Budget, Done, Grant, Limits, Wanted
 
 ASKED_POLL_S = 0.1  # pause of one whose question another process is asking
@@ -65,10 +65,11 @@ class SqliteDesk:
     def _locked(self, connection: sqlite3.Connection, deadline: float) -> bool:
         """True once this connection may write to both files; False while another one does."""
         try:
+            connection.execute("PRAGMA busy_timeout = 5")  # then the event loop turns, and it is tried again
             connection.execute("BEGIN IMMEDIATE")
             return True
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if not is_busy(error):
                 raise self._unusable(error) from error
             if time.monotonic() > deadline:
                 raise UserError(
@@ -76,6 +77,8 @@ class SqliteDesk:
                     "it, or the file system does not support locks. End that process, or choose a local conf.judge.cache and conf.run_dir."
                 ) from None
             return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1000:.0f}")
 
     def _settle(self, connection: sqlite3.Connection, done: list[Done], now: float) -> None:
         """None; answers are kept, leases end, totals grow."""
@@ -148,8 +151,7 @@ class SqliteDesk:
         """A new connection to both files, made where they are not there; UserError that names the one that cannot be used."""
         prepare(self.ledger_file, ledger.SCHEMA)
         prepare(self.cache_file, cache.SCHEMA)
-        # the time-out is short because BEGIN is tried again above, without holding up the event loop
-        connection = sqlite3.connect(self.ledger_file, timeout=0.005, isolation_level=None)
+        connection = sqlite3.connect(self.ledger_file, timeout=PATIENCE_S, isolation_level=None)
         connection.execute("ATTACH ? AS cache", [str(self.cache_file)])
         for schema in ("main", "cache"):
             connection.execute(f"PRAGMA {schema}.synchronous = NORMAL")

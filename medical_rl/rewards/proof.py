@@ -11,13 +11,17 @@ from medical_rl.rewards.mix import Mix
 from medical_rl.rewards.services import check_restricted, endpoints
 from medical_rl.sample import Sample
 
+# Terms that a right answer in the asked form earns whole.
+PROVED = frozenset(("accuracy", "format", "outcome", "mfrs", "detection"))
+
 
 def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping) -> tuple[int, float]:
     """(rows, mean reward) of responses made from the gold answers by the prompt's own target.
 
     Terms that ask a judge or a reward model are left out: proving the parsing needs neither. Raises UserError
-    for a row whose gold answer is not right by its own reward (the prompt's form and the reward's parsing do
-    not fit together, or the data are wrong), and for a term that fails on it.
+    for a row whose gold answer is not right by its own reward, or does not earn the whole of a term that a right
+    answer in the asked form must earn (the prompt and the reward do not fit together, or the data are wrong),
+    and for a term that fails on it.
     """
     return asyncio.run(_prove(samples, Mix.from_config(rewards), prompt))
 
@@ -55,5 +59,12 @@ async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping) -> tuple[
                 f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "
                 "the prompt's target and the reward's parsing do not fit together, or the data are wrong."
             )
+        for name in PROVED.intersection(mix.terms):
+            if result[name] < 1.0:
+                raise UserError(
+                    f"The gold answer of the row {sample.id} earns {result[name]:g} of 1 from the reward term {name!r} "
+                    f"({dict(mix.terms[name].parameters)}), in the form that the prompt {prompt.get('name', '')!r} asks for: {response!r}. "
+                    "A model that does what it is told would never be paid: choose a prompt and a form that fit together."
+                )
         scores.append(result["score"])
     return len(scores), sum(scores) / max(len(scores), 1)

@@ -1,4 +1,4 @@
-"""Fixtures of the judges' tests: one fake endpoint for all, judges made from a few words, a network that is off."""
+"""Fixtures of the judges' tests: judges made from a few words, a network that is off."""
 
 from __future__ import annotations
 
@@ -10,35 +10,27 @@ from medical_rl.judges.client import Judge
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.limits import Budget, Limits
 from medical_rl.judges.sqlite_desk import SqliteDesk
-from tests.judges.fake_endpoint import FakeEndpoint
-
-
-@pytest.fixture(scope="session")
-def server():
-    """The fake endpoint's process."""
-    with FakeEndpoint() as running:
-        yield running
 
 
 @pytest.fixture
-def endpoint(server):
-    """The fake endpoint as told by keywords (see fake_endpoint.PROGRAM), its log emptied."""
+def endpoint(fake_endpoint):
+    """The fake endpoint as told by keywords (see PROGRAM in fake_endpoint.py), its log emptied."""
 
-    def programmed(**program) -> FakeEndpoint:
-        server.program(**program)
-        return server
+    def programmed(**program):
+        fake_endpoint.program(**program)
+        return fake_endpoint
 
     programmed()
     return programmed
 
 
 @pytest.fixture
-def judge(server, tmp_path):
+def judge(fake_endpoint, tmp_path):
     """Makes a Judge of the fake endpoint; all of one test share the ledger and the cache."""
 
     def make(limits=None, budget=None, settings=None, **chosen) -> Judge:
         desk = SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", limits or Limits(), budget or Budget())
-        at = Endpoint(server.url, "fake", **{"timeout_s": 5.0, **(settings or {})})
+        at = Endpoint(fake_endpoint.url, "fake", **{"timeout_s": 5.0, **(settings or {})})
         return Judge(at, desk, **{"backoff_s": 0.01, **chosen})
 
     return make

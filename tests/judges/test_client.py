@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import email.utils
+import gc
+import json
 import pickle
 import time
 
@@ -11,6 +13,7 @@ import pytest
 
 from medical_rl.data.images import encode_png
 from medical_rl.errors import BudgetMet, JudgeFailed, RewardFailed, UserError
+from medical_rl.judges.client import with_images
 from medical_rl.judges.limits import Budget, Limits
 from medical_rl.judges.verdict import Verdict
 
@@ -122,11 +125,20 @@ def test_after_the_last_attempt_the_judgement_fails_with_its_reason_and_is_no_sc
     assert str(pickle.loads(pickle.dumps(failed))) == str(failed)
 
 
-def test_an_endpoint_that_is_not_there_is_named(judge):
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "https://127.0.0.1:9/v1"])
+def test_an_endpoint_that_is_not_there_is_named(judge, address):
     one = judge(max_attempts=2)
-    one.endpoint = dataclasses.replace(one.endpoint, base_url="http://127.0.0.1:9/v1")
+    one.endpoint = dataclasses.replace(one.endpoint, base_url=address)
     (failed,) = ask(one, "a")
-    assert failed.reason == "connection" and "http://127.0.0.1:9/v1 cannot be reached" in str(failed)
+    assert failed.reason == "connection" and f"{address} cannot be reached" in str(failed)
+
+
+def test_a_proxy_of_the_environment_is_used(endpoint, judge, monkeypatch):
+    server = endpoint()  # any address is answered, so it serves as the proxy
+    monkeypatch.setenv("http_proxy", server.origin)
+    one = judge()
+    one.endpoint = dataclasses.replace(one.endpoint, base_url="http://judge.invalid/v1")
+    assert ask(one, "a")[0].sound and outcomes(server) == ["ok"]
 
 
 def test_an_answer_cut_short_or_without_text_is_garbage(endpoint, judge):
@@ -169,10 +181,12 @@ def test_concurrency_is_kept_by_one_process(endpoint, judge):
     assert server.log()["most_busy"] == 5
 
 
-def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge):
+def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge, caplog):
     server, one = endpoint(), judge()
     assert ask(one, "a") == ask(one, "a") and ask(one, "b")[0].sound
     assert len(outcomes(server)) == 2 and len(one._pumps) == 1, "queues of ended loops are let go"
+    gc.collect()
+    assert "Unclosed" not in caplog.text, "connections end with their loop"
 
 
 def test_an_asker_that_goes_away_leaves_the_others_their_answer(endpoint, judge):
@@ -205,6 +219,29 @@ def test_a_cancelled_queue_is_never_sent_and_a_cancelled_run_gives_its_leases_ba
     assert one.totals()["faults"] == {"cancelled": 2}
 
 
+def test_grants_not_yet_sent_are_given_back_too(endpoint, judge):
+    server, one = endpoint(latency_s=30), judge(Limits(concurrency=2))
+
+    async def main():
+        tasks = [asyncio.create_task(one.consistency("q", "t", str(i))) for i in range(3)]
+        await asyncio.sleep(0.3)
+        pump = one._pump()
+        first = next(iter(pump.open.values()))
+        pump.granted.append((first, "a lease about to be used"))
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(main())
+    assert len(outcomes(server)) == 2, "a cancelled call takes up no further grant"
+    assert one.totals()["faults"] == {"cancelled": 3}
+
+
+def test_a_missing_key_reaches_the_asker(judge, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    (broken,) = ask(judge(settings={"api_key_env": "NO_SUCH_KEY"}), "a")
+    assert isinstance(broken, UserError) and "NO_SUCH_KEY" in str(broken)
+
+
 def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_path):
     endpoint()
     one = judge()
@@ -219,13 +256,9 @@ def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_p
 
 
 def test_images_travel_as_data_uris_with_the_last_message(endpoint, judge):
-    from medical_rl.judges.client import _body
-
     picture = encode_png(np.zeros((4, 4), np.uint8))
-    body = _body(
-        [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], {"model": "m"}, (picture,), None
-    )
-    image, text = body["messages"][-1]["content"]
+    sent = b'{"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}'
+    image, text = json.loads(with_images(sent, (picture,), None))["messages"][-1]["content"]
     assert image["image_url"]["url"].startswith("data:image/png;base64,") and text == {"type": "text", "text": "u"}
     endpoint()
     assert ask(judge(), "a", images=[picture])[0].sound

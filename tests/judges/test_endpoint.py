@@ -9,7 +9,7 @@ from medical_rl.judges.verdict import CONSISTENCY
 
 def test_the_schema_is_asked_for_strictly_where_the_endpoint_can():
     asked = Endpoint("http://x/v1", "m", seed=3, top_p=0.8, extra_body={"n": 1}).parameters(CONSISTENCY)
-    assert asked["response_format"]["json_schema"] == {"name": "verdict", "strict": True, "schema": CONSISTENCY}
+    assert asked["response_format"]["json_schema"] == {"name": "answer", "strict": True, "schema": CONSISTENCY}
     assert (asked["seed"], asked["top_p"], asked["n"]) == (3, 0.8, 1)
     assert "response_format" not in Endpoint("http://x/v1", "m", json_schema=False).parameters(CONSISTENCY)
 

@@ -1,6 +1,7 @@
 """The desk in files: known, asked, limits, budget, leases, damage; by a clock that the test turns."""
 
 import asyncio
+import multiprocessing
 import pickle
 import sqlite3
 
@@ -167,9 +168,10 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
         SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "file" / "cache.sqlite")
 
 
-def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp_path):
+@pytest.mark.parametrize("which", ["ledger.sqlite", "cache.sqlite"])
+def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp_path, which):
     at = desk()
-    other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    other = sqlite3.connect(tmp_path / which, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
     async def main():
@@ -177,6 +179,10 @@ def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp
         for _ in range(20):  # the loop turns while the lock is held
             await asyncio.sleep(0.005)
         assert not waiting.done()
+        if which == "cache.sqlite":  # and the other file is not kept locked meanwhile
+            with sqlite3.connect(tmp_path / "ledger.sqlite", timeout=1) as ledger:
+                ledger.execute("BEGIN IMMEDIATE")
+            ledger.close()
         other.execute("ROLLBACK")
         return await waiting
 
@@ -186,3 +192,20 @@ def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp
 def test_what_crosses_the_desk_can_be_sent_to_another_process():
     for record in (Wanted("k", "a"), Done("k", "l", "x"), Grant("go", lease="l"), Limits(3), Budget(5)):
         assert pickle.loads(pickle.dumps(record)) == record
+
+
+def test_many_processes_may_make_the_files_at_once(tmp_path):
+    forked = multiprocessing.get_context("fork")
+    barrier = forked.Barrier(8)
+
+    def make(folder):
+        barrier.wait()
+        SqliteDesk(folder / "ledger.sqlite", folder / "cache.sqlite")
+
+    for attempt in range(3):
+        workers = [forked.Process(target=make, args=(tmp_path / str(attempt),)) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(timeout=30)
+        assert [worker.exitcode for worker in workers] == [0] * 8
