@@ -48,16 +48,23 @@ def judge_for(folder: Path, overrides: Sequence[str]):
     return found
 
 
-def ask_all(judge, asked: Asked, title: str) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
+def allowed_failures(overrides: Sequence[str]) -> float:
+    """The share of questions that may fail: conf.rewards.max_failure_rate, as in training."""
+    from medical_rl.rewards.load import load_settings
+
+    return float(load_settings(overrides)["rewards"]["max_failure_rate"])
+
+
+def ask_all(asked: Asked, title: str, allowed: float) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
     """({key: answer}, {key: why there is none}) of questions, each a function that asks it.
 
-    Raises AskingStopped when a cap of the budget is met, or when more than `judge.max_failure_rate` of them fail; any other error
+    Raises AskingStopped when a cap of the budget is met, or when a larger share than `allowed` of them fail; any other error
     at once.
     """
-    return asyncio.run(_ask_all(judge, asked, title))
+    return asyncio.run(_ask_all(asked, title, allowed))
 
 
-async def _ask_all(judge, asked: Asked, title: str) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
+async def _ask_all(asked: Asked, title: str, allowed: float) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
     answers: dict[str, Any] = {}
     failures: dict[str, RewardFailed] = {}
     met: list[BudgetMet] = []
@@ -65,7 +72,7 @@ async def _ask_all(judge, asked: Asked, title: str) -> tuple[dict[str, Any], dic
 
     def is_hopeless() -> bool:
         ended = len(answers) + len(failures)
-        return ended >= min(ENOUGH, len(asked)) and len(failures) > judge.max_failure_rate * ended
+        return ended >= min(ENOUGH, len(asked)) and len(failures) > allowed * ended
 
     async def work(advance: Callable[[], None]) -> None:
         for key, ask in waiting:
@@ -89,7 +96,7 @@ async def _ask_all(judge, asked: Asked, title: str) -> tuple[dict[str, Any], dic
         )
     if is_hopeless():
         raise AskingStopped(
-            f"{len(failures):,} questions failed, more than conf.judge.max_failure_rate={judge.max_failure_rate:g} allows; {kept}. "
+            f"{len(failures):,} questions failed, more than the share of {allowed:g} allowed (conf.rewards.max_failure_rate); {kept}. "
             f"The last reason: {list(failures.values())[-1]}"
         )
     return answers, failures

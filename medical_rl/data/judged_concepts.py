@@ -37,7 +37,7 @@ def store(folder: Path, overrides: Sequence[str], splits: Sequence[str] | None =
             asked.setdefault(sample.question, sample)
     before = judge.totals()
     questions = {text: functools.partial(_ask, judge, sample) for text, sample in asked.items()}
-    answers, failures = asking.ask_all(judge, questions, "concepts")
+    answers, failures = asking.ask_all(questions, "concepts", asking.allowed_failures(overrides))
     found = {text: names for text, names in answers.items() if names}
 
     def change(sample: Sample) -> Sample:

@@ -239,7 +239,7 @@ def test_preparing_again_keeps_the_concepts_of_the_judge(prepared, asks):
 
 def test_a_question_that_fails_or_has_none_keeps_the_concepts_it_had(prepared, asks):
     folder = prepared(questions)
-    judge = ["conf.judge.max_failure_rate=0.5", "conf.judge.limits.concurrency=1"]
+    judge = ["conf.rewards.max_failure_rate=0.5", "conf.judge.limits.concurrency=1"]
     code, said, _ = asks("concepts", folder, judge=judge, text=CONCEPTS, script=["400", "ok", "ok"])
     assert code == 0 and "1 failed and 0 have none" in said
     assert {c for c in concepts_of(folder, "train")} == {("old",), ("lung opacity", "chest radiograph")}
@@ -256,7 +256,7 @@ def test_too_many_failures_change_no_file(prepared, asks):
     folder = prepared(questions)
     before = tree(folder)
     code, _, error = asks("concepts", folder, text=CONCEPTS, script=["400"] * 9)
-    assert code == 1 and "more than conf.judge.max_failure_rate=0.2 allows" in error and tree(folder) == before
+    assert code == 1 and "more than the share of 0.2 allowed (conf.rewards.max_failure_rate)" in error and tree(folder) == before
     code, _, error = asks("concepts", folder, judge=["conf.judge.budget.max_requests=1"], text=CONCEPTS)
     assert code == 1 and "cap of conf.judge.budget is met" in error and tree(folder) == before
 
