@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from medical_rl.data import ahead, parquet, readers, recipe, splits
 from medical_rl.data import card as cards
 from medical_rl.data import knowledge as knowledges
-from medical_rl.data import parquet, readers, recipe, splits
 from medical_rl.data.drops import Drops, sentences
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -36,7 +36,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
 
     data_cfg    name, reader, source, params (of the reader), shots and test_per_class (rows a class),
                 limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
-                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`)
+                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`),
+                num_proc (rows made at a time; null takes the CPUs there are): the outcome does not depend on it
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
     batch_size  rows of one training batch; verl stops with fewer
 
@@ -57,7 +58,7 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
         raise UserError(f"The output folder {out.absolute()} cannot be written: {error.strerror or error}.") from error
     drops = Drops()
     read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
-    with staging as folder:
+    with staging as folder, ahead.workers(data.get("num_proc")):
         tallies = {split: _Tally() for split in readers.splits(reader)}
         facts = {}
         for split, tally in tallies.items():
