@@ -18,6 +18,7 @@ from medical_rl.data import ahead, parquet, readers, recipe, splits
 from medical_rl.data import card as cards
 from medical_rl.data import knowledge as knowledges
 from medical_rl.data.drops import Drops, sentences
+from medical_rl.data.pace import Pace
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -58,11 +59,11 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
         raise UserError(f"The output folder {out.absolute()} cannot be written: {error.strerror or error}.") from error
     drops = Drops()
     read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
-    with staging as folder, ahead.workers(data.get("num_proc")):
+    with staging as folder, ahead.workers(data.get("num_proc")), Pace() as pace:
         tallies = {split: _Tally() for split in readers.splits(reader)}
         facts = {}
         for split, tally in tallies.items():
-            rows = _chosen(tally.reading(read(data.get("source"), split)), split, data, seed)
+            rows = _chosen(tally.reading(pace.reading(split, read(data.get("source"), split))), split, data, seed)
             rows = _filled(tally.choosing(rows), split, data, batch_size, seed, drops)
             rows = knowledges.fill(rows, data.get("knowledge"))
             counts = parquet.write_split(rows, Path(folder, f"{split}.parquet"), prompt)
