@@ -21,7 +21,7 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, tables
+from medical_rl.data import ahead, command, files, tables
 from medical_rl.data.drops import Drops
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
@@ -107,21 +107,19 @@ def main(argv=None) -> int:
 
 def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
     names = collections.Counter(row["filename"] for _, row in found)
-    for line, row in found:
-        if row["subset"] != split:
-            continue
+
+    def sample(read: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
+        line, row = read
         name = f"line {line}, {row['filename']}"
         if (reason := _unusable(row, names)) is not None:
-            drops.add(name, reason)
-            continue
+            return drops.add(name, reason)
         fitting = pictures.named(row["filename"], row["dataset"])
         if len(fitting) > 1:
-            drops.add(name, "several files could be its image", ", ".join(path.name for path in fitting))
-            continue
+            return drops.add(name, "several files could be its image", ", ".join(path.name for path in fitting))
         if (picture := files.picture(fitting[0] if fitting else None, name, drops)) is None:
-            continue
+            return None
         r, d = _score(row["Score R"]), _score(row["Score D"])
-        yield Sample(
+        return Sample(
             id=f"covid_severity/{row['filename']}",
             source="covid_severity",
             question=QUESTION,
@@ -134,6 +132,8 @@ def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Dr
             size=picture.size,
             meta={"score_r": r, "score_d": d, "dataset": row["dataset"], "label": row["label"]},
         )
+
+    return ahead.rows(sample, (read for read in found if read[1]["subset"] == split), drops)
 
 
 def _unusable(row: dict[str, str], names: collections.Counter) -> str | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, custom_row, hub
+from medical_rl.data import ahead, command, custom_row, hub
 from medical_rl.data.custom_places import Place, places
 from medical_rl.data.custom_table import FIELDS, Table, classes
 from medical_rl.data.drops import Drops
@@ -128,15 +128,15 @@ def main(argv=None) -> int:
 def _samples(
     table: Table, placed: list[Place], split: str, fixed: dict, common: dict, drops: Drops
 ) -> Iterator[Sample]:
-    for row, place in zip(table.read(), placed, strict=True):
-        if place.split == split:
-            try:
-                sample = _sample(row, place, table, fixed, common, drops)
-            except BadOptions as error:
-                drops.add(place.row, str(error))
-                continue
-            if sample is not None:
-                yield sample
+    def sample(one: tuple[Mapping, Place], drops: Drops) -> Sample | None:
+        row, place = one
+        try:
+            return _sample(row, place, table, fixed, common, drops)
+        except BadOptions as error:
+            return drops.add(place.row, str(error))
+
+    pairs = zip(table.read(), placed, strict=True)
+    return ahead.rows(sample, ((row, place) for row, place in pairs if place.split == split), drops)
 
 
 def _sample(row: Mapping, place: Place, table: Table, fixed: dict, common: dict, drops: Drops) -> Sample | None:

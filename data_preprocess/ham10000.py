@@ -22,7 +22,7 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, ham10000_table, masks
+from medical_rl.data import ahead, command, files, ham10000_table, masks
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.errors import UserError, unknown
@@ -109,13 +109,13 @@ def main(argv=None) -> int:
 
 
 def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, drops: Drops) -> Iterator[Sample]:
-    for lesion in chosen:
+    def sample(lesion: ham10000_table.Lesion, drops: Drops) -> Sample | None:
         if (picture := files.picture(pictures.get(lesion.image), lesion.image, drops)) is None:
-            continue
+            return None
         answer = ham10000_table.CLASSES[lesion.dx]
         if task == "boxes" and (answer := _box(lesion.image, picture, mask_files, part, drops)) is None:
-            continue
-        yield Sample(
+            return None
+        return Sample(
             id=f"ham10000/{lesion.image}",
             source="ham10000" if task == "classification" else "ham10000_boxes",
             question=QUESTIONS[task],
@@ -128,6 +128,8 @@ def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, dro
             size=picture.size,
             meta={**lesion.meta, "dx": lesion.dx, **({"finding": "lesion"} if task == "boxes" else {})},
         )
+
+    return ahead.rows(sample, chosen, drops)
 
 
 def _box(image: str, picture: files.Picture, mask_files, part: str, drops: Drops) -> str | None:

@@ -23,7 +23,7 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from medical_rl.answers import normalise
-from medical_rl.data import box_files, box_match, command, files
+from medical_rl.data import ahead, box_files, box_match, command, files
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.errors import UserError, unknown
@@ -118,24 +118,28 @@ def _samples(folder: Path, chosen, found, groups, split: str, drops: Drops) -> I
     meant = collections.defaultdict(set)
     for path, name in found.items():
         meant[groups[path]].add(name)
-    for path in chosen:
+
+    def sample(path: Path, drops: Drops) -> Sample | None:
         row = path.relative_to(folder).as_posix()
         if len(meant[groups[path]]) > 1:
-            drops.add(row, "the same file is in two class folders", ", ".join(sorted(meant[groups[path]])))
-        elif (picture := files.picture(path, row, drops)) is not None:
-            yield Sample(
-                id=f"heel/{row}",
-                source="heel",
-                question=QUESTION,
-                kind="label",
-                answer=CLASSES[found[path]],
-                choices=tuple(CLASSES.values()),
-                images=(picture.data,),
-                group=groups[path],
-                split=split,
-                size=picture.size,
-                meta={"file": row},
-            )
+            return drops.add(row, "the same file is in two class folders", ", ".join(sorted(meant[groups[path]])))
+        if (picture := files.picture(path, row, drops)) is None:
+            return None
+        return Sample(
+            id=f"heel/{row}",
+            source="heel",
+            question=QUESTION,
+            kind="label",
+            answer=CLASSES[found[path]],
+            choices=tuple(CLASSES.values()),
+            images=(picture.data,),
+            group=groups[path],
+            split=split,
+            size=picture.size,
+            meta={"file": row},
+        )
+
+    return ahead.rows(sample, chosen, drops)
 
 
 def _boxed(samples: Iterator[Sample], folder: Path, drawn, several: str, drops: Drops) -> Iterator[Sample]:

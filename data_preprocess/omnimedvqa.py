@@ -21,11 +21,12 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, recipe
+from medical_rl.data import ahead, command, recipe
 from medical_rl.data import omnimedvqa_splits as splits
 from medical_rl.data.drops import Drops
 from medical_rl.data.image_files import read_image
 from medical_rl.data.images import image_size
+from medical_rl.data.omnimedvqa_files import Question
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
@@ -111,11 +112,12 @@ def main(argv=None) -> int:
 
 
 def _samples(root: Path, asked: splits.Asked, split: str, drops: Drops) -> Iterator[Sample]:
-    for question, group in asked:
+    def sample(one: tuple[Question, str], drops: Drops) -> Sample | None:
+        question, group = one
         image = read_image(root / "Images", question.image.removeprefix("Images/"), question.id, drops)
         if image is None:
-            continue
-        yield Sample(
+            return None
+        return Sample(
             id=question.id,
             source="omnimedvqa",
             question=question.question,
@@ -129,6 +131,8 @@ def _samples(root: Path, asked: splits.Asked, split: str, drops: Drops) -> Itera
             size=image_size(image),
             meta={name: getattr(question, name) for name in ("dataset", "modality", "question_type")},
         )
+
+    return ahead.rows(sample, asked, drops)
 
 
 def _root(source) -> Path:

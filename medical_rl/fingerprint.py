@@ -33,6 +33,8 @@ IGNORED = (
     "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
     "conf.rewards.max_failure_rate",
 )  # fmt: skip
+# Of what a stage reads, what decides how fast it is and nothing else.
+PACE = ("conf.data.num_proc",)
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
 SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)
@@ -63,7 +65,7 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
     base = stage.rsplit("/", 1)[-1]
     flat = flatten(OmegaConf.to_container(config, resolve=True))
     if base in READS:
-        kept = {k: v for k, v in flat.items() if _under(k, READS[base])}
+        kept = {k: v for k, v in flat.items() if _under(k, READS[base]) and not _under(k, PACE)}
         kept = {
             k: v
             for k, v in kept.items()

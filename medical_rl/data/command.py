@@ -15,7 +15,7 @@ from medical_rl.data.prepare import prepare
 from medical_rl.data.recipe import SAMPLING
 from medical_rl.errors import UserError, unknown
 
-_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge")
+_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge", "num_proc")
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     argv: Sequence[str] | None = None,
     add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> int:
-    """The exit code: 0 done, 1 a leak, nothing left or a failing disk, 2 unusable input.
+    """The exit code: 0 done, 1 a leak, nothing left or a failing disk, 2 unusable input, 130 Ctrl-C.
 
     Options that `add_options` adds become parameters of the reader, under their own names.
     """
@@ -37,7 +37,7 @@ def run(
         "reader": reader,
         "source": options["source"],
         "params": params,
-        **{name: options[name] for name in ("shots", "limit", "test_per_class", *SAMPLING)},
+        **{name: options[name] for name in ("shots", "limit", "test_per_class", "num_proc", *SAMPLING)},
     }
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
@@ -45,6 +45,9 @@ def run(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped before the end; the same command starts over", file=sys.stderr)
+        return 130
     except OSError as error:
         # A full or failing disk: nothing the user typed is wrong, and nothing half-written is left.
         print(f"error: the data could not be written to {options['out']}: {error}", file=sys.stderr)
@@ -99,6 +102,7 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)")
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
+    parser.add_argument("--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)")
     parser.add_argument(
         "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"
     )

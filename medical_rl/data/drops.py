@@ -32,6 +32,11 @@ class Drops:
         """None; `row` names the row within its source, `reason` is one of a few (counted), `detail` is the row's own."""
         self._rows.setdefault(row, (reason, detail))
 
+    def take(self, other: Drops) -> None:
+        """None; adds the rows of `other`, in their order."""
+        for row, (reason, detail) in other._rows.items():
+            self.add(row, reason, detail)
+
     def summary(self) -> dict[str, dict]:
         """{reason: {"rows": how many, "examples": the first few}}, the commonest reason first."""
         found: dict[str, dict] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 
@@ -18,6 +19,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_HEAD = _PNG + b"\x00\x00\x00\rIHDR"
 # Each row is stored as its difference to the row above, at zlib's own level, which is Pillow's too.
 _UP, _LEVEL = 2, 6
+
+_FILTERS = threading.Lock()
 
 # What Pillow raises on hostile or broken bytes, by format; it has no common base class.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -97,7 +100,8 @@ def decode(data: bytes) -> Image.Image:
 def _opened(data: bytes | memoryview) -> Image.Image:
     """The image with only its header read."""
     try:
-        with warnings.catch_warnings():
+        # The filters of warnings are one list for all threads.
+        with _FILTERS, warnings.catch_warnings():
             # The size is checked by `decode`; Pillow's own warning would only repeat it.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(io.BytesIO(data))

@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from medical_rl.data import ahead, parquet, readers, recipe, splits
 from medical_rl.data import card as cards
 from medical_rl.data import knowledge as knowledges
-from medical_rl.data import parquet, readers, recipe, splits
 from medical_rl.data.drops import Drops, sentences
+from medical_rl.data.pace import Pace
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -37,7 +38,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     data_cfg    name, reader, source, params (of the reader), only (the splits wanted; null: all),
                 shots and test_per_class (rows a class),
                 limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
-                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`)
+                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`),
+                num_proc (rows made at a time; null takes the CPUs there are): the outcome does not depend on it
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
     batch_size  rows of one training batch; verl stops with fewer
 
@@ -58,11 +60,11 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
         raise UserError(f"The output folder {out.absolute()} cannot be written: {error.strerror or error}.") from error
     drops = Drops()
     read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
-    with staging as folder:
+    with staging as folder, ahead.workers(data.get("num_proc")), Pace() as pace:
         tallies = {split: _Tally() for split in readers.splits(reader, params, data.get("only"))}
         facts = {}
         for split, tally in tallies.items():
-            rows = _chosen(tally.reading(read(data.get("source"), split)), split, data, seed)
+            rows = _chosen(tally.reading(pace.reading(split, read(data.get("source"), split))), split, data, seed)
             rows = _filled(tally.choosing(rows), split, data, batch_size, seed, drops)
             rows = knowledges.fill(rows, data.get("knowledge"))
             counts = parquet.write_split(rows, Path(folder, f"{split}.parquet"), prompt)

@@ -6,12 +6,13 @@ knows what an image's name means in its dataset and where the file lies.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from medical_rl.data import concepts, rule
+from medical_rl.data import ahead, concepts, rule
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.data.images import image_size
@@ -116,21 +117,25 @@ def _splitter(asked: list[str], images: Images, options: Options) -> Callable[[s
 
 
 def _stream(files, split, images, options, split_of, drops) -> Iterator[Sample]:
-    last, loaded = None, None
-    for question in (question for path in files for question in rule.questions(path)):
-        found = split_of(question.image)
-        # A row without a split is told in every pass, and counted once.
-        if found not in (split, None):
-            continue
-        if reason := _refused(question, images, options, found):
-            # The path of a restricted image names a patient, and a card is read by others.
-            drops.add(question.id, reason, "" if images.restricted else question.image)
-            continue
-        # The questions about one image follow each other, and decoding it proves that it is whole.
-        if question.image != last or loaded is None:
-            last, loaded = question.image, _load(question, images, options, drops)
-        if loaded is not None:
-            yield _sample(question, split, images, options, *loaded)
+    def about_one_image(asked: list[Question], drops: Drops) -> list[Sample]:
+        found, loaded = [], None
+        for question in asked:
+            if reason := _refused(question, images, options, split_of(question.image)):
+                # The path of a restricted image names a patient, and a card is read by others.
+                drops.add(question.id, reason, "" if images.restricted else question.image)
+                continue
+            # Decoding proves that it is whole, once for all of them.
+            loaded = loaded or _load(question, images, options, drops)
+            if loaded is not None:
+                found.append(_sample(question, split, images, options, *loaded))
+        return found
+
+    everything = (question for path in files for question in rule.questions(path))
+    # A row without a split is told in every pass, and counted once.
+    chosen = (question for question in everything if split_of(question.image) in (split, None))
+    # The questions about one image follow each other.
+    grouped_by_image = (list(asked) for _, asked in itertools.groupby(chosen, key=lambda question: question.image))
+    yield from itertools.chain.from_iterable(ahead.rows(about_one_image, grouped_by_image, drops))
 
 
 def _load(question: Question, images: Images, options: Options, drops: Drops) -> Loaded | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medical_rl.data import concepts
+from medical_rl.data import ahead, concepts
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.data.images import image_size
@@ -57,30 +57,31 @@ def answer(study: Study) -> str | None:
 
 
 def _stream(studies, split, images, options, cut, drops) -> Iterator[Sample]:
-    for uid, study in studies.items():
-        row = f"study {uid}"
-        if cut[uid] not in (split, None):
-            continue
+    def sample(uid: str, drops: Drops) -> Sample | None:
+        row, study = f"study {uid}", studies[uid]
         if cut[uid] is None:
-            drops.add(row, NO_SPLIT)
-        elif (gold := answer(study)) is None:
-            drops.add(row, ONLY_QUALITY if any(map(_is_quality, study.terms)) else NOT_INDEXED)
-        elif (loaded := _load(uid, row, images, options, drops)) is not None:
-            pictures, meta = loaded
-            yield Sample(
-                id=f"iu_xray/{uid}",
-                source="iu_xray",
-                question=QUESTION,
-                kind="yes_no",
-                answer=gold,
-                choices=("yes", "no"),
-                images=pictures,
-                group=f"CXR{uid}",
-                split=split,
-                concepts=concepts.of(QUESTION, options.concepts),
-                size=image_size(pictures[0]) if pictures else None,
-                meta={**meta, "terms": list(study.terms), "report": study.text},
-            )
+            return drops.add(row, NO_SPLIT)
+        if (gold := answer(study)) is None:
+            return drops.add(row, ONLY_QUALITY if any(map(_is_quality, study.terms)) else NOT_INDEXED)
+        if (loaded := _load(uid, row, images, options, drops)) is None:
+            return None
+        pictures, meta = loaded
+        return Sample(
+            id=f"iu_xray/{uid}",
+            source="iu_xray",
+            question=QUESTION,
+            kind="yes_no",
+            answer=gold,
+            choices=("yes", "no"),
+            images=pictures,
+            group=f"CXR{uid}",
+            split=split,
+            concepts=concepts.of(QUESTION, options.concepts),
+            size=image_size(pictures[0]) if pictures else None,
+            meta={**meta, "terms": list(study.terms), "report": study.text},
+        )
+
+    return ahead.rows(sample, (uid for uid in studies if cut[uid] in (split, None)), drops)
 
 
 def _load(uid: str, row: str, images: IuImages, options: Options, drops: Drops):

@@ -256,7 +256,11 @@ def test_too_many_failures_change_no_file(prepared, asks):
     folder = prepared(questions)
     before = tree(folder)
     code, _, error = asks("concepts", folder, text=CONCEPTS, script=["400"] * 9)
-    assert code == 1 and "more than the share of 0.2 allowed (conf.rewards.max_failure_rate)" in error and tree(folder) == before
+    assert (
+        code == 1
+        and "more than the share of 0.2 allowed (conf.rewards.max_failure_rate)" in error
+        and tree(folder) == before
+    )
     code, _, error = asks("concepts", folder, judge=["conf.judge.budget.max_requests=1"], text=CONCEPTS)
     assert code == 1 and "cap of conf.judge.budget is met" in error and tree(folder) == before
 
