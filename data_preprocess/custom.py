@@ -78,7 +78,7 @@ def rows(
         )
     drops = Drops() if drops is None else drops
     shares = {"test": test_share, "val": val_share}
-    placed = places(table.read(), table.names, table.images, shares, split_seed, drops)
+    placed = places(table.named(), table.names, table.images, shares, split_seed, drops)
     fixed = {
         "kind": kind,
         "question": question,
