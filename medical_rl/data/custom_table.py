@@ -20,8 +20,8 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-
-
+# What the meta of a row means to the program: a copy made to fill a batch is no repetition to the checks.
+RESERVED = ("copy", "thought")
 MAX_CLASSES = 100
 
 
@@ -38,6 +38,12 @@ class Table:
         self.names, self.keep = column_map(columns, self.found), tuple(keep)
         if missing := [column for column in self.keep if column not in self.found]:
             raise unknown("column to keep", missing[0], self.found)
+        if taken := [column for column in self.keep if column in RESERVED]:
+            raise UserError(
+                f"The column {taken[0]!r} cannot be kept under its name: in a row's meta {' and '.join(RESERVED)} have a "
+                "meaning of their own. Rename it in the table"
+                + (", or map it with columns." if taken[0] in FIELDS else ".")
+            )
 
     def read(self) -> Iterator[dict]:
         """The rows, from their first."""

@@ -184,7 +184,7 @@ def test_an_altered_copy_is_a_warning_with_a_picture(folder, clean, change, caps
     path = folder(clean)
     found = found_in(path)
     assert list(found) == ["similar_image"] and found["similar_image"][0].level == "warning"
-    assert command_line.main(["check", str(path)]) == 0
+    assert command_line.main(["check", str(path), "--pictures", str(path / "look_alikes.html")]) == 0
     page = (path / "look_alikes.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 2 and "train/2 | test/3" in page
     assert "1 pairs that look alike" in capsys.readouterr().out

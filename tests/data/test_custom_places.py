@@ -9,6 +9,7 @@ from medical_rl.data import command, prepare, readers
 from medical_rl.data.checks import run
 from medical_rl.data.drops import Drops
 from medical_rl.data.images import encode_png
+from medical_rl.errors import UserError
 
 
 @pytest.fixture
@@ -117,3 +118,10 @@ def test_a_grade_that_is_no_whole_number_is_a_drop_and_no_class(custom, table):
     found, dropped = read(custom, table(rows), kind="grade")
     assert dropped == {"its answer is no whole number": 4}
     assert {s.choices for samples in found.values() for s in samples} == {("0", "2")}
+
+
+@pytest.mark.parametrize("name", ["copy", "thought"])
+def test_a_kept_column_cannot_take_a_name_that_meta_reserves(custom, table, name):
+    path = table([{"image": f"{i}.png", "answer": "ab"[i % 2], name: "1"} for i in range(10)])
+    with pytest.raises(UserError, match=f"column '{name}' cannot be kept"):
+        custom.rows(path, "train", question="Which?", keep=[name])
