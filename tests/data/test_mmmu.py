@@ -120,7 +120,8 @@ UNUSABLE = [
     ({"answer": ""}, "its answer is not public"),
     ({"options": "['one']", "answer": "A"}, "it has 1 different options, not 2 to 10"),
     ({"options": repr(list("abcdefghijk")), "answer": "A"}, "it has 11 different options, not 2 to 10"),
-    ({"options": "['-5', '5']"}, "two of its options differ in punctuation only"),
+    ({"question_type": "open", "options": "[]", "answer": "['']"}, "its list of accepted answers is empty"),
+    ({"question_type": "open", "options": "[]", "answer": "[]"}, "its list of accepted answers is empty"),
     ({"question": "See <image 2>."}, "an image that it names is not there"),
     ({"image_1": {"bytes": b"no picture", "path": None}}, "its image cannot be decoded"),
     (
@@ -141,7 +142,8 @@ def test_short_answers_are_labels_without_choices_where_asked_for(mmmu, folder):
     several = row("validation_Pharmacy_2", question_type="open", options="[]", answer="['0.25', '1/4']")
     rows, dropped = read(mmmu, folder(row(), several), short_answers=True)
     assert (rows[1].kind, rows[1].answer, rows[1].choices) == ("label", "0.25", ()) and not dropped
-    assert accuracy(parse(r"\boxed{0.25}"), rows[1]) == 1.0
+    assert accuracy(parse(r"\boxed{0.25}"), rows[1]) == 1.0 and rows[1].meta["accepted"] == ["0.25", "1/4"]
+    assert "accepted" not in rows[0].meta
 
 
 def test_train_and_val_are_the_dev_set_and_share_nothing(mmmu, folder):

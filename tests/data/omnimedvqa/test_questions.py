@@ -45,7 +45,6 @@ UNUSABLE = [
     ({"gt_answer": "Pneumonia"}, "its answer is none of its options"),
     ({"gt_answer": None}, "its answer is none of its options"),
     ({"option_B": None, "option_C": None, "option_D": None}, "it has 1 different options, not 2 to 10"),
-    ({"option_C": "(Normal)"}, "two of its options differ in punctuation only"),
     ({"option_C": "A"}, "one of its options reads as the letter of another"),
     ({"image_path": "Images/../../secret.png"}, "the path of its image leaves the image folder"),
     ({"image_path": "/etc/hostname"}, "the path of its image leaves the image folder"),
