@@ -107,6 +107,7 @@ def main(argv=None) -> int:
 
 def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
     names = collections.Counter(row["filename"] for _, row in found)
+    disputed = pictures.disputed((row["filename"], row["dataset"]) for _, row in found)
     for line, row in found:
         if row["subset"] != split:
             continue
@@ -115,8 +116,9 @@ def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Dr
             drops.add(name, reason)
             continue
         fitting = pictures.named(row["filename"], row["dataset"])
-        if len(fitting) > 1:
-            drops.add(name, "several files could be its image", ", ".join(path.name for path in fitting))
+        if len(fitting) > 1 or row["filename"] in disputed:
+            told = "several files could be its image" if len(fitting) > 1 else "its image may be another row's"
+            drops.add(name, told, ", ".join(path.name for path in fitting))
             continue
         if (picture := files.picture(fitting[0] if fitting else None, name, drops)) is None:
             continue
