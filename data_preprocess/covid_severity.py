@@ -107,6 +107,7 @@ def main(argv=None) -> int:
 
 def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
     names = collections.Counter(row["filename"] for _, row in found)
+    disputed = pictures.disputed((row["filename"], row["dataset"]) for _, row in found)
 
     def sample(read: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
         line, row = read
@@ -114,8 +115,9 @@ def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Dr
         if (reason := _unusable(row, names)) is not None:
             return drops.add(name, reason)
         fitting = pictures.named(row["filename"], row["dataset"])
-        if len(fitting) > 1:
-            return drops.add(name, "several files could be its image", ", ".join(path.name for path in fitting))
+        if len(fitting) > 1 or row["filename"] in disputed:
+            told = "several files could be its image" if len(fitting) > 1 else "its image may be another row's"
+            return drops.add(name, told, ", ".join(path.name for path in fitting))
         if (picture := files.picture(fitting[0] if fitting else None, name, drops)) is None:
             return None
         r, d = _score(row["Score R"]), _score(row["Score D"])

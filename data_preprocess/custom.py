@@ -78,7 +78,7 @@ def rows(
         )
     drops = Drops() if drops is None else drops
     shares = {"test": test_share, "val": val_share}
-    placed = places(table.read(), table.names, table.images, shares, split_seed, drops)
+    placed = places(table.named(), table.names, table.images, shares, split_seed, drops)
     fixed = {
         "kind": kind,
         "question": question,
@@ -95,14 +95,8 @@ def describe(
     given = {key: value for key, value in dict(about or {}).items() if value}
     notes = [*given.pop("notes", []), *([] if "group" in table.names else [NO_GROUPS])]
     where = f"{source} at revision {revision or 'main'}" if hub.is_hub_id(source) else Path(source).name
-    facts = {
-        "source": name,
-        "file": where,
-        "columns": table.names,
-        "images": table.images_seen(),
-        "licence": "not given",
-    }
-    return {**facts, **given, "notes": notes}
+    facts = {"source": name, "file": where, "columns": table.names, "images": table.images_seen()}
+    return {**facts, "licence": "not given", **given, "notes": notes}
 
 
 def main(argv=None) -> int:

@@ -75,14 +75,15 @@ def describe(
     }
 
 
-def reports(source) -> Iterator[dict]:
+def reports(source, *, drops: Drops | None = None) -> Iterator[dict]:
     """The notes as a retrieval corpus: id, text, study (five digits), split; restricted like the images.
 
-    `source` is RULE's retriever file (JSON) or the folder of the npz files. Take only those of the training split.
+    `source` is RULE's retriever file (JSON) or the folder of the npz files, of which those that cannot be used go to
+    `drops`. Take only those of the training split.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        for digits, split, note in FundusFiles(path).notes():
+        for digits, split, note in FundusFiles(path).notes(Drops() if drops is None else drops):
             yield {"id": digits, "text": note, "study": digits, "split": split}
     else:
         yield from rule_pairs.corpus(path, _patient)

@@ -13,6 +13,7 @@ these images: never train on one and test on the other. Where a box ends is one 
 
 from __future__ import annotations
 
+import collections
 import json
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ def rows(
     table       the table's path within the source, where several fit
     part        boxes: of everything the mask marks (union) or of its largest connected part (largest)
     split_seed  draws the split; it is not the run's seed, so that every run is tested on the same images
-    by_image    split by image where the table names no lesions, which puts one lesion into several splits
+    by_image    where the table names no lesion, split by image, which puts one lesion into several splits
 
     A box is [x1, y1, x2, y2] in pixels of the original image, x2 and y2 one past the last marked column and row.
     Raises UserError for a table that cannot be used, and where no image of it is in the folder.
@@ -80,8 +81,11 @@ def describe(
     notes, unaged = list(NOTES), sum(lesion.meta.get("age", 0) is None for lesion in found.lesions)
     if unaged:
         notes.append(f"{unaged:,} rows have no usable age.")
-    if by_image:
-        notes.append("Split by image: pictures of one lesion may be in several splits, and scores are too high.")
+    if found.alone:
+        notes.append(
+            f"The lesion of {found.alone:,} images is not named: they are split by image, so that pictures of one lesion "
+            "may be in several splits, and scores are too high."
+        )
     return {
         "source": "HAM10000",
         "file": found.path.name,
@@ -89,7 +93,7 @@ def describe(
         "url": "https://doi.org/10.7910/DVN/DBW86T",
         "doi": "10.1038/sdata.2018.161",
         "altered": list(found.altered),
-        "split": f"by {'image' if by_image else 'lesion'}, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
+        "split": f"by {found.unit}, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": f"{part}; [x1, y1, x2, y2], x2 and y2 one past the last marked pixel" if task == "boxes" else None,
         "notes": notes,
     }
@@ -110,7 +114,7 @@ def main(argv=None) -> int:
 
 def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, drops: Drops) -> Iterator[Sample]:
     def sample(lesion: ham10000_table.Lesion, drops: Drops) -> Sample | None:
-        if (picture := files.picture(pictures.get(lesion.image), lesion.image, drops)) is None:
+        if (picture := files.only(pictures.get(lesion.image, ()), lesion.image, drops)) is None:
             return None
         answer = ham10000_table.CLASSES[lesion.dx]
         if task == "boxes" and (answer := _box(lesion.image, picture, mask_files, part, drops)) is None:
@@ -134,7 +138,7 @@ def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, dro
 
 def _box(image: str, picture: files.Picture, mask_files, part: str, drops: Drops) -> str | None:
     """The lesion's box as JSON; None, told to `drops`, without a mask that fits."""
-    if (mask := files.picture(mask_files.get(image), image, drops, "mask")) is None:
+    if (mask := files.only(mask_files.get(image, ()), image, drops, "mask")) is None:
         return None
     if mask.size != picture.size:
         return drops.add(image, "its mask has another size than the image", f"{mask.size}, image {picture.size}")
@@ -143,15 +147,12 @@ def _box(image: str, picture: files.Picture, mask_files, part: str, drops: Drops
     return json.dumps(box)
 
 
-def _images(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """({image: file}, {image: mask file}): Kaggle's copy has every image twice, and the first is taken."""
-    pictures, found = {}, {}
+def _images(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """({image: files}, {image: mask files}): Kaggle's copy has every image twice."""
+    pictures, found = collections.defaultdict(list), collections.defaultdict(list)
     for path in files.below(folder):
         name = files.stem(path.name)
-        if name.endswith("_segmentation"):
-            found.setdefault(name.removesuffix("_segmentation"), path)
-        else:
-            pictures.setdefault(name, path)
+        (found if name.endswith("_segmentation") else pictures)[name.removesuffix("_segmentation")].append(path)
     return pictures, found
 
 
@@ -163,10 +164,9 @@ def _checked(source, task: str, table: str | None, part: str, by_image: bool, dr
         raise unknown("part of a mask", part, masks.PARTS)
     folder = files.source_folder(source, WHAT)
     found = ham10000_table.load(folder, table, drops)
-    alone = sum(not lesion.lesion for lesion in found.lesions)
-    if alone and not by_image:
+    if found.alone and not by_image:
         raise UserError(
-            f"{found.path.absolute()} does not say which lesion {alone:,} of its {len(found.lesions):,} images show, and "
+            f"{found.path.absolute()} does not say which lesion {found.alone:,} of its {len(found.lesions):,} images show, and "
             "a split by image would test on lesions that were trained on. Put ISIC2018_Task3_Training_LesionGroupings.csv "
             "or HAM10000_metadata beside it, or split by image all the same with by_image=true (--by-image)."
         )

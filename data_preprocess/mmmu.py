@@ -58,7 +58,8 @@ def rows(
     """The samples of one split, kind "choice"; what cannot be asked goes to `drops` with its reason.
 
     subjects       names as in the ids of the questions
-    short_answers  keep the questions without options, as kind "label" without choices: right only when word for word
+    short_answers  keep the questions without options, as kind "label" without choices: right only when word for word the
+                   first accepted answer; all of them are in meta["accepted"]
     revision       of the Hub repository: a branch, tag or commit
     streaming      read the Hub repository while it downloads, keeping nothing on disk
     """
@@ -137,7 +138,11 @@ def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops)
         group=row["id"],
         split=split,
         size=image_size(images[0]) if images else None,
-        meta={"subject": mmmu_files.subject(row), "thought": row.get("explanation") or ""},
+        meta={
+            "subject": mmmu_files.subject(row),
+            "thought": row.get("explanation") or "",
+            **({} if choices else {"accepted": mmmu_row.accepted(row["answer"])}),
+        },
     )
 
 

@@ -57,10 +57,10 @@ def rows(
     """The samples of one split, kind "choice", streamed; what cannot be used goes to `drops` with its reason.
 
     access          open, restricted or all: which of the two folders of QA_information
-    datasets, modalities, question_types  lists of names to keep (default: all)
+    datasets, modalities, question_types  lists of names to keep (default: all); not with med_r1
     med_r1          folder of Med-R1's `<task>_train.json` and `<task>_test.json`, read in place of QA_information
     tasks           the Med-R1 tasks to read, as the files are named ("Fundus"; default: all in the folder)
-    overlap         Med-R1: "drop" leaves out training rows whose image is also in test, "keep" keeps them
+    overlap         Med-R1: "drop" leaves out training rows whose image (its bytes) is also in test, "keep" keeps them
     val_share, test_share, split_seed  the division by image (Med-R1: val only)
     """
     if split not in SPLITS:
@@ -70,11 +70,16 @@ def rows(
     if overlap not in ("drop", "keep"):
         raise unknown("way to treat the overlap of Med-R1's files", overlap, ("drop", "keep"))
     root, drops = _root(source), Drops() if drops is None else drops
+    keep = {"dataset": datasets, "modality": modalities, "question_type": question_types}
     if med_r1 is not None:
         folder = _folder(med_r1, "Med-R1's split files")
+        if any(keep.values()):
+            raise UserError(
+                "datasets, modalities and question_types choose among QA_information; Med-R1's files do not name them. "
+                "Choose with tasks, or leave med_r1 out."
+            )
         asked = splits.of_med_r1(root, folder, split, tasks, overlap, val_share, split_seed, drops)
     else:
-        keep = {"dataset": datasets, "modality": modalities, "question_type": question_types}
         asked = splits.drawn(root, ACCESS[access], keep, split, (val_share, test_share), split_seed, drops)
     return _samples(root, asked, split, drops)
 
@@ -91,7 +96,9 @@ def describe(source, *, access: str = "open", med_r1=None, tasks=None, overlap: 
     }
     if med_r1 is not None:
         about["med_r1"] = recipe.content(med_r1)
-        about["notes"].append(splits.overlap_told(_folder(med_r1, "Med-R1's split files"), tasks, overlap))
+        about["notes"].append(
+            splits.overlap_told(_root(source), _folder(med_r1, "Med-R1's split files"), tasks, overlap)
+        )
     return about
 
 

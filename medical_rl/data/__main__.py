@@ -30,9 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        # A full or read-only disk: the data are not to blame.
-        print(f"error: a file could not be written: {error}", file=sys.stderr)
-        return 1
+        return _unwritten(error)
     except KeyboardInterrupt:
         print("stopped; what was answered is kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -46,11 +44,22 @@ def _check(options) -> int:
     prompt = run.card_of(folder).get("prompt")
     found = run.check(folder, options.accept, _prompt(options.prompt or prompt, given=bool(options.prompt)))
     print(report.text(found))
-    if found.pairs:
-        page = Path(options.pictures or folder / "look_alikes.html")
-        shown = write_pairs(folder, found.pairs, page)
-        print(f"{shown} pairs that look alike: {page}")
+    if found.pairs and not options.pictures:
+        print(f"{len(found.pairs):,} pairs look alike: --pictures FILE writes a page that shows them")
+    elif found.pairs:
+        try:
+            print(
+                f"{write_pairs(folder, found.pairs, Path(options.pictures))} pairs that look alike: {options.pictures}"
+            )
+        except OSError as error:
+            _unwritten(error)
     return found.exit_code
+
+
+def _unwritten(error: OSError) -> int:
+    # A full or read-only disk: the data are not to blame.
+    print(f"error: the page could not be written: {error}", file=sys.stderr)
+    return 1
 
 
 def _preview(options) -> int:
@@ -108,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--prompt", help="whose target is scored: a name in conf/prompt or a YAML file (default: the card's)"
     )
-    check.add_argument("--pictures", metavar="FILE", help="page of look-alikes (default: DIR/look_alikes.html)")
+    check.add_argument("--pictures", metavar="FILE", help="write a page of the images that look alike (default: none)")
     preview = commands.add_parser("preview", help="a page with some rows: images, prompts, answers, boxes")
     preview.add_argument("--out", metavar="FILE", help="the page (default: DIR/preview.html)")
     preview.add_argument("--rows", type=int, default=12, metavar="N", help="rows of each split (default: 12)")

@@ -7,16 +7,16 @@ pixel, YOLO gives centre and size as shares of the image, and a CSV is taken as 
 
 from __future__ import annotations
 
-import json
 import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from medical_rl.data import files, tables
+from medical_rl.data import files, json_files, tables
 from medical_rl.data.drops import Drops
 from medical_rl.errors import UserError
 
+NO_BOX = "a line of its box file has neither 5 nor 6 fields: an outline is no box"
 # A CSV's names for the four sides; the first set that is there is used.
 SIDES = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"))
 IMAGE_NAMES = ("image", "filename", "file_name", "image_id", "image_path", "path")
@@ -60,8 +60,8 @@ def read(path: Path, drops: Drops) -> list[Drawn]:
 
 
 def _coco(path: Path) -> list[Drawn]:
+    content = json_files.read(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         images = {image["id"]: str(image["file_name"]) for image in content["images"]}
         labels = {category["id"]: str(category["name"]) for category in content["categories"]}
         boxes = [
@@ -71,7 +71,7 @@ def _coco(path: Path) -> list[Drawn]:
             Drawn(images[image], labels.get(label, ""), (x, y, x + width, y + height))
             for image, label, (x, y, width, height) in boxes
         ]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         told = f"{type(error).__name__}: {error}"
         raise UserError(
             f"{path.absolute()} is not COCO (images, categories, annotations with bbox [x, y, width, height]): {told}."
@@ -100,7 +100,10 @@ def _yolo(file: Path, folder: Path, classes: list[str], drops: Drops) -> list[Dr
     try:
         for line in file.read_text(encoding="utf-8-sig").splitlines():
             if line.strip():
-                label, x, y, width, height = line.split()[:5]
+                # A sixth field is a detector's confidence.
+                if (n := len(fields := line.split())) not in (5, 6):
+                    return drops.add(f"boxes {file.name}", NO_BOX, f"a line of {n} fields") or []
+                label, x, y, width, height = fields[:5]
                 x, y, width, height = float(x), float(y), float(width), float(height)
                 sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
                 name = classes[int(label)] if 0 <= int(label) < len(classes) else label
@@ -113,7 +116,10 @@ def _yolo(file: Path, folder: Path, classes: list[str], drops: Drops) -> list[Dr
 def _classes(folder: Path) -> list[str]:
     """The class names that labelling tools put beside YOLO files, [] where there are none."""
     path = folder / "classes.txt"
-    return path.read_text(encoding="utf-8-sig").split("\n") if path.is_file() else []
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n") if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.absolute()} cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from error
 
 
 def _csv(path: Path, drops: Drops) -> list[Drawn]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,11 @@ from medical_rl.data.options import BadOptions
 
 @dataclass
 class Place:
-    """One row's id, group and split; `split` is "" for a row that is left out."""
+    """One row's id, group and split; `split` is "" for a row that is left out.
+
+    named  whether the table itself gives the group
+    table  which of several tables holds the row, "" where there is one
+    """
 
     row: str
     id: str
@@ -27,26 +32,32 @@ class Place:
     split: str
     answer: str
     images: tuple[str | Path, ...]
+    named: bool
+    table: str
 
 
-def places(rows: Iterable[dict], names: Mapping, root: Path, shares: Mapping, seed: int, drops: Drops) -> list[Place]:
-    """The place of every row, in order; `shares` are those of val and test where the table does not name them.
+def places(
+    rows: Iterable[tuple[str, dict]], names: Mapping, root: Path, shares: Mapping, seed: int, drops: Drops
+) -> list[Place]:
+    """The place of every (table, row), in order; `shares` are those of val and test where the table does not name them.
 
     Without a split column everything is drawn; with one, a split that it never names is drawn from its
     train rows. In a draw rows of one group, or that share an image (by path or by bytes), stay together.
     """
-    found = [_read(row, number, names, root) for number, row in enumerate(rows, start=1)]
+    found = [_read(table, row, number, names, root) for number, (table, row) in enumerate(rows, start=1)]
+    _tell_tables_apart(found)
     _refuse_repeated_ids(found, drops)
     if "split" in names:
         _refuse_unknown_splits(found, drops)
     given = {place.split for place in found} if "split" in names else set()
     wanted = {split: share for split, share in shares.items() if split not in given and share}
     if wanted:
-        _draw([place for place in found if place.split == "train"], wanted, seed)
+        elsewhere = {place.group for place in found if place.split not in ("train", "")}
+        _draw([place for place in found if place.split == "train"], wanted, seed, elsewhere)
     return found
 
 
-def _read(row: Mapping, number: int, names: Mapping, root: Path) -> Place:
+def _read(table: str, row: Mapping, number: int, names: Mapping, root: Path) -> Place:
     def text(field: str) -> str:
         value = row.get(names.get(field))
         return "" if value is None else str(value).strip()
@@ -59,6 +70,8 @@ def _read(row: Mapping, number: int, names: Mapping, root: Path) -> Place:
         split=text("split") if "split" in names else "train",
         answer=text("answer"),
         images=(*images, *((f"group {text('group')}",) if text("group") else ())),
+        named=bool(text("group")),
+        table=table,
     )
 
 
@@ -82,6 +95,16 @@ def _images(cell, root: Path) -> tuple[str | Path, ...]:
     return tuple(keys)
 
 
+def _tell_tables_apart(found: list[Place]) -> None:
+    """None; an id that several tables have, each counting from 0, say, becomes `<table>/<id>` in all of them."""
+    tables: dict[str, set[str]] = defaultdict(set)
+    for place in found:
+        tables[place.id].add(place.table)
+    for place in found:
+        if len(tables[place.id]) > 1:
+            place.id = f"{place.table}/{place.id}"
+
+
 def _refuse_repeated_ids(found: list[Place], drops: Drops) -> None:
     ids: set[str] = set()
     for place in found:
@@ -98,8 +121,12 @@ def _refuse_unknown_splits(found: list[Place], drops: Drops) -> None:
             drops.add(place.row, "its split is none of train, val and test", repr(said))
 
 
-def _draw(found: list[Place], shares: Mapping[str, float], seed: int) -> None:
-    """None; sets group and split of the rows. Classes keep their proportions where answers are classes."""
+def _draw(found: list[Place], shares: Mapping[str, float], seed: int, elsewhere: set[str]) -> None:
+    """None; sets the split of the rows. Classes keep their proportions where answers are classes.
+
+    Rows without a group of their own take that of the rows they are linked to; a group that the table names, and one
+    that is `elsewhere`, in a split it gives, stays: only so is it seen that a patient is in two splits.
+    """
     first = same_content(key for place in found for key in place.images if isinstance(key, Path))
     together = linked([{first.get(key, key) for key in place.images} for place in found])
     groups = [found[index].group for index in together]
@@ -107,4 +134,6 @@ def _draw(found: list[Place], shares: Mapping[str, float], seed: int) -> None:
     classes = len({place.answer for place in found}) <= max(2, len(set(groups)) // 10)
     placed = grouped(zip(groups, (place.answer if classes else "" for place in found), strict=True), shares, seed)
     for place, group in zip(found, groups, strict=True):
-        place.group, place.split = group, placed[group]
+        place.split = placed[group]
+        if not place.named and place.group not in elsewhere:
+            place.group = group

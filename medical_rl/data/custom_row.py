@@ -31,6 +31,16 @@ def items(cell) -> list:
     return [part.strip() for part in cell.split("|")] if isinstance(cell, str) else [cell]
 
 
+def whole(cell) -> str | None:
+    """The digits of a whole number, None where it is none; spreadsheets write "2.0".
+
+    >>> whole("02"), whole(2.0), whole("1.5"), whole("²"), whole("-1")
+    ('2', '2', None, None, None)
+    """
+    number = re.fullmatch(r"([0-9]{1,18})(\.0+)?", str(cell).strip())
+    return str(int(number[1])) if number else None
+
+
 def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence[tuple[int, int]]) -> tuple[str, tuple[str, ...]]:
     """(answer, choices) in the form of a `Sample` of that kind.
 
@@ -74,9 +84,9 @@ def _yes_no(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
 
 
 def _grade(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    if not re.fullmatch(r"\d+(\.0+)?", str(cell).strip()):
+    if (grade := whole(cell)) is None:
         raise BadOptions("its answer is no whole number")
-    return str(int(float(cell))), tuple(str(choice) for choice in choices)
+    return grade, tuple(str(choice) for choice in choices)
 
 
 def _box(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,19 @@ class Index:
         for better in (lambda path: folder in path.parts, lambda path: plain(path.name) == plain(name)):
             fitting = [path for path in fitting if better(path)] or fitting
         return fitting
+
+    def disputed(self, asked: Iterable[tuple[str, str]]) -> set[str]:
+        """The names, of (name, folder) pairs, whose one file another name means too, and that are not the file's own."""
+        meant: dict[Path, set[str]] = {}
+        for name, folder in asked:
+            if len(fitting := self.named(name, folder)) == 1:
+                meant.setdefault(fitting[0], set()).add(name)
+        return {
+            name
+            for path, names in meant.items()
+            for name in names
+            if len(names) > 1 and plain(name) != plain(path.name)
+        }
 
 
 def source_folder(source, what: str) -> Path:
@@ -112,6 +126,15 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
         return Picture(data, images.decode(data))
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
+
+
+def only(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
+    """The `picture` of the files that go by a row's id: a copy has them twice, and where they differ none is taken."""
+    # Only files of one size are read to compare them.
+    if len(paths) > 1 and (len({path.stat().st_size for path in paths}) > 1 or len(set(map(content, paths))) > 1):
+        told = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
+        return drops.add(row, f"several files that differ could be its {what}", told)
+    return picture(paths[0] if paths else None, row, drops, what)
 
 
 def content(path: Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from medical_rl.errors import UserError
 # The published folders' names, and the splits they are.
 FOLDERS = {"training": "train", "validation": "val", "test": "test"}
 
+T = TypeVar("T")
 IMAGE = "slo_fundus"
 # What subgroup metrics ask for; the note itself stays in its file.
 FIELDS = ("age", "gender", "race", "ethnicity", "language", "maritalstatus", "glaucoma", "md")
@@ -50,25 +52,33 @@ class FundusFiles:
 
     def load(self, name: str, row: str, drops: Drops) -> tuple[tuple[bytes, ...], dict] | None:
         """The image as PNG and the patient's fields; None, told to `drops`, for a file that cannot be used."""
-        paths = self.paths[self.group(name)]
+        return self._used(self.group(name), row, drops, lambda arrays: ((encode_png(picture(arrays)),), fields(arrays)))
+
+    def notes(self, drops: Drops) -> Iterator[tuple[str, str, str]]:
+        """(digits, split, note) of every file that holds a note; a file that cannot be used is told to `drops`."""
+        for digits, paths in sorted(self.paths.items()):
+            if text := self._used(digits, f"note {digits}", drops, note):
+                yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
+
+    def _used(self, digits: str, row: str, drops: Drops, use: Callable[[dict], T]) -> T | None:
+        paths = self.paths[digits]
         if len(paths) > 1:
             where = ", ".join(path.parent.name for path in paths)
             return drops.add(row, "its npz file is there more than once", f"{paths[0].name} in {where}")
         try:
-            arrays = npz.read(paths[0], max_bytes=8 * MAX_PIXELS)
-            return (encode_png(picture(arrays)),), fields(arrays)
+            return use(npz.read(paths[0], max_bytes=8 * MAX_PIXELS))
         except UserError as error:
             # The path of a person's file is not for a card; its name is.
-            return drops.add(
-                row, "its npz file cannot be used", str(error).replace(str(paths[0].absolute()), paths[0].name)
-            )
+            told = str(error).replace(str(paths[0].absolute()), paths[0].name)
+            return drops.add(row, "its npz file cannot be used", told)
 
-    def notes(self) -> Iterator[tuple[str, str, str]]:
-        """(digits, split, note) of every file that holds a note."""
-        for digits, paths in sorted(self.paths.items()):
-            note = npz.read(paths[0], max_bytes=8 * MAX_PIXELS).get("note")
-            if note is not None and note.dtype.kind == "U" and (text := str(note.reshape(-1)[0]).strip()):
-                yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
+
+def note(arrays: dict[str, np.ndarray]) -> str:
+    """The patient's note, "" where there is none."""
+    found = arrays.get("note")
+    if found is None or found.dtype.kind != "U" or not found.size:
+        return ""
+    return str(found.reshape(-1)[0]).strip()
 
 
 def picture(arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -54,6 +54,17 @@ class Table(NamedTuple):
     lesions: tuple[Lesion, ...]
     altered: tuple[str, ...]
 
+    @property
+    def alone(self) -> int:
+        """How many images have no lesion named."""
+        return sum(not lesion.lesion for lesion in self.lesions)
+
+    @property
+    def unit(self) -> str:
+        """What a split keeps whole."""
+        mixed = "lesion, or image where none is named"
+        return "lesion" if not self.alone else "image" if self.alone == len(self.lesions) else mixed
+
 
 def load(folder: Path, name: str | None, drops: Drops) -> Table:
     """The table `name` of the folder, or the one that is found there; rows it cannot use go to `drops`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path, PurePosixPath
 
 from medical_rl.data import files, openi
@@ -30,14 +31,19 @@ class IuImages:
         self.view, self.splits, self.listed = view, published, listed
         found = files.below(folder)
         # An image is known by its name in Open-i's and Kaggle's folders, in R2Gen's by the study's folder before it.
-        self.paths = {openi.plain_name(path.name): path for path in found}
-        self.paths |= {f"{path.parent.name}/{path.name}": path for path in found}
+        self.paths: dict[str, list[Path]] = collections.defaultdict(list)
+        for path in found:
+            for name in (openi.plain_name(path.name), f"{path.parent.name}/{path.name}"):
+                self.paths[name].append(path)
 
     def path(self, name: str) -> Path | None:
-        """The file that goes by this name, None where it is not there."""
+        """The first file that goes by this name, None where there is none."""
+        return next(iter(self._files(name)), None)
+
+    def _files(self, name: str) -> list[Path]:
         # "CXR478_IM-2101-1001/0.png" is a study's folder of R2Gen, and no file of that number in a flat one.
         *_, folder, file = ("", *PurePosixPath(name).parts)
-        return self.paths.get(f"{folder}/{file}" if folder else openi.plain_name(file))
+        return self.paths.get(f"{folder}/{file}" if folder else openi.plain_name(file), [])
 
     def group(self, name: str) -> str:
         """The study, "CXR3030"."""
@@ -61,8 +67,8 @@ class IuImages:
 
     def load(self, name: str, row: str, drops: Drops) -> tuple[tuple[bytes, ...], dict] | None:
         """The named file, else the study's images of the wanted view."""
-        if path := self.path(name):
-            picture = files.picture(path, row, drops)
+        if found := self._files(name):
+            picture = files.only(found, row, drops)
             return picture and ((picture.data,), {})
         return self.study(openi.study_of(name), row, drops)
 
@@ -72,7 +78,7 @@ class IuImages:
             chosen = self._chosen(study)
         except UserError as error:
             return drops.add(row, str(error))
-        pictures = [files.picture(self.path(file), row, drops) for file, _ in chosen]
+        pictures = [files.only(self._files(file), row, drops) for file, _ in chosen]
         if None in pictures:
             return None
         return tuple(picture.data for picture in pictures), {"views": [view for _, view in chosen]}

@@ -25,7 +25,9 @@ def listed(path: Path, keys: Sequence[str]) -> list[dict]:
     if not isinstance(entries, list):
         raise UserError(f"{path.absolute()} should hold a JSON list, and holds a {type(entries).__name__}.")
     for number, entry in enumerate(entries):
-        has = list(entry) if isinstance(entry, dict) else []
+        if not isinstance(entry, dict):
+            raise UserError(f"Entry {number} of {path.absolute()} is no JSON object but {type(entry).__name__}.")
+        has = list(entry)
         if missing := [key for key in keys if key not in has]:
             raise UserError(
                 f"Entry {number} of {path.absolute()} lacks {', '.join(missing)}; it has {', '.join(has) or 'nothing'}."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
+
+from medical_rl.data import files
 
 
 def linked(rows: Sequence[Iterable[Hashable]]) -> list[int]:
@@ -36,12 +37,7 @@ def same_content(paths: Iterable[Path]) -> dict[Path, Path]:
             by_size.setdefault(path.stat().st_size, []).append(path)
     found: dict[Path, Path] = {}
     for alike in by_size.values():
-        first: dict[bytes, Path] = {}
+        first: dict[str, Path] = {}
         for path in alike:
-            found[path] = path if len(alike) == 1 else first.setdefault(_digest(path), path)
+            found[path] = path if len(alike) == 1 else first.setdefault(files.content(path), path)
     return found
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

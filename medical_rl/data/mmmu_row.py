@@ -51,7 +51,7 @@ def asked(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
 
     question, columns = renumbered(str(row["question"])), [f"image_{old}" for old in used]
     if row["question_type"] != "multiple-choice":
-        return question, (), _short(row["answer"]), columns
+        return question, (), accepted(row["answer"])[0], columns
     if str(row["answer"]).strip() in ("", "?"):
         raise BadOptions("its answer is not public")
     listed = [renumbered(option) for option in listed]
@@ -59,9 +59,16 @@ def asked(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
     return question, choices, matching(by_letter(row["answer"], listed), choices), columns
 
 
-def _short(answer) -> str:
-    """The answer, or the first of several accepted ones, which come as a Python list in a text."""
+def accepted(answer) -> list[str]:
+    """The accepted short answers, at least one; several come as a Python list in a text. Else BadOptions.
+
+    >>> accepted("['0.25', '1/4']"), accepted("24/7")
+    (['0.25', '1/4'], ['24/7'])
+    """
     text = str(answer).strip()
     if text in ("", "?"):
         raise BadOptions("its answer is not public")
-    return (options(text) or [""])[0] if text.startswith("[") else text
+    found = [one.strip() for one in (options(text) if text.startswith("[") else [text]) if one.strip()]
+    if not found:
+        raise BadOptions("its list of accepted answers is empty")
+    return found

@@ -6,12 +6,12 @@ Med-R1           `{image, problem, solution}`; options and question are one text
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from medical_rl.data import json_files
 from medical_rl.data.options import BadOptions, by_letter, clean, matching
 from medical_rl.errors import UserError
 
@@ -37,13 +37,12 @@ class Question:
 
 def records(path: Path) -> list[dict]:
     """The rows of one JSON file; UserError if it is not a list of objects."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise UserError(f"{path} is not a JSON list of questions.")
-    return found
+    return json_files.listed(path, ())
+
+
+def modality(name: str) -> str:
+    """The modality as it should be spelt; the files misspell one."""
+    return _MODALITIES.get(name, name)
 
 
 def from_qa(row: Mapping, path: Path) -> Question:
@@ -51,7 +50,7 @@ def from_qa(row: Mapping, path: Path) -> Question:
     _require(row, ("question_id", "question", "gt_answer", "image_path"), path.name)
     options = clean(row.get(f"option_{letter}") for letter in "ABCD")
     # One row of `Chest CT Scan.json` says `modality`.
-    modality = str(row.get("modality_type") or row.get("modality") or "")
+    kind = str(row.get("modality_type") or row.get("modality") or "")
     return Question(
         id=str(row["question_id"]),
         image=str(row["image_path"]),
@@ -59,7 +58,7 @@ def from_qa(row: Mapping, path: Path) -> Question:
         options=options,
         answer=matching(row["gt_answer"], options),
         dataset=str(row.get("dataset") or path.stem),
-        modality=_MODALITIES.get(modality, modality),
+        modality=modality(kind),
         question_type=str(row.get("question_type") or ""),
         restricted=path.parent.name == FOLDERS["restricted"],
     )

@@ -13,7 +13,7 @@ from medical_rl.data.image_files import inside
 from medical_rl.data.linked import same_content
 from medical_rl.data.omnimedvqa_files import Question
 from medical_rl.data.options import BadOptions
-from medical_rl.errors import UserError
+from medical_rl.errors import UserError, unknown
 
 # Each question with the group that no split may divide.
 Asked = list[tuple[Question, str]]
@@ -28,34 +28,50 @@ def drawn(root: Path, access: tuple[str, ...], keep: Mapping, split: str, shares
                 found.append(files.from_qa(row, path))
             except BadOptions as error:
                 drops.add(str(row.get("question_id") or f"{path.stem}/{index}"), str(error))
-    asked = [q for q in found if all(not wanted or getattr(q, name) in wanted for name, wanted in keep.items())]
+    wanted = {name: _wanted(name, given, found) for name, given in keep.items() if given}
+    asked = [q for q in found if all(getattr(q, name) in names for name, names in wanted.items())]
     if found and not asked:
-        there = [f"{name}: {', '.join(sorted({getattr(q, name) for q in found}))}" for name in keep if keep[name]]
-        raise UserError(f"No question is left of those asked for. There are {'; '.join(there)}.")
-    return _in_split(root, _distinct(asked, drops), split, *shares, seed)
+        told = "; ".join(f"{name} {' or '.join(sorted(names))}" for name, names in wanted.items())
+        raise UserError(f"No question has all that is asked for: {told}. Leave one of these filters out.")
+    asked = _distinct(asked, drops)
+    return _in_split(asked, _groups(root, asked), split, *shares, seed)
+
+
+def _wanted(name: str, given, found: Iterable[Question]) -> set[str]:
+    """The names to keep, spelt as ours; UserError for one that no question has."""
+    names = {str(one) for one in ([given] if isinstance(given, str) else given)}
+    names = {files.modality(one) for one in names} if name == "modality" else names
+    there = {getattr(q, name) for q in found}
+    for one in sorted(names - there):
+        raise unknown(f"{name.replace('_', ' ')} of OmniMedVQA", one, there)
+    return names
 
 
 def of_med_r1(
     root: Path, folder: Path, split: str, tasks, overlap: str, val_share: float, seed: int, drops: Drops
 ) -> Asked:
     """The questions of Med-R1's files; val is drawn from their train, and `overlap` is "drop" or "keep" (see the reader)."""
+    tested = _listed(folder, "test", tasks, drops if split == "test" else Drops())
+    listed = _listed(folder, "train", tasks, Drops() if split == "test" else drops)
+    group = _groups(root, [*listed, *tested])
     if split == "test":
-        tested = _distinct(_listed(folder, "test", tasks, drops), drops)
         # Kept overlap is the user's wish: groups of their own keep `prepare` from refusing it as a leak.
-        return [(q, f"test:{q.image}" if overlap == "keep" else q.image) for q in tested]
-    listed = _listed(folder, "train", tasks, drops)
+        mark = "test:" if overlap == "keep" else ""
+        return [(q, f"{mark}{group[q.image]}") for q in _distinct(tested, drops)]
     if overlap == "drop":
-        shared = {q.image for q in _listed(folder, "test", tasks, Drops())}
+        shared = {group[q.image] for q in tested}
         for q in listed:
-            if q.image in shared:
+            if group[q.image] in shared:
                 drops.add(q.id, "its image is also in the test file")
-        listed = [q for q in listed if q.image not in shared]
-    return _in_split(root, _distinct(listed, drops), split, val_share, 0, seed)
+        listed = [q for q in listed if group[q.image] not in shared]
+    return _in_split(_distinct(listed, drops), group, split, val_share, 0, seed)
 
 
-def overlap_told(folder: Path, tasks, overlap: str) -> str:
+def overlap_told(root: Path, folder: Path, tasks, overlap: str) -> str:
     """A sentence for the card: how many images Med-R1's train and test files share, and what became of them."""
-    train, test = ([q.image for q in _listed(folder, split, tasks, Drops())] for split in ("train", "test"))
+    listed = [_listed(folder, split, tasks, Drops()) for split in ("train", "test")]
+    group = _groups(root, [q for part in listed for q in part])
+    train, test = ([group[q.image] for q in part] for part in listed)
     shared = set(train) & set(test)
     rows = sum(image in shared for image in train)
     what = "were left out of train" if overlap == "drop" else "were kept: test accuracy is too high"
@@ -92,13 +108,19 @@ def _distinct(questions: Iterable[Question], drops: Drops) -> list[Question]:
     return kept
 
 
-def _in_split(root: Path, questions: list[Question], split: str, val_share, test_share, seed) -> Asked:
-    """Those of `split`, with their groups: files of equal bytes are one image, and one image is one group."""
+def _groups(root: Path, questions: Iterable[Question]) -> dict[str, str]:
+    """{image: group}: files of equal bytes are one image, and one image is one group."""
     base = Path(root, "Images")
     paths = {q.image: inside(base, q.image.removeprefix("Images/")) for q in questions}
     first = same_content(path for path in paths.values() if path)
     group = {image: str(first.get(path, image)) for image, path in paths.items()}
-    group = {image: name.removeprefix(f"{os.path.abspath(base)}/") for image, name in group.items()}
+    return {image: name.removeprefix(f"{os.path.abspath(base)}/") for image, name in group.items()}
+
+
+def _in_split(
+    questions: list[Question], group: Mapping[str, str], split: str, val_share: float, test_share: float, seed: int
+) -> Asked:
+    """Those of `split`, with their groups."""
     shares = {"test": test_share, "val": val_share}
     placed = grouped(((group[q.image], q.dataset) for q in questions), shares, seed)
     return [(q, group[q.image]) for q in questions if placed[group[q.image]] == split]

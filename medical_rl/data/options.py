@@ -1,14 +1,15 @@
 """Answer options of multiple-choice questions, cleaned once and for all readers.
 
-Rewards compare answers after `answers.normalise`, and a letter may stand for an option; options that
-these rules cannot tell apart would reward a wrong answer, so such a row is dropped.
+An answer is read as the option that it equals, case aside, and a letter may stand for an option. Options that
+these rules cannot tell apart would reward a wrong answer: equal ones are one option, and a row with an option
+that is another's letter is dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from medical_rl.answers import normalise
+from medical_rl.reading.text import visible
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -24,10 +25,12 @@ def clean(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
 
     >>> clean(["Yes.", None, "No", "yes"])
     ('Yes.', 'No')
-    >>> clean(["5 mg", "-5 mg"])
+    >>> clean(["<5 mm", ">5 mm"])
+    ('<5 mm', '>5 mm')
+    >>> clean(["CT"])
     Traceback (most recent call last):
     ...
-    medical_rl.data.options.BadOptions: two of its options differ in punctuation only
+    medical_rl.data.options.BadOptions: it has 1 different options, not 2 to 10
     """
     kept: dict[str, str] = {}
     for option in options:
@@ -36,8 +39,6 @@ def clean(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
     cleaned = tuple(kept.values())
     if lettered and not 2 <= len(cleaned) <= len(LETTERS):
         raise BadOptions(f"it has {len(cleaned)} different options, not 2 to {len(LETTERS)}")
-    if len({normalise(option) or option for option in cleaned}) < len(cleaned):
-        raise BadOptions("two of its options differ in punctuation only")
     letters = list(LETTERS[: len(cleaned)]) if lettered else []
     if any(
         option.upper() in letters and option.upper() != letter for letter, option in zip(letters, cleaned, strict=False)
@@ -71,5 +72,5 @@ def by_letter(letter, options: list) -> str:
 
 
 def _same(text) -> str:
-    """What two spellings of one option share: case, spaces at the ends and a final dot aside."""
-    return " ".join(str(text).casefold().split()).rstrip(". ")
+    """What two spellings of one option share: case, spaces, marks that cannot be seen and a final dot aside."""
+    return " ".join(visible(str(text)).casefold().split()).rstrip(". ")

@@ -20,6 +20,21 @@ from medical_rl.sample import Sample
 QUESTION = "Does this chest X-ray show any abnormality?"
 NOT_INDEXED = "its study was not indexed, so that it is neither normal nor abnormal"
 ONLY_QUALITY = "its only indexing term is the quality of the image"
+ONLY_DEVICE = (
+    "its only indexing terms are devices (a clip, a port, a line), which make a chest neither normal nor abnormal"
+)
+# The main headings, without what follows the slash, of things that people put into a body.
+DEVICES = (
+    "breast implants",
+    "catheters, indwelling",
+    "foreign bodies",
+    "implanted medical device",
+    "medical device",
+    "stents",
+    "surgical instruments",
+    "sutures",
+    "tube, inserted",
+)
 
 
 def normal_rows(
@@ -46,14 +61,15 @@ def normal_rows(
 def answer(study: Study) -> str | None:
     """ "no" for a study indexed as normal, "yes" for one with findings, None for one whose terms tell neither.
 
+    A device alone tells neither.
+
     >>> answer(Study("1", ("normal",))), answer(Study("2", ("Cardiomegaly/mild",))), answer(Study("3", ("No Indexing",)))
     ('no', 'yes', None)
     """
     terms = [term.strip().lower() for term in study.terms]
     if terms == ["normal"]:
         return "no"
-    findings = [term for term in terms if term not in ("normal", "no indexing") and not _is_quality(term)]
-    return "yes" if findings else None
+    return "yes" if any(not _is_device(term) for term in _findings(terms)) else None
 
 
 def _stream(studies, split, images, options, cut, drops) -> Iterator[Sample]:
@@ -62,7 +78,7 @@ def _stream(studies, split, images, options, cut, drops) -> Iterator[Sample]:
         if cut[uid] is None:
             return drops.add(row, NO_SPLIT)
         if (gold := answer(study)) is None:
-            return drops.add(row, ONLY_QUALITY if any(map(_is_quality, study.terms)) else NOT_INDEXED)
+            return drops.add(row, _reason(study))
         if (loaded := _load(uid, row, images, options, drops)) is None:
             return None
         pictures, meta = loaded
@@ -88,6 +104,21 @@ def _load(uid: str, row: str, images: IuImages, options: Options, drops: Drops):
     if images.has(uid):
         return images.study(uid, row, drops)
     return drops.add(row, ABSENT) if options.require_images else ((), {})
+
+
+def _reason(study: Study) -> str:
+    """Why a study's terms tell neither."""
+    if _findings([term.strip().lower() for term in study.terms]):
+        return ONLY_DEVICE
+    return ONLY_QUALITY if any(map(_is_quality, study.terms)) else NOT_INDEXED
+
+
+def _findings(terms: list[str]) -> list[str]:
+    return [term for term in terms if term not in ("normal", "no indexing") and not _is_quality(term)]
+
+
+def _is_device(term: str) -> bool:
+    return term.split("/")[0].strip() in DEVICES
 
 
 def _is_quality(term: str) -> bool:

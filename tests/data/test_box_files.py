@@ -78,13 +78,29 @@ def test_bad_files_and_lines_are_told_and_the_others_are_read(put):
     drawn, dropped = read(put("boxes.csv", CSV + "b.jpg,spur,ten,5,30,15\n"))
     assert len(drawn) == 1 and dropped["its box is not four numbers"]["examples"][0].startswith("line 3 of boxes.csv")
     put("yolo/a.txt", "0 0.2 0.2 0.2 0.2\n")
-    drawn, dropped = read(put("yolo/b.txt", "0 0.2 0.2\n").parent)
+    drawn, dropped = read(put("yolo/b.txt", "0 0.2 0.2 0.2 wide\n").parent)
     assert len(drawn) == 1 and dropped["its box file cannot be read"]["rows"] == 1
+
+
+@pytest.mark.parametrize(("line", "n"), [("0 .1 .1 .3 .1 .3 .4 .1 .4", 9), ("0 .2 .2", 3), ("0 .1 .1 .3 .1 .3 .4", 7)])
+def test_a_yolo_line_that_is_no_box_is_told_and_a_confidence_is_none(put, line, n):
+    put("yolo/a.txt", "0 0.2 0.2 0.2 0.2 0.93\n")
+    (drawn,), dropped = read(put("yolo/b.txt", f"0 0.2 0.2 0.2 0.2\n{line}\n").parent)
+    assert drawn.pixels(SIZE) == BOX
+    assert dropped[box_files.NO_BOX]["examples"] == [f"boxes b.txt: a line of {n} fields"]
+
+
+def test_class_names_of_another_encoding_are_refused_with_their_file(put):
+    put("yolo/a.txt", "0 0.2 0.2 0.2 0.2\n")
+    folder = put("yolo/classes.txt", "éperon".encode("latin-1")).parent
+    with pytest.raises(UserError, match="classes.txt cannot be read as UTF-8"):
+        read(folder)
 
 
 def test_what_is_no_box_file_is_refused(put, tmp_path):
     for path, reason in [
-        (put("a.json", "{"), "is not COCO"),
+        (put("a.json", "{"), "cannot be read as JSON"),
+        (put("e.json", "[]"), "is not COCO"),
         (put("b.json", json.dumps({**COCO, "annotations": [{"image_id": 8, "category_id": 1, "bbox": [1, 2, 3, 4]}]})), "KeyError: 8"),
         (put("c.json", json.dumps({**COCO, "annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}]})), "is not COCO"),
         (put("d.csv", "image,x,y\na,1,2\n"), "boxes need one of image"),

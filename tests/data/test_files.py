@@ -108,3 +108,20 @@ def test_the_content_of_a_changed_file_is_read_again(put):
     assert len(before) == 64 and files.content(path) != before
     path.unlink()
     assert files.content(path) == str(path)
+
+
+def test_one_file_is_not_the_image_of_two_names_but_of_its_own(put):
+    for name in ("x.png", "y.png", "z.png"):
+        root = put(f"set/{name}", b"").parent
+    names = ("x.png", "x.jpg", "y.jpg", "y.bmp", "z.jpg", "gone.png")
+    # x.png is the file's own name; which of the two y it is cannot be told; no other name means z.
+    assert files.Index(root).disputed((name, "") for name in names) == {"x.jpg", "y.jpg", "y.bmp"}
+
+
+def test_files_of_one_id_are_one_image_where_they_are_equal(put, image_bytes):
+    drops = Drops()
+    paths = [put(f"{folder}/a.png", image_bytes(1)) for folder in "xy"]
+    assert files.only(paths, "a", drops).data == image_bytes(1) and not drops.summary()
+    paths[1].write_bytes(image_bytes(2))
+    assert files.only(paths, "a", drops) is None
+    assert drops.summary()["several files that differ could be its image"]["examples"] == ["a: x/a.png, y/a.png"]

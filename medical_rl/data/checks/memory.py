@@ -12,6 +12,7 @@ from medical_rl.data.checks.looks import look
 from medical_rl.sample import Sample
 
 LONG = 25  # words; nobody writes the same case description of this length twice
+FORM = 3  # groups; a text asked about so many within one split is a form, not a case
 
 
 class Memory:
@@ -25,7 +26,8 @@ class Memory:
         self.ids: dict[str, int] = {}
         self.groups: dict[str, str] = {}
         self.texts: dict[bytes, str] = {}
-        self.repeated_texts: set[bytes] = set()
+        self.doubtful_texts: dict[bytes, str] = {}
+        self._asked_of: dict[bytes, set[str]] = {}
         self.pictures: dict[bytes, str] = {}
         self.looks: list[bytes] = []
         self.shown: list[tuple[int, int]] = []
@@ -47,24 +49,43 @@ class Memory:
                 self.pictures[key] = sample.id
                 self.looks.append(look(picture))
                 self.shown.append((row, number))
-        words = normalise(sample.question)
-        if not keys or len(words.split()) >= LONG:
-            key = hashlib.sha256(words.encode()).digest()[:16]
-            if key in self.texts and keys:
-                # A long question asked again and again within a split is a form, not a case.
-                self.repeated_texts.add(key)
-            self.texts.setdefault(key, sample.id)
+        self._remember_text(sample, bool(keys))
         return repeats
+
+    def is_form(self, key: bytes) -> bool:
+        """Whether a text of `texts` or `doubtful_texts` is asked about several groups: one group's repeated row is a case."""
+        return len(self._asked_of.get(key, ())) >= FORM
+
+    def _remember_text(self, sample: Sample, shown: bool) -> None:
+        """None; without a picture a question is told from another by what it is about, as far as `meta` tells."""
+        words, image = normalise(sample.question), ""
+        if not shown:
+            image, report = _about(sample)
+            words = " ".join([words, report, *map(normalise, sample.choices)])
+        # Generic words about no known image may be asked of two patients.
+        sure = bool(image) or len(words.split()) >= LONG
+        if shown and not sure:
+            return
+        key = hashlib.sha256(repr((words, image)).encode()).digest()[:16]
+        (self.texts if sure else self.doubtful_texts).setdefault(key, sample.id)
+        groups = self._asked_of.setdefault(key, set())
+        if len(groups) < FORM:
+            groups.add(sample.group or sample.id)
 
     def _repeats(self, sample: Sample, keys: tuple) -> list[tuple[str, str]]:
         found = [("error", f"the id {sample.id} is in it twice")] if sample.id in self.ids else []
-        asked = (normalise(sample.question), sample.choices, keys)
+        asked = (normalise(sample.question), sample.choices, keys or _about(sample))
         other, answer = self.asked.setdefault(asked, (sample.id, sample.answer))
         if other != sample.id:
             same = answer == sample.answer
             told = "repeats" if same else "gives another answer to the question of"
             found.append(("warning", f"{sample.id} {told} {other}"))
         return found
+
+
+def _about(sample: Sample) -> tuple[str, str]:
+    """(name of the image, words of the report) of a row whose image is not there, "" where they are not known."""
+    return str(sample.meta.get("image") or ""), normalise(str(sample.meta.get("report") or ""))
 
 
 def exact(picture: Image.Image) -> bytes:

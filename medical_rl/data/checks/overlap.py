@@ -31,21 +31,22 @@ def compared(memories: Sequence[Memory]) -> Iterator[tuple[Memory, Memory]]:
 
 
 def leaks(one: Memory, other: Memory) -> Iterator[Finding]:
-    """A leak for each kind of thing that both splits have."""
-    for check, what, name in (
-        ("shared_group", "groups (patients, lesions or studies)", "groups"),
-        ("shared_id", "row ids", "ids"),
-        ("shared_image", "images, pixel for pixel,", "pictures"),
-        ("shared_text", "questions", "texts"),
+    """A leak for each kind of thing that both splits have; a warning for short questions about no known image."""
+    for check, level, what, name in (
+        ("shared_group", "leak", "groups (patients, lesions or studies)", "groups"),
+        ("shared_id", "leak", "row ids", "ids"),
+        ("shared_image", "leak", "images, pixel for pixel,", "pictures"),
+        ("shared_text", "leak", "questions", "texts"),
+        ("shared_text", "warning", "short questions without an image", "doubtful_texts"),
     ):
         ours, theirs = getattr(one, name), getattr(other, name)
         shared = [key for key in theirs if key in ours]
-        if name == "texts":
-            shared = [key for key in shared if key not in one.repeated_texts | other.repeated_texts]
+        if check == "shared_text":
+            shared = [key for key in shared if not (one.is_form(key) or other.is_form(key))]
         if shared:
             where = [f"{key}" if name in ("groups", "ids") else f"{ours[key]} and {theirs[key]}" for key in shared]
             message = f"{len(shared):,} {what} are in both {one.split} and {other.split}."
-            yield Finding(check, "leak", message, tuple(where[:SHOWN]))
+            yield Finding(check, level, message, tuple(where[:SHOWN]))
 
 
 def look_alikes(one: Memory, other: Memory) -> list[Pair]:

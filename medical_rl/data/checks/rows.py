@@ -11,6 +11,7 @@ from PIL import Image
 
 from medical_rl.answers import gold, parse
 from medical_rl.data import images
+from medical_rl.data.checks.columns import disagreements
 from medical_rl.data.checks.finding import Finding
 from medical_rl.data.checks.memory import Memory
 from medical_rl.data.parquet import check_columns, read_samples
@@ -34,6 +35,8 @@ def check_file(path: Path, prompt: Mapping) -> tuple[Memory, list[Finding]]:
         for sample in read_samples(path):
             for check, level, what, row in _row_problems(sample, memory, prompt):
                 problems[check, level, what].append(row)
+        for level, what, row in disagreements(path) if not found else ():
+            problems["columns", level, what].append(row)
     except UserError as error:
         found.append(Finding("row", "error", f"{path.name} cannot be read: {error}"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -169,6 +169,14 @@ def test_notes_are_a_corpus_with_their_split(fairvlmed, copy, tmp_path_factory):
     ]
 
 
+def test_a_bad_file_is_told_and_the_rest_of_the_corpus_is_read(fairvlmed, copy, drops, reasons):
+    (copy / "Training/data_00000.npz").write_bytes(b"PK\x03\x04 cut")
+    (copy / "Test/data_00001.npz").write_bytes((copy / "Training/data_00001.npz").read_bytes())
+    assert len(list(fairvlmed.reports(copy, drops=drops))) == 28
+    assert reasons() == {"its npz file cannot be used": 1, "its npz file is there more than once": 1}
+    assert str(copy) not in str(drops.summary())
+
+
 def test_a_missing_folder_says_how_to_ask_for_access(fairvlmed, tmp_path):
     with pytest.raises(UserError, match="access to the images is by request"):
         fairvlmed.rows(tmp_path / "nowhere", "train")

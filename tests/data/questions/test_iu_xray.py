@@ -169,16 +169,6 @@ def test_162_of_the_3851_real_studies_have_no_frontal_view_and_514_no_findings(r
     assert sum("XXXX" in s.text for s in found.values()) > 1000
 
 
-def test_asked_whether_a_study_is_normal_the_real_tables_give_1379_noes(iu_xray, real, everything, reasons):
-    folder = real(openi.REPORTS).parent
-    found = everything(iu_xray, folder, ask="normal", require_images=False)
-    answers = collections.Counter(s.answer for samples in found.values() for s in samples)
-    assert answers == {"no": 1379, "yes": 2374}
-    # 1,379 + 2,374 + 92 + 6 = 3,851
-    assert reasons() == {study_rows.NOT_INDEXED: 92, study_rows.ONLY_QUALITY: 6}
-    assert {split: len(samples) for split, samples in found.items()} == {"train": 3003, "val": 375, "test": 375}
-
-
 def test_a_study_is_normal_abnormal_or_dropped_with_the_reason(iu_xray, kaggle, everything, reasons):
     found = [s for split in everything(iu_xray, kaggle, ask="normal").values() for s in split]
     assert {s.id: s.answer for s in found} == {"iu_xray/1": "no", "iu_xray/2": "yes"}
