@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 28
 
 
 class Picture(NamedTuple):
-    """An image file's bytes as they came, and the decoded RGB image."""
+    """An image as a `Sample` keeps it (the bytes of a PNG or JPEG, made a PNG where the file is neither), and decoded as RGB."""
 
     data: bytes
     image: Image.Image
@@ -109,7 +109,8 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
     if is_pointer(data):
         return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", path.name)
     try:
-        return Picture(data, images.decode(data))
+        image = images.decode(data)
+        return Picture(images.stored(data, image), image)
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
 
