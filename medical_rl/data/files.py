@@ -63,16 +63,21 @@ def source_folder(source, what: str) -> Path:
     return path
 
 
-def below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
-    """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at."""
-    found, seen = [], set()
+def below(folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None) -> list[Path]:
+    """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at.
+
+    suffixes  None takes every file
+    without   a folder that is left out with all it holds
+    """
+    found, seen = [], {os.path.realpath(without)} if without else set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(place)) in seen:  # a link to a folder above would never end
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        wanted = (n for n in names if not n.startswith(".") and os.path.splitext(n)[1].lower() in suffixes)
+        wanted = (n for n in names if not n.startswith("."))
+        wanted = (n for n in wanted if suffixes is None or os.path.splitext(n)[1].lower() in suffixes)
         found += [path for path in (Path(place, name) for name in wanted) if path.is_file()]
     return sorted(found)
 
