@@ -100,6 +100,7 @@ def main(argv=None) -> int:
         parser.add_argument(
             "--several", help=f"where an image has several boxes: {', '.join(box_match.SEVERAL)} (default: union)"
         )
+        command.add_shares(parser, test=0.1, val=0.05)
         parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
 
     return command.run("heel", argv, add_options)

@@ -55,8 +55,11 @@ class FundusFiles:
             where = ", ".join(path.parent.name for path in paths)
             return drops.add(row, "its npz file is there more than once", f"{paths[0].name} in {where}")
         try:
-            arrays = npz.read(paths[0], max_bytes=8 * MAX_PIXELS)
-            return (encode_png(picture(arrays)),), fields(arrays)
+            # A field of Python objects costs that field and not the picture.
+            arrays = npz.read(paths[0], 8 * MAX_PIXELS, only=(IMAGE, *FIELDS), objects=(unread := []))
+            if IMAGE in unread:
+                raise UserError(f"it holds Python objects in {IMAGE}, which are never read")
+            return (encode_png(picture(arrays)),), {**fields(arrays), **({"unread": unread} if unread else {})}
         except UserError as error:
             # The path of a person's file is not for a card; its name is.
             return drops.add(
@@ -66,7 +69,7 @@ class FundusFiles:
     def notes(self) -> Iterator[tuple[str, str, str]]:
         """(digits, split, note) of every file that holds a note."""
         for digits, paths in sorted(self.paths.items()):
-            note = npz.read(paths[0], max_bytes=8 * MAX_PIXELS).get("note")
+            note = npz.read(paths[0], 8 * MAX_PIXELS, only=("note",), objects=[]).get("note")
             if note is not None and note.dtype.kind == "U" and (text := str(note.reshape(-1)[0]).strip()):
                 yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
 
