@@ -148,10 +148,8 @@ def _images(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     pictures, found = {}, {}
     for path in files.below(folder):
         name = files.stem(path.name)
-        if name.endswith("_segmentation"):
-            found.setdefault(name.removesuffix("_segmentation"), path)
-        else:
-            pictures.setdefault(name, path)
+        kept = found if name.endswith("_segmentation") else pictures
+        kept.setdefault(name.removesuffix("_segmentation"), path)
     return pictures, found
 
 

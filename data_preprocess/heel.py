@@ -12,8 +12,6 @@ so a model may tell the open growth plate and not the disease. Boxes are not kno
 from __future__ import annotations
 
 import collections
-import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +64,11 @@ def rows(
     where = grouped(((groups[path], name) for path, name in found.items()), shares, split_seed)
     chosen = [path for path in found if where[groups[path]] == split]
     samples = _samples(folder, chosen, found, groups, split, drops)
-    return samples if drawn is None else _boxed(samples, folder, drawn, several, drops)
+    return (
+        samples
+        if drawn is None
+        else box_match.asked(samples, folder, drawn, several, BOX_QUESTION, CLASSES["normal"], drops)
+    )
 
 
 def describe(
@@ -137,31 +139,6 @@ def _samples(folder: Path, chosen, found, groups, split: str, drops: Drops) -> I
                 split=split,
                 size=picture.size,
                 meta={"file": row},
-            )
-
-
-def _boxed(samples: Iterator[Sample], folder: Path, drawn, several: str, drops: Drops) -> Iterator[Sample]:
-    """The samples asking for their finding's box; one without a box that can be used goes to `drops`."""
-    for sample in samples:
-        row, finding = sample.meta["file"], sample.answer
-        boxes = drawn.get(folder / row, [])
-        found = [one.pixels(sample.size) for one in boxes]
-        if not boxes:
-            drops.add(row, "no box is given for it")
-        elif finding == CLASSES["normal"]:
-            drops.add(row, "it is normal and yet has a box")
-        elif None in found:
-            told = f"{list(boxes[found.index(None)].sides)} in an image of {sample.size} (height, width)"
-            drops.add(row, "its box is empty or outside the image", told)
-        else:
-            yield dataclasses.replace(
-                sample,
-                source="heel_boxes",
-                question=BOX_QUESTION.format(finding=finding),
-                kind="box",
-                answer=json.dumps(box_match.joined(found, several)),
-                choices=(),
-                meta={"file": row, "finding": finding, "boxes": len(found)},
             )
 
 
