@@ -21,7 +21,7 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, recipe, tables
+from medical_rl.data import command, files, tables
 from medical_rl.data.drops import Drops
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
@@ -83,7 +83,7 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
     return {
         "source": "COVID-19 severity scoring (Danilov et al.)",
         "file": path.name,
-        "table": recipe.content(path),
+        "table": files.content(path),
         "licence": "table MIT; images under the licences of their six sources, some for research only",
         "url": "https://doi.org/10.17632/36fjrg9s69.1",
         "doi": "10.1038/s41598-022-15013-z",

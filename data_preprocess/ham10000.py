@@ -22,7 +22,7 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, ham10000_table, masks, recipe
+from medical_rl.data import command, files, ham10000_table, masks
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.errors import UserError, unknown
@@ -85,7 +85,7 @@ def describe(
     return {
         "source": "HAM10000",
         "file": found.path.name,
-        "table": recipe.content(found.path),
+        "table": files.content(found.path),
         "licence": "CC BY-NC 4.0",
         "url": "https://doi.org/10.7910/DVN/DBW86T",
         "doi": "10.1038/sdata.2018.161",

@@ -21,7 +21,7 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from medical_rl.answers import normalise
-from medical_rl.data import box_files, box_match, command, files, recipe
+from medical_rl.data import box_files, box_match, command, files
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.errors import UserError, unknown
@@ -83,7 +83,7 @@ def describe(
         "licence": "Apache-2.0",
         "url": "https://www.kaggle.com/datasets/osamahtaher/heel-dataset",
         "altered": [f"{k} has {counts[k]:,} images, official {n:,}" for k, n in OFFICIAL.items() if counts[k] != n],
-        "boxes_content": recipe.content(folder / Path(boxes).expanduser()) if boxes else None,
+        "boxes_content": box_match.content(folder / Path(boxes).expanduser()) if boxes else None,
         "split": f"by file, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": f"{Path(boxes).name}; {several}; [x1, y1, x2, y2], x2 and y2 one past the last pixel"
         if boxes

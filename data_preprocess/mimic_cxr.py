@@ -24,7 +24,7 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, question_options, question_rows, recipe, rule, rule_pairs
+from medical_rl.data import command, files, question_options, question_rows, rule, rule_pairs
 from medical_rl.data.drops import Drops
 from medical_rl.data.mimic_files import SPLIT_TABLE, MimicFiles, official, study_of
 from medical_rl.sample import Sample
@@ -76,7 +76,7 @@ def describe(
         "restricted": True,
         "md5": hashlib.md5(b"".join(path.read_bytes() for path in asked), usedforsecurity=False).hexdigest(),
         "images": MimicFiles(copy, {}).state(names),
-        "split_table": recipe.content(copy / SPLIT_TABLE) if splits == "published" else None,
+        "split_table": files.content(copy / SPLIT_TABLE) if splits == "published" else None,
         "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
     }
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 
-MAX_PIXELS = 50_000_000
-
 # Pillow is not to try any other: its EPS plugin would run Ghostscript, a program, on bytes that came from anywhere.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _KEPT = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+MAX_PIXELS = 50_000_000
 
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
@@ -84,16 +84,6 @@ def decode(data: bytes) -> Image.Image:
             raise UserError(f"These {len(data):,} bytes are a broken {image.format} image: {error}.") from error
 
 
-def stored(data: bytes, image: Image.Image) -> bytes:
-    """The bytes that a `Sample` keeps of a decoded image: a PNG or JPEG as it came, any other format as a PNG.
-
-    >>> picture = encode_png(np.zeros((2, 5), np.uint8))
-    >>> stored(picture, decode(picture)) is picture
-    True
-    """
-    return data if data.startswith(_KEPT) else encode_png(np.asarray(image))
-
-
 def _opened(data: bytes) -> Image.Image:
     """The image with only its header read."""
     try:
@@ -105,3 +95,13 @@ def _opened(data: bytes) -> Image.Image:
         raise UserError(f"These {len(data):,} bytes are not a readable image: no known format.") from error
     except _BROKEN as error:
         raise UserError(f"These {len(data):,} bytes are not a readable image: {error}.") from error
+
+
+def stored(data: bytes, image: Image.Image) -> bytes:
+    """The bytes that a `Sample` keeps of a decoded image: a PNG or JPEG as it came, any other format as a PNG.
+
+    >>> picture = encode_png(np.zeros((2, 5), np.uint8))
+    >>> stored(picture, decode(picture)) is picture
+    True
+    """
+    return data if data.startswith(_KEPT) else encode_png(np.asarray(image))
