@@ -83,6 +83,7 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
     return {
         "source": "COVID-19 severity scoring (Danilov et al.)",
         "file": path.name,
+        "table": files.content(path),
         "licence": "table MIT; images under the licences of their six sources, some for research only",
         "url": "https://doi.org/10.17632/36fjrg9s69.1",
         "doi": "10.1038/s41598-022-15013-z",

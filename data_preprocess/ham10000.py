@@ -89,6 +89,7 @@ def describe(
     return {
         "source": "HAM10000",
         "file": found.path.name,
+        "table": files.content(found.path),
         "licence": "CC BY-NC 4.0",
         "url": "https://doi.org/10.7910/DVN/DBW86T",
         "doi": "10.1038/sdata.2018.161",
@@ -106,6 +107,7 @@ def main(argv=None) -> int:
         parser.add_argument("--task", help=f"{', '.join(TASKS)} (default: classification)")
         parser.add_argument("--table", help="the table's path within the source, where several fit")
         parser.add_argument("--part", help=f"boxes: {', '.join(masks.PARTS)} (default: union)")
+        command.add_shares(parser, test=0.2, val=0.05)
         parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
         parser.add_argument("--by-image", action="store_true", help="split by image where no lesions are named")
 

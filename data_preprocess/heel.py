@@ -12,8 +12,6 @@ so a model may tell the open growth plate and not the disease. Boxes are not kno
 from __future__ import annotations
 
 import collections
-import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +64,11 @@ def rows(
     where = grouped(((groups[path], name) for path, name in found.items()), shares, split_seed)
     chosen = [path for path in found if where[groups[path]] == split]
     samples = _samples(folder, chosen, found, groups, split, drops)
-    return samples if drawn is None else _boxed(samples, folder, drawn, several, drops)
+    return (
+        samples
+        if drawn is None
+        else box_match.asked(samples, folder, drawn, several, BOX_QUESTION, CLASSES["normal"], drops)
+    )
 
 
 def describe(
@@ -74,13 +76,14 @@ def describe(
     split_seed: int = 0,
 ) -> dict:  # fmt: skip
     """The facts for the data card: licence, URL, the classes' counts where they are not the published ones."""
-    _, found = _checked(source, several)
+    folder, found = _checked(source, several)
     counts = collections.Counter(found.values())
     return {
         "source": "Heel",
         "licence": "Apache-2.0",
         "url": "https://www.kaggle.com/datasets/osamahtaher/heel-dataset",
         "altered": [f"{k} has {counts[k]:,} images, official {n:,}" for k, n in OFFICIAL.items() if counts[k] != n],
+        "boxes_content": box_match.content(folder / Path(boxes).expanduser()) if boxes else None,
         "split": f"by file, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": f"{Path(boxes).name}; {several}; [x1, y1, x2, y2], x2 and y2 one past the last pixel"
         if boxes
@@ -99,6 +102,7 @@ def main(argv=None) -> int:
         parser.add_argument(
             "--several", help=f"where an image has several boxes: {', '.join(box_match.SEVERAL)} (default: union)"
         )
+        command.add_shares(parser, test=0.1, val=0.05)
         parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
 
     return command.run("heel", argv, add_options)
@@ -140,31 +144,6 @@ def _samples(folder: Path, chosen, found, groups, split: str, drops: Drops) -> I
         )
 
     return ahead.rows(sample, chosen, drops)
-
-
-def _boxed(samples: Iterator[Sample], folder: Path, drawn, several: str, drops: Drops) -> Iterator[Sample]:
-    """The samples asking for their finding's box; one without a box that can be used goes to `drops`."""
-    for sample in samples:
-        row, finding = sample.meta["file"], sample.answer
-        boxes = drawn.get(folder / row, [])
-        found = [one.pixels(sample.size) for one in boxes]
-        if not boxes:
-            drops.add(row, "no box is given for it")
-        elif finding == CLASSES["normal"]:
-            drops.add(row, "it is normal and yet has a box")
-        elif None in found:
-            told = f"{list(boxes[found.index(None)].sides)} in an image of {sample.size} (height, width)"
-            drops.add(row, "its box is empty or outside the image", told)
-        else:
-            yield dataclasses.replace(
-                sample,
-                source="heel_boxes",
-                question=BOX_QUESTION.format(finding=finding),
-                kind="box",
-                answer=json.dumps(box_match.joined(found, several)),
-                choices=(),
-                meta={"file": row, "finding": finding, "boxes": len(found)},
-            )
 
 
 def _checked(source, several: str) -> tuple[Path, dict[Path, str]]:

@@ -95,7 +95,7 @@ def describe(source, *, flag: str | None = None, allow_altered: bool = False, fi
         "official_md5": medmnist_file.published(info, "MD5", path),
         "altered": medmnist_file.altered(path, info, arrays),
         "counts": {split: arrays[f"{split}_labels"][0][0] for split in SPLITS},
-        "notes": list(NOTES),
+        "notes": [*NOTES, *medmnist_file.NOTES.get(flag, ())],
     }
 
 

@@ -65,6 +65,7 @@ def describe(
 ) -> dict:  # fmt: skip
     """The facts for the data card: licence, DOI, the question files and what the splits are."""
     asked = rule.question_files(files.source_folder(source, WHAT), questions)
+    copy = files.source_folder(images or source, WHAT)
     names = [question.image for path in asked for question in rule.questions(path)]
     return {
         "source": "MIMIC-CXR-JPG",
@@ -74,7 +75,8 @@ def describe(
         "doi": "10.13026/jsn5-t979",
         "restricted": True,
         "md5": hashlib.md5(b"".join(path.read_bytes() for path in asked), usedforsecurity=False).hexdigest(),
-        "images": MimicFiles(files.source_folder(images or source, WHAT), {}).state(names),
+        "images": MimicFiles(copy, {}).state(names),
+        "split_table": files.content(copy / SPLIT_TABLE) if splits == "published" else None,
         "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
     }
 

@@ -25,10 +25,13 @@ question_rows   those questions to samples: split, image, drops; question_option
 openi     Open-i's studies from XML or Kaggle's tables; iu_images: their images; study_rows: normal or not
 r2gen     R2Gen's split of IU-Xray, repaired where its third key is blank
 fundus_npz, mimic_files   where an image of FairVLMed or MIMIC-CXR lies
-concepts, lexicon   the medical terms of a question, from a lexicon or a judge
+concepts, lexicon, lexicon_chest   the medical terms of a question, from a lexicon or a judge
 json_files   JSON files, read as what they should be or refused with a reason
 recipe    the fingerprint that makes a second preparation do nothing
 prepare   a reader's rows to train/val/test parquet, with their card
+gold      every row proved by its own gold answer before it is written
+place     the output folder: nothing of the user's overwritten, written whole or not at all
+tally     groups and images of each split, and that no two splits share a group
 card      card.json and README.md beside the parquet files
 medmnist_file   what a MedMNIST file must hold to be the official one
 ham10000_table   the tables of HAM10000 in the forms they come in

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from medical_rl.boxes import area
 from medical_rl.data import box_files, files
 from medical_rl.data.box_files import Drawn
 from medical_rl.data.drops import Drops
+from medical_rl.data.recipe import content
+from medical_rl.sample import Sample
+
+__all__ = ["SEVERAL", "asked", "content", "joined", "match"]
 
 SEVERAL = ("union", "largest")
 
@@ -48,3 +54,33 @@ def joined(boxes: list[list[float]], several: str) -> list[float]:
         return max(boxes, key=area)
     x1, y1, x2, y2 = zip(*boxes, strict=True)
     return [min(x1), min(y1), max(x2), max(y2)]
+
+
+def asked(
+    samples: Iterable[Sample], folder: Path, drawn, several: str, question: str, normal: str, drops: Drops
+) -> Iterator[Sample]:
+    """The samples of kind "box", each asking `question` for its finding's box; one without a box to use goes to `drops`.
+
+    A sample names its file in meta["file"], below `folder`, and its finding in its answer; `normal` has no box.
+    """
+    for sample in samples:
+        row, finding = sample.meta["file"], sample.answer
+        boxes = drawn.get(folder / row, [])
+        found = [one.pixels(sample.size) for one in boxes]
+        if not boxes:
+            drops.add(row, "no box is given for it")
+        elif finding == normal:
+            drops.add(row, "it is normal and yet has a box")
+        elif None in found:
+            told = f"{list(boxes[found.index(None)].sides)} in an image of {sample.size} (height, width)"
+            drops.add(row, "its box is empty or outside the image", told)
+        else:
+            yield dataclasses.replace(
+                sample,
+                source=f"{sample.source}_boxes",
+                question=question.format(finding=finding),
+                kind="box",
+                answer=json.dumps(joined(found, several)),
+                choices=(),
+                meta={"file": row, "finding": finding, "boxes": len(found)},
+            )

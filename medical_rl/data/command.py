@@ -30,6 +30,7 @@ def run(
     parser = _parser(reader)
     add_options(parser)
     options = vars(parser.parse_args(argv))
+    batch_size = options.pop("batch_size")
     own = {name: value for name, value in options.items() if name not in (*_SHARED, *SAMPLING)}
     params = {name: value for name, value in own.items() if value is not None and value is not False}
     data = {
@@ -41,7 +42,7 @@ def run(
     }
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
-        card = prepare(data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size=1)
+        card = prepare(data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -68,6 +69,12 @@ def summary(card: dict, out: str | Path) -> str:
         lines.append(f"  {split}: {facts['rows']:,} rows; {told}")
     lines += [f"  altered: {reason}" for reason in card["about"].get("altered", ())]
     return "\n".join(lines + [f"  {sentence}" for sentence in [*card["changes"], *card["warnings"]]])
+
+
+def add_shares(parser: argparse.ArgumentParser, **shares: float) -> None:
+    """None; adds `--<split>-share` for each of the splits that a reader draws, with its default for the help."""
+    for split, share in shares.items():
+        parser.add_argument(f"--{split}-share", type=float, metavar="S", help=f"share of {split} (default: {share})")
 
 
 def load_prompt(name: str) -> dict:
@@ -101,6 +108,7 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--score", metavar="KEY", help="the score of --top-k: a key of the rows' meta")
     parser.add_argument("--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)")
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="repeat train rows to N (default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
     parser.add_argument("--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)")
     parser.add_argument(

@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 28
 
 
 class Picture(NamedTuple):
-    """An image file's bytes as they came, and the decoded RGB image."""
+    """An image as a `Sample` keeps it (the bytes of a PNG or JPEG, made a PNG where the file is neither), and decoded as RGB."""
 
     data: bytes
     image: Image.Image
@@ -77,16 +77,21 @@ def source_folder(source, what: str) -> Path:
     return path
 
 
-def below(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
-    """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at."""
-    found, seen = [], set()
+def below(folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None) -> list[Path]:
+    """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at.
+
+    suffixes  None takes every file
+    without   a folder that is left out with all it holds
+    """
+    found, seen = [], {os.path.realpath(without)} if without else set()
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(place)) in seen:  # a link to a folder above would never end
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        wanted = (n for n in names if not n.startswith(".") and os.path.splitext(n)[1].lower() in suffixes)
+        wanted = (n for n in names if not n.startswith("."))
+        wanted = (n for n in wanted if suffixes is None or os.path.splitext(n)[1].lower() in suffixes)
         found += [path for path in (Path(place, name) for name in wanted) if path.is_file()]
     return sorted(found)
 
@@ -123,7 +128,8 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
     if is_pointer(data):
         return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", path.name)
     try:
-        return Picture(data, images.decode(data))
+        image = images.decode(data)
+        return Picture(images.stored(data, image), image)
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
 

@@ -52,7 +52,12 @@ class FundusFiles:
 
     def load(self, name: str, row: str, drops: Drops) -> tuple[tuple[bytes, ...], dict] | None:
         """The image as PNG and the patient's fields; None, told to `drops`, for a file that cannot be used."""
-        return self._used(self.group(name), row, drops, lambda arrays: ((encode_png(picture(arrays)),), fields(arrays)))
+
+        def use(arrays: dict) -> tuple[tuple[bytes, ...], dict]:
+            unread = {"unread": arrays["unread"]} if "unread" in arrays else {}
+            return (encode_png(picture(arrays)),), {**fields(arrays), **unread}
+
+        return self._used(self.group(name), row, drops, use)
 
     def notes(self, drops: Drops) -> Iterator[tuple[str, str, str]]:
         """(digits, split, note) of every file that holds a note; a file that cannot be used is told to `drops`."""
@@ -66,7 +71,11 @@ class FundusFiles:
             where = ", ".join(path.parent.name for path in paths)
             return drops.add(row, "its npz file is there more than once", f"{paths[0].name} in {where}")
         try:
-            return use(npz.read(paths[0], max_bytes=8 * MAX_PIXELS))
+            # A field of Python objects costs that field and not the picture.
+            arrays = npz.read(paths[0], 8 * MAX_PIXELS, only=(IMAGE, *FIELDS, "note"), objects=(unread := []))
+            if IMAGE in unread:
+                raise UserError(f"it holds Python objects in {IMAGE}, which are never read")
+            return use({**arrays, "unread": unread} if unread else arrays)
         except UserError as error:
             # The path of a person's file is not for a card; its name is.
             told = str(error).replace(str(paths[0].absolute()), paths[0].name)

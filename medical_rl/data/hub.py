@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from medical_rl.errors import UserError, unknown
 
 PREFIX = "hf://"
+UNREACHED = (
+    "There is no path {path}, and {name!r} cannot be read from the Hugging Face Hub: {reason}. If the set is gated, accept "
+    "its terms and log in (hf auth login)."
+)
+BROKE_OFF = (
+    "Reading {name!r} from the Hugging Face Hub broke off: {reason}. Run it again; where it keeps breaking off, download "
+    "the set and give its folder."
+)
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -59,10 +68,12 @@ def rows(
                 found = found.cast_column(column, datasets.List(datasets.Image(decode=False)))
         return found
 
-    yield from _asked(source, load)
+    found = iter(_asked(source, load))
+    while (row := _asked(source, lambda datasets, name: next(found, None), BROKE_OFF)) is not None:
+        yield row
 
 
-def _asked(source, ask):
+def _asked(source, ask, told: str = UNREACHED):
     """What `ask(datasets, name)` gives, with whatever the library raises about the Hub told in one sentence."""
     name = str(source).removeprefix(PREFIX)
     try:
@@ -74,9 +85,13 @@ def _asked(source, ask):
         ) from error
     try:
         return ask(datasets, name)
-    except (OSError, ValueError, RuntimeError, EOFError) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, *_of_clients()) as error:
         # `datasets` and `huggingface_hub` raise these families for a missing set, a gate, no network and a bad file.
-        raise UserError(
-            f"There is no path {Path(name).absolute()}, and {name!r} cannot be read from the Hugging Face Hub: "
-            f"{' '.join(str(error).split())[:300]}. If the set is gated, accept its terms and log in (hf auth login)."
-        ) from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(told.format(name=name, path=Path(name).absolute(), reason=reason)) from error
+
+
+def _of_clients() -> tuple[type[Exception], ...]:
+    """What the clients below `datasets` raise for a broken connection; only of those that are loaded."""
+    known = (("httpx", "HTTPError"), ("aiohttp", "ClientError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in known if module in sys.modules)

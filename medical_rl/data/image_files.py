@@ -10,15 +10,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from medical_rl.data import images
 from medical_rl.data.drops import Drops
 from medical_rl.data.files import is_pointer, picture
 from medical_rl.errors import UserError
-
-_KEPT = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 def inside(root: Path, name: str) -> Path | None:
@@ -42,7 +37,7 @@ def read_image(root: Path, name: str, row: str, drops: Drops) -> bytes | None:
     if not path.is_file():
         return drops.add(row, "its image is not in the folder", str(name))
     found = picture(path, row, drops)
-    return found and _stored(found.data, found.image)
+    return found and found.data
 
 
 def usable(data: bytes | None, row: str, drops: Drops) -> bytes | None:
@@ -52,10 +47,6 @@ def usable(data: bytes | None, row: str, drops: Drops) -> bytes | None:
     if is_pointer(data):
         return drops.add(row, "its image is a git-lfs pointer, not the file itself")
     try:
-        return _stored(data, images.decode(data))
+        return images.stored(data, images.decode(data))
     except UserError as error:
         return drops.add(row, "its image cannot be decoded", str(error))
-
-
-def _stored(data: bytes, image: Image.Image) -> bytes:
-    return data if data.startswith(_KEPT) else images.encode_png(np.asarray(image))

@@ -13,6 +13,10 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 
+# Pillow is not to try any other: its EPS plugin would run Ghostscript, a program, on bytes that came from anywhere.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
+_KEPT = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
 MAX_PIXELS = 50_000_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -104,8 +108,18 @@ def _opened(data: bytes | memoryview) -> Image.Image:
         with _FILTERS, warnings.catch_warnings():
             # The size is checked by `decode`; Pillow's own warning would only repeat it.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data))
+            return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError as error:
         raise UserError(f"These {len(data):,} bytes are not a readable image: no known format.") from error
     except _BROKEN as error:
         raise UserError(f"These {len(data):,} bytes are not a readable image: {error}.") from error
+
+
+def stored(data: bytes, image: Image.Image) -> bytes:
+    """The bytes that a `Sample` keeps of a decoded image: a PNG or JPEG as it came, any other format as a PNG.
+
+    >>> picture = encode_png(np.zeros((2, 5), np.uint8))
+    >>> stored(picture, decode(picture)) is picture
+    True
+    """
+    return data if data.startswith(_KEPT) else encode_png(np.asarray(image))

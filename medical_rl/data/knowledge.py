@@ -23,8 +23,8 @@ DRAFT = "[draft, not reviewed]"
 def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sample]:
     """The samples with `knowledge` = "class: what it looks like; ..." of their classes, in their order.
 
-    A label or grade is told of all its choices; any other row of what its meta["finding"] names, if
-    anything. A row that has a text of its own keeps it. UserError where a class has no attributes.
+    A label or grade is told of all its choices; a box of what its meta["finding"] names, if
+    anything; any other row of nothing, for it could be told its answer. A row that has a text of its own keeps it. UserError where a class has no attributes.
 
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", choices=("a", "b"))
     >>> next(fill([s], {"name": "demo", "attributes": {"B": "square", "a": "round"}})).knowledge
@@ -83,7 +83,7 @@ def warnings(knowledge: Mapping | None) -> list[str]:
 def _named(sample: Sample) -> tuple[str, ...]:
     if sample.kind in ("label", "grade") and sample.choices:
         return sample.choices
-    return (str(sample.meta["finding"]),) if sample.meta.get("finding") else ()
+    return (str(sample.meta["finding"]),) if sample.kind == "box" and sample.meta.get("finding") else ()
 
 
 def _text(names: tuple[str, ...], texts: Mapping[str, str], which: str) -> str:

@@ -19,15 +19,25 @@ from medical_rl.sample import Sample
 
 
 def k_shot(
-    samples: Iterable[Sample], k: int, seed: int, key: Callable[[Sample], str] = lambda sample: sample.answer
+    samples: Iterable[Sample],
+    k: int,
+    seed: int,
+    key: Callable[[Sample], str] = lambda sample: sample.answer,
+    whole_from: int | None = None,
 ) -> list[Sample]:
     """`k` samples of every class, in the order they came; a class with fewer gives all of them.
+
+    From `k` = `whole_from` on all samples are taken: the paper's 256 shots of RetinaMNIST are its 1,080 training rows.
 
     >>> pool = [Sample(id=str(i), source="demo", question="?", kind="label", answer="ab"[i % 2]) for i in range(20)]
     >>> [s.answer for s in sorted(k_shot(pool, k=2, seed=0), key=lambda s: s.answer)]
     ['a', 'a', 'b', 'b']
     """
     _at_least_one("k", k)
+    if whole_from is not None:
+        _at_least_one("whole_from", whole_from)
+        if k >= whole_from:
+            return list(samples)
     return _smallest(samples, k, seed, key)
 
 

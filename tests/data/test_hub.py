@@ -111,3 +111,25 @@ def test_importing_the_readers_does_not_import_datasets():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_stream_that_breaks_off_is_told_as_one_and_by_its_name(monkeypatch):
+    import httpx
+
+    class Stream:
+        features = None
+
+        def __init__(self, error):
+            self.error = error
+
+        def __iter__(self):
+            yield {"text": "a"}
+            raise self.error
+
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *args, **kwargs: ["train"])
+    for error in (ConnectionError("connection dropped"), httpx.ReadTimeout("connection dropped")):
+        monkeypatch.setattr(datasets, "load_dataset", lambda *args, error=error, **kwargs: Stream(error))
+        rows = hub.rows("owner/set", "train")
+        assert next(rows) == {"text": "a"}
+        with pytest.raises(UserError, match="'owner/set' from the Hugging Face Hub broke off: connection dropped"):
+            next(rows)

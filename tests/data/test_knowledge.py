@@ -94,3 +94,12 @@ def test_the_knowledge_follows_the_data_unless_chosen():
     assert chosen("conf/data=chestmnist") is None
     # a tiny model's time goes with the prompt's length
     assert chosen("conf/scale=tiny", "conf/engine=cpu", "conf/data=retinamnist").name == "none"
+
+
+def test_a_choice_is_never_told_of_its_own_answer(make_sample):
+    fields = {"choices": ("a", "b"), "answer": "b", "meta": {"finding": "b"}}
+    for kind in ("choice", "yes_no"):
+        (filled,) = knowledge.fill([make_sample(kind=kind, **fields)], SHAPES)
+        assert filled.knowledge == ""
+    (free,) = knowledge.fill([make_sample(answer="b", meta={"finding": "b"})], SHAPES)  # a label without choices
+    assert free.knowledge == ""

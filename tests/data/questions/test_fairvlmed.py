@@ -85,8 +85,9 @@ def test_a_pickle_inside_an_npz_is_refused_and_never_run(fairvlmed, copy, patien
     np.savez(copy / "Training/data_00001.npz", **patient(1, note=np.array([Trap(trap)], dtype=object)))
     np.savez(copy / "Training/data_00002.npz", **patient(2, slo_fundus=np.array([[Trap(trap)]], dtype=object)))
     found = everything(fairvlmed, copy)
-    assert sum(map(len, found.values())) == 28 and reasons() == {"its npz file cannot be used": 2}
-    assert "Python objects in note" in str(drops.summary()) and not trap.exists()
+    assert sum(map(len, found.values())) == 29 and reasons() == {"its npz file cannot be used": 1}
+    assert "Python objects in slo_fundus" in str(drops.summary()) and not trap.exists()
+    assert not trap.exists() and len(list(fairvlmed.reports(copy))) == 29
     assert str(copy) not in str(drops.summary())
 
 
@@ -180,3 +181,13 @@ def test_a_bad_file_is_told_and_the_rest_of_the_corpus_is_read(fairvlmed, copy, 
 def test_a_missing_folder_says_how_to_ask_for_access(fairvlmed, tmp_path):
     with pytest.raises(UserError, match="access to the images is by request"):
         fairvlmed.rows(tmp_path / "nowhere", "train")
+
+
+def test_an_object_in_a_field_costs_the_field_and_not_the_picture(fairvlmed, copy, patient, everything, drops):
+    np.savez(
+        copy / "Training/data_00001.npz", **patient(1, age=np.array(None, dtype=object), extra=np.array([{}], object))
+    )
+    found = {s.id: s for split in everything(fairvlmed, copy).values() for s in split}
+    s = found["fairvlmed/harvard_test/1"]
+    assert len(found) == 30 and s.meta["age"] is None and s.meta["unread"] == ["age"] and s.meta["md"] == -3.1
+    assert drops.summary() == {} and "unread" not in found["fairvlmed/harvard_test/2"].meta

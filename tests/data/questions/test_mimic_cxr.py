@@ -128,3 +128,22 @@ def test_preparing_opens_no_connection(mimic_cxr, copy, bare, tmp_path_factory, 
     monkeypatch.setattr(socket, "create_connection", refuse)
     data = {"name": "m", "reader": "mimic_cxr", "source": str(copy)}
     assert prepare.prepare(data, bare, tmp_path_factory.mktemp("out"), 0, 1)["splits"]["train"]["rows"] == 32
+
+
+def test_the_published_split_table_is_part_of_the_recipe(mimic_cxr, copy, table, bare, tmp_path_factory):
+    names = [name(patient, study, f"{patient:04x}-{study}") for patient in range(20) for study in (1, 2)]
+    images, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("out")
+    (images / "files").symlink_to(copy / "files")
+    data = {"name": "m", "reader": "mimic_cxr", "source": str(copy)}
+    data["params"] = {"splits": "published", "images": str(images)}
+    recipes = []
+    for turned in (0, 3):  # the splits of the patients change places
+        by_patient = [f"{p}" for p in range(20)]
+        rows = [
+            {"dicom_id": n.split("/")[-1][:-4], "study_id": "1", "subject_id": n.split("/")[2][1:],
+             "split": ("train", "validate", "test")[(by_patient.index(str(i // 2)) + turned // 3) % 3]}
+            for i, n in enumerate(names)
+        ]  # fmt: skip
+        table(images / mimic_files.SPLIT_TABLE, rows)
+        recipes.append(prepare.prepare(data, bare, out, 0, 1)["recipe"])
+    assert recipes[0] != recipes[1]
