@@ -42,8 +42,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     out, data, prompt = Path(out), recipe.plain(data_cfg), recipe.plain(prompt_cfg)
     reader = readers.load_reader(data["reader"])
     params = data.get("params") or {}
-    place.refuse_others(out, data.get("source"), readers.splits(reader, params, data.get("only")))
     readers.check_params(reader, data["reader"], params)
+    place.refuse_others(out, data.get("source"), readers.splits(reader, params, data.get("only")))
     with _source_told(data.get("source")):
         about = reader.describe(data.get("source"), **params)
         fingerprint = recipe.fingerprint(data, prompt, seed, batch_size, about, reader, out)
