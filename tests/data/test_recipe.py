@@ -54,6 +54,16 @@ def test_settings_of_other_stages_are_not_part_of_the_recipe(config, tmp_path):
     assert run(config(outcome="mfrs"), tmp_path / "out")["recipe"] == first["recipe"]
 
 
+def test_how_many_rows_are_read_at_a_time_is_part_of_neither_recipe_nor_stage(config, tmp_path):
+    from medical_rl.compose import compose
+    from medical_rl.fingerprint import stage_config
+
+    assert run(config(num_proc=1), tmp_path / "out")["recipe"] == run(config(num_proc=2), tmp_path / "out")["recipe"]
+    given = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"]
+    one, other = (stage_config(compose([*given, f"conf.data.num_proc={n}"]), "prepare") for n in (1, 4))
+    assert one == other and "conf.data.shots" in one
+
+
 def test_where_the_source_lies_is_not_part_of_the_recipe(config, tmp_path):
     data = config()
     moved = tmp_path / "elsewhere/pneumoniamnist.npz"
