@@ -13,10 +13,19 @@ from medical_rl.errors import UserError
 def read(path: Path) -> Any:
     """The content of a JSON file; UserError where it is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        # ValueError is what both wrong UTF-8 and wrong JSON raise.
+        data = path.read_bytes()
+    except OSError as error:
         raise UserError(f"{path.absolute()} cannot be read as JSON: {error}.") from error
+    return parsed(data, str(path.absolute()))
+
+
+def parsed(data: bytes, where: str) -> Any:
+    """The content of UTF-8 JSON; UserError naming `where` it stood."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        # ValueError is what both wrong UTF-8 and wrong JSON raise.
+        raise UserError(f"{where} cannot be read as JSON: {error}.") from error
 
 
 def listed(path: Path, keys: Sequence[str]) -> list[dict]:

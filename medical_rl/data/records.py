@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medical_rl.data import tables
+from medical_rl.data import json_files, tables
 from medical_rl.data.files import is_pointer
 from medical_rl.errors import UserError
 
@@ -33,25 +32,15 @@ def read(path: Path) -> Iterator[dict]:
 
 
 def _json(path: Path) -> Iterator[dict]:
-    found = _parsed(path.read_bytes(), path, "")
-    if not isinstance(found, list):
-        raise UserError(f"{path.absolute()} is not a JSON list of objects.")
-    for index, row in enumerate(found):
-        yield _object(row, f"Item {index} of {path.absolute()}")
+    yield from json_files.listed(path, ())
 
 
 def _lines(path: Path) -> Iterator[dict]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield _object(_parsed(line, path, f"Line {number} of "), f"Line {number} of {path.absolute()}")
-
-
-def _parsed(data: bytes, path: Path, where: str):
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{where}{path.absolute()} cannot be read as JSON: {error}.") from error
+                where = f"Line {number} of {path.absolute()}"
+                yield _object(json_files.parsed(line, where), where)
 
 
 def _object(row, where: str) -> dict:
