@@ -57,22 +57,22 @@ class FundusFiles:
             unread = {"unread": arrays["unread"]} if "unread" in arrays else {}
             return (encode_png(picture(arrays)),), {**fields(arrays), **unread}
 
-        return self._used(self.group(name), row, drops, use)
+        return self._used(self.group(name), row, drops, (IMAGE, *FIELDS), use)
 
     def notes(self, drops: Drops) -> Iterator[tuple[str, str, str]]:
         """(digits, split, note) of every file that holds a note; a file that cannot be used is told to `drops`."""
         for digits, paths in sorted(self.paths.items()):
-            if text := self._used(digits, f"note {digits}", drops, note):
+            if text := self._used(digits, f"note {digits}", drops, ("note",), note):
                 yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
 
-    def _used(self, digits: str, row: str, drops: Drops, use: Callable[[dict], T]) -> T | None:
+    def _used(self, digits: str, row: str, drops: Drops, names: tuple[str, ...], use: Callable[[dict], T]) -> T | None:
         paths = self.paths[digits]
         if len(paths) > 1:
             where = ", ".join(path.parent.name for path in paths)
             return drops.add(row, "its npz file is there more than once", f"{paths[0].name} in {where}")
         try:
             # A field of Python objects costs that field and not the picture.
-            arrays = npz.read(paths[0], 8 * MAX_PIXELS, only=(IMAGE, *FIELDS, "note"), objects=(unread := []))
+            arrays = npz.read(paths[0], 8 * MAX_PIXELS, only=names, objects=(unread := []))
             if IMAGE in unread:
                 raise UserError(f"it holds Python objects in {IMAGE}, which are never read")
             return use({**arrays, "unread": unread} if unread else arrays)
