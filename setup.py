@@ -42,6 +42,7 @@ setup(
         "rich",
         "psutil",
         "scikit-learn",
+        "scipy",
         "nltk",
         "openai>=3.51",
         "aiohttp>=3.14.4",

@@ -56,8 +56,7 @@ class Sample:
 
     def to_json(self) -> str:
         """The sample as one JSON object, without its images (they have a column of their own)."""
-        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
-        return json.dumps(record, ensure_ascii=False, sort_keys=True)
+        return _encode({name: getattr(self, name) for name in _STORED})
 
     @classmethod
     def from_json(cls, text: str, images: tuple[bytes, ...] = ()) -> Sample:
@@ -72,3 +71,8 @@ class Sample:
             record[name] = tuple(record[name])
         record["size"] = tuple(record["size"]) if record["size"] else None
         return cls(**record, images=images)
+
+
+# Made once: a set has millions of rows, and `json.dumps` would make an encoder for each.
+_STORED = tuple(field.name for field in dataclasses.fields(Sample) if field.name != "images")
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
