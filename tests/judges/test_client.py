@@ -1,6 +1,7 @@
 """Judge against the fake endpoint: answers, duplicates, retries, failures, loops, cancellation, budget."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import email.utils
 import gc
@@ -187,6 +188,14 @@ def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judg
     assert len(outcomes(server)) == 2 and len(one._pumps) == 1, "queues of ended loops are let go"
     gc.collect()
     assert "Unclosed" not in caplog.text, "connections end with their loop"
+
+
+def test_event_loops_in_several_threads_share_one_judge(endpoint, judge):
+    server, one = endpoint(latency_s=0.02), judge(Limits(concurrency=3))
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(lambda _: ask(one, *(str(i) for i in range(30))), range(4)))
+    assert all(verdicts == told[0] for verdicts in told) and all(v.sound for v in told[0])
+    assert len(outcomes(server)) == 30 and server.log()["most_busy"] <= 3
 
 
 def test_an_asker_that_goes_away_leaves_the_others_their_answer(endpoint, judge):
