@@ -27,7 +27,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     refuse_missing(config, card)
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
     proved = list(islice(read_samples(folder.path / "data" / f"{learned(card)}.parquet"), PROVED))
-    prove(proved, rewards, prompt)
+    prove(proved, rewards, prompt, whole="rl" in config.conf.stages)
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
     if prompt["name"] == "visual_attributes" and not any(sample.knowledge for sample in proved):
         notes.append("these data have no visual attributes (knowledge), so the prompt names the classes only")

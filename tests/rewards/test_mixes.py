@@ -13,6 +13,7 @@ from medical_rl.compose import choices, compose
 from medical_rl.errors import BudgetMet, RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog, TooManyFailures, Watch
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.proof import prove
 from medical_rl.sample import Sample
 
 SHIPPED = {
@@ -237,3 +238,27 @@ def test_drop_sample_takes_out_a_sample_whose_term_others_of_its_group_have():
         Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}).dropped(lost(1, 0, 0, 0, 0), GROUP)
         == [False] * 5
     )
+
+
+PROMPT = {"name": "tagged", "target": "<think>so</think><answer>{{ answer }}</answer>"}
+
+
+def test_a_mix_that_does_not_pay_its_own_gold_answers_is_refused_where_rl_is_planned():
+    # every reward would be 0 for ever, in silence
+    boxed = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "boxed"}}}
+    with pytest.raises(UserError, match="earns 0 of 1 from the reward term 'format'.*'tagged'"):
+        prove([SAMPLES["label"]], boxed, PROMPT)
+    assert prove([SAMPLES["label"]], boxed, PROMPT, whole=False) == (1, 1.0)
+    tagged = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "tagged"}}}
+    assert prove([SAMPLES["label"]], tagged, PROMPT) == (1, 2.0)
+
+
+def test_a_term_that_fails_on_every_gold_answer_is_broken_and_one_that_fails_now_and_then_is_not(tmp_path):
+    (tmp_path / "r.py").write_text(
+        "def always(response, sample):\n    raise OSError('no licence')\n"
+        "def once(response, sample):\n    if sample.kind == 'grade': raise OSError('busy')\n    return 1.0\n"
+    )
+    rows = [SAMPLES["label"], SAMPLES["grade"]]
+    with pytest.raises(UserError, match="every row tried.*no licence"):
+        prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:always", "weight": 1}}}, PROMPT)
+    assert prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:once", "weight": 1}}}, PROMPT) == (2, 0.5)
