@@ -192,8 +192,8 @@ def test_too_many_failures_stop_the_run_with_the_reason_and_the_command_resumes(
     rewards = accept.runs / "outage.py"
     rewards.parent.mkdir(parents=True, exist_ok=True)
     rewards.write_text(
-        "import pathlib, sys\ndef f(response, sample):\n"
-        f"    if pathlib.Path({str(switch)!r}).exists() and 'ray' in sys.modules: raise OSError('no route')\n"
+        "import pathlib\ndef f(response, sample):\n    import ray\n"
+        f"    if pathlib.Path({str(switch)!r}).exists() and ray.is_initialized(): raise OSError('no route')\n"
         "    return 1.0\n"
     )
     chosen = (
