@@ -12,6 +12,7 @@ WINDOW_S = 60
 KEPT_S = WINDOW_S + 2
 POLL_S = 0.25  # pause of an owner who will be woken by a call of its own
 HUNGRY_POLL_S = 0.05  # pause of an owner who waits for others
+STARVED_POLL_S = 0.02  # pause of one who has nothing under way at all
 
 
 @dataclasses.dataclass
@@ -80,7 +81,8 @@ def _by_place(limits: Limits, counts: Counts, wanted: Wanted) -> Grant | None:
     others = counts.hungry - {wanted.owner}
     if sum(counts.held.values()) < limits.concurrency and not (others and held >= share):
         return None
-    return Grant("wait", seconds=POLL_S if held >= share else HUNGRY_POLL_S, reason="place")
+    pause = POLL_S if held >= share else HUNGRY_POLL_S if held else STARVED_POLL_S
+    return Grant("wait", seconds=pause, reason="place")
 
 
 def _by_minute(limits: Limits, counts: Counts, wanted: Wanted, now: float) -> Grant | None:

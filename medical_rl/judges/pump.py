@@ -41,7 +41,7 @@ class Pump:
         self.calls: set[asyncio.Task] = set()
         self.done: list[tuple[Done, Question, Outcome]] = []  # to be settled, then told
         self.news = asyncio.Event()
-        self.in_round = False
+        self.one_round = asyncio.Lock()
         self.task: asyncio.Task | None = None
         self.connection = Connection(endpoint)
 
@@ -67,12 +67,13 @@ class Pump:
         try:
             while self.queues.open or self.queues.fresh or self.done:
                 self.news.clear()
-                pause = await self._round()
+                if self.done or self.queues.pause() <= 0:
+                    await self._round()
                 while self.granted:
                     task = asyncio.get_running_loop().create_task(self._call(*self.granted.popleft()))
                     self.calls.add(task)
                     task.add_done_callback(self.calls.discard)
-                await self._sleep(pause)
+                await self._sleep(0.0 if self.done else self.queues.pause())
         except asyncio.CancelledError:
             await self._abandon()
             raise
@@ -87,27 +88,23 @@ class Pump:
         if timer:
             timer.cancel()
 
-    async def _round(self) -> float:
-        """Seconds to sleep after one exchange: finished calls are settled and then told, grants are acted on."""
-        done, self.done = self.done, []
-        batch = self.queues.take()
-        self.in_round = True
-        try:
-            grants = await self.desk.exchange([one for one, _, _ in done], [question.wanted for question in batch])
-        except asyncio.CancelledError:
-            self.done = done + self.done
-            raise
-        except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
-            for question in list(self.queues.open.values()):
-                self._tell(question, Outcome(error=error))
-            return 0.0
-        finally:
-            self.in_round = False
+    async def _round(self) -> None:
+        """None; one exchange, one at a time: finished calls are settled and then told, grants are acted on."""
+        async with self.one_round:
+            done, self.done = self.done, []
+            batch = self.queues.take(len(done))
+            try:
+                grants = await self.desk.exchange([one for one, _, _ in done], [question.wanted for question in batch])
+            except asyncio.CancelledError:
+                self.done = done + self.done
+                raise
+            except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
+                for question in list(self.queues.open.values()):
+                    self._tell(question, Outcome(error=error))
+                return
         for _, question, outcome in done:
             self._tell(question, outcome)
-        waiting = [(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)]
-        pause = self.queues.put_back(waiting)
-        return 0.0 if self.done else pause
+        self.queues.put_back([(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)])
 
     def _acted(self, question: Question, grant: Grant) -> bool:
         """True if the grant settles what becomes of the question now; False if it has to wait."""
@@ -134,7 +131,7 @@ class Pump:
                 raise
             self.done.append((done, question, outcome))
             self.news.set()
-            if len(self.done) >= SETTLED_AT and not self.in_round:
+            if len(self.done) >= SETTLED_AT and not self.one_round.locked():
                 await self._round()
             if not self.granted:
                 return

@@ -11,6 +11,7 @@ from medical_rl.judges.call import Question
 from medical_rl.judges.limits import Grant
 
 BATCH = 64  # of each line in one exchange
+SPARE = 8  # offered beyond the places that are known to be free: other processes free some too
 
 
 class Queues:
@@ -28,6 +29,7 @@ class Queues:
         self.limited: collections.deque[Question] = collections.deque()
         self.elsewhere: collections.deque[Question] = collections.deque()
         self._room = asyncio.Semaphore(2 * BATCH)
+        self._blocked_until = 0.0  # by the desk's word about `limited`
 
     async def join(self, prepare: Callable[[], Question]) -> Question:
         """The open question of the same key as that of `prepare()`; a new one goes to the end of `fresh`.
@@ -47,12 +49,24 @@ class Queues:
             self._room.release()
         return question
 
-    def take(self) -> list[Question]:
-        """The next questions to offer, those longest in line first; those that nobody waits for any more are dropped."""
+    def pause(self) -> float:
+        """Seconds until there is something to offer; 0 or less for now."""
+        if self.fresh:
+            return 0.0
+        until = [self._blocked_until] if self.limited else []
+        until += [question.not_before for question in list(self.elsewhere)[:1]]
+        return min(until, default=math.inf) - asyncio.get_running_loop().time()
+
+    def take(self, settled: int) -> list[Question]:
+        """The next questions to offer, those longest in line first; those that nobody waits for any more are dropped.
+
+        `settled` calls have just ended: while the limits hold, not many more of `limited` can go than that.
+        """
         now, fresh = asyncio.get_running_loop().time(), len(self.fresh)
+        of_limited = BATCH if now >= self._blocked_until else min(BATCH, settled + SPARE)
         batch: list[Question] = []
-        for line in (self.limited, self.fresh, self.elsewhere):
-            end = len(batch) + BATCH
+        for line, most in ((self.limited, of_limited), (self.fresh, BATCH), (self.elsewhere, BATCH)):
+            end = len(batch) + most
             while line and len(batch) < end and line[0].not_before <= now:
                 question = line.popleft()
                 if question.waited_for:
@@ -68,17 +82,13 @@ class Queues:
         if self.open.get(question.key) is question:
             del self.open[question.key]
 
-    def put_back(self, waiting: list[tuple[Question, Grant]]) -> float:
-        """Seconds until there is something to offer, unless news comes before; for those told to wait by the desk."""
+    def put_back(self, waiting: list[tuple[Question, Grant]]) -> None:
+        """None; those told to wait by the desk go back into their lines."""
         now = asyncio.get_running_loop().time()
-        limited = [question for question, grant in waiting if grant.reason != "asked"]
-        self.limited.extendleft(reversed(limited))
+        limited = [(question, grant) for question, grant in waiting if grant.reason != "asked"]
+        self.limited.extendleft(question for question, _ in reversed(limited))
+        self._blocked_until = now + min((grant.seconds for _, grant in limited), default=0.0)
         for question, grant in waiting:
             if grant.reason == "asked":
                 question.not_before = now + grant.seconds
                 self.elsewhere.append(question)
-        if self.fresh or (self.limited and not limited):
-            return 0.0
-        pauses = [grant.seconds for _, grant in waiting if grant.reason != "asked"]
-        pauses += [question.not_before - now for question in list(self.elsewhere)[:1]]
-        return min(pauses, default=math.inf)

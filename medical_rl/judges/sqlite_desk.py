@@ -43,10 +43,9 @@ class SqliteDesk:
     async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
         """One grant for each of `wanted`, in order, after `done` was settled, in one transaction."""
         connection = self._connection()
-        deadline, pause = time.monotonic() + LOCK_S, 0.0005
+        deadline = time.monotonic() + LOCK_S
         while not self._locked(connection, deadline):
-            pause = min(0.02, 2 * pause)  # an exchange takes about a millisecond
-            await asyncio.sleep(random.uniform(0.5, 1.0) * pause)
+            await asyncio.sleep(random.uniform(0.0005, 0.002))  # an exchange takes about a millisecond
         try:
             now = self.clock()
             self._settle(connection, done, now)

@@ -22,7 +22,7 @@ from medical_rl.judges.sqlite_desk import SqliteDesk
 from medical_rl.judges.verdict import CONSISTENCY, parse
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
-CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 5, 4
+CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 3, 4
 QUESTIONS = [str(i) for i in range(CALLS)]
 ROWS: list[str] = []
 forked = multiprocessing.get_context("fork")
@@ -149,7 +149,10 @@ def test_a_thousand_calls(fake_endpoint, tmp_path, concurrency, processes):
         best, median = min(measured), statistics.median(measured)
         layout = f"{concurrency} at once, {processes} process{'es' * (processes > 1)}"
         note(f"| {name} | {layout} | {best:.2f} | {median:.2f} | {ideal:.2f} | {best / ideal:.2f} |")
-    assert min(walls["medical_rl"]) < min(walls["AsyncOpenAI + semaphore"])
+    ours, plain, bare = (min(measured) for measured in walls.values())
+    assert ours < plain
+    if concurrency == 64:  # at 256 a Python client needs more than two cores, as the bare one's row shows
+        assert ours <= 1.15 * max(ideal, bare)
 
 
 def test_a_warm_cache(fake_endpoint, tmp_path):
