@@ -42,6 +42,7 @@ setup(
         "rich",
         "psutil",
         "scikit-learn",
+        "scipy",
         "nltk",
         "openai>=3.51",
         "aiohttp>=3.14.4",
@@ -51,7 +52,7 @@ setup(
     extras_require={
         "gpu": ["verl[vllm]==0.9.1"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "trl", "datasets"],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],

@@ -14,15 +14,20 @@ yes/no question of its own, 14 rows an image, or one row an image for one `findi
 
 from __future__ import annotations
 
+import itertools
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder, where `medmnist` would be this very module.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, medmnist_file, npz
+from medical_rl.data import ahead, command, medmnist_file, npz
+from medical_rl.data.drops import Drops
 from medical_rl.data.images import encode_png
 from medical_rl.data.medmnist_file import SPLITS
 from medical_rl.errors import UserError, unknown
@@ -42,6 +47,9 @@ QUESTIONS = {
     "organcmnist": "Which organ is at the centre of this coronal slice of an abdominal CT?",
     "organsmnist": "Which organ is at the centre of this sagittal slice of an abdominal CT?",
 }
+
+LARGE = 1 << 14  # bytes of a picture: 128 x 128
+Row = tuple[int, tuple[np.ndarray, np.ndarray]]
 
 NOTES = (
     "MedMNIST publishes no patient ids: that no patient is in two splits cannot be checked.",
@@ -87,7 +95,7 @@ def describe(source, *, flag: str | None = None, allow_altered: bool = False, fi
         "official_md5": medmnist_file.published(info, "MD5", path),
         "altered": medmnist_file.altered(path, info, arrays),
         "counts": {split: arrays[f"{split}_labels"][0][0] for split in SPLITS},
-        "notes": list(NOTES),
+        "notes": [*NOTES, *medmnist_file.NOTES.get(flag, ())],
     }
 
 
@@ -104,12 +112,13 @@ def main(argv=None) -> int:
 
 def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
     names = _names(info)
-    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
-    for index, (image, label) in enumerate(pairs):
+
+    def sample(row: Row, drops: Drops) -> Sample:
+        index, (image, label) = row
         name = f"{flag}/{split}/{index}"
         if not 0 <= label[0] < len(names):
             raise UserError(f"{path.absolute()}: label {label[0]} of {name} is not in 0 to {len(names) - 1}.")
-        yield Sample(
+        return Sample(
             id=name,
             source=flag,
             question=QUESTIONS[flag],
@@ -122,16 +131,19 @@ def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
             size=image.shape[:2],
         )
 
+    return _made(path, split, sample)
+
 
 def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, ...]) -> Iterator[Sample]:
     """A yes/no question for each asked finding of each image; the image is the group."""
-    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
-    for index, (image, labels) in enumerate(pairs):
+
+    def samples(row: Row, drops: Drops) -> list[Sample]:
+        index, (image, labels) = row
         group, encoded = f"chestmnist/{split}/{index}", encode_png(image)
         if not set(labels.tolist()) <= {0, 1}:
             raise UserError(f"{path.absolute()}: labels {labels.tolist()} of {group} are not all 0 or 1.")
-        for finding in asked:
-            yield Sample(
+        return [
+            Sample(
                 id=f"{group}/{finding}",
                 source="chestmnist",
                 question=QUESTIONS["chestmnist"].format(finding=finding),
@@ -143,6 +155,20 @@ def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, 
                 split=split,
                 size=image.shape[:2],
             )
+            for finding in asked
+        ]
+
+    return itertools.chain.from_iterable(_made(path, split, samples))
+
+
+def _made(path: Path, split: str, make: Callable[[Row, Drops], object]) -> Iterator:
+    """What `make` gives for each row of the split; several rows at a time where pictures are large enough to pay for it."""
+    shape, _ = npz.headers(path)[f"{split}_images"]
+    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
+    drops = Drops()  # a published array has no row that is left out
+    if math.prod(shape[1:]) < LARGE:
+        return (make(row, drops) for row in enumerate(pairs))
+    return ahead.rows(make, enumerate(pairs), drops)
 
 
 def _checked(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:

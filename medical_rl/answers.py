@@ -26,7 +26,8 @@ __all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "nor
 _THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
 _OPEN, _CLOSE = (f"<{slash}[aA][nN][sS][wW][eE][rR]>" for slash in ("", "/"))
 _ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
-_BOXED = re.compile(r"\\boxed\s*\{")
+_NESTED = 8  # marks in marks that are looked into
+_BRACES = re.compile(r"\\boxed\s*\{|[{}]")
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,17 @@ def _split_thought(text: str) -> tuple[str | None, str]:
 
 
 def _boxed_spans(text: str) -> list[tuple[int, str]]:
-    """(end, content) of each closed \\boxed{...}, nested braces kept, in order of their ends."""
+    """(end, content) of each closed \\boxed{...}, nested braces kept, in order of their ends; one pass."""
+    if "\\boxed" not in text:
+        return []
+    open_braces: list[int | None] = []  # where a boxed content begins, None for another brace
     found = []
-    for match in _BOXED.finditer(text):
-        depth = 1
-        for brace in re.finditer(r"[{}]", text[match.end() :]):
-            depth += 1 if brace[0] == "{" else -1
-            if depth == 0:
-                end = match.end() + brace.start()
-                found.append((end + 1, text[match.end() : end]))
-                break
-    return sorted(found)
+    for match in _BRACES.finditer(text):
+        if match[0] != "}":
+            open_braces.append(match.end() if match[0] != "{" else None)
+        elif open_braces and (start := open_braces.pop()) is not None:
+            found.append((match.end(), text[start : match.start()]))
+    return found
 
 
 def boxed_contents(text: str) -> list[str]:
@@ -110,11 +111,12 @@ def boxed_contents(text: str) -> list[str]:
 
 def _innermost(content: str) -> str:
     """The last mark inside the content of a mark: a boxed answer within <answer>, or the other way round."""
-    while True:
+    for _ in range(_NESTED):
         marks = [(m.end(), m[1]) for m in _ANSWER.finditer(content)] + _boxed_spans(content)
         if not marks:
-            return content
+            break
         content = max(marks, key=lambda found: found[0])[1]
+    return content
 
 
 def read(response: Response, sample: Sample) -> str | None:

@@ -45,3 +45,13 @@ def matched(predicted: Sequence[Box], gold: Sequence[Box]) -> list[tuple[int, in
 
     rows, columns = linear_sum_assignment([[-iou(p, g) for g in gold] for p in predicted])
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True)]
+
+
+def boxes_hit(predicted: str | None, gold: str, threshold: float) -> bool:
+    """True if predicted and gold boxes (JSON lists) match one to one, each pair with IoU above the threshold.
+
+    >>> boxes_hit("[[0, 0, 4, 3]]", "[[0, 0, 4, 4]]", 0.5), boxes_hit("[[0, 0, 4, 4], [9, 9, 10, 10]]", "[[0, 0, 4, 4]]", 0.5)
+    (True, False)
+    """
+    found, truth = json.loads(predicted) if predicted else [], json.loads(gold)
+    return len(found) == len(truth) and all(iou(found[i], truth[j]) > threshold for i, j in matched(found, truth))

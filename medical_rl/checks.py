@@ -46,6 +46,7 @@ def check_config(config: DictConfig) -> None:
             f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
         )
     _check_ranks(config)
+    _check_estimator(config)
     filtering = config.algorithm.get("filter_groups")
     if filtering and filtering.enable and not filtering.metric:
         raise UserError(
@@ -57,6 +58,22 @@ def check_config(config: DictConfig) -> None:
         )
     if config.conf.validation.metric not in ("acc", "reward"):
         raise UserError(f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward.")
+
+
+def _check_estimator(config: DictConfig) -> None:
+    """None; UserError for estimators under which a dropped sample or GDPO's terms would not mean what they say."""
+    estimator, in_reward = str(config.algorithm.adv_estimator), bool(config.algorithm.use_kl_in_reward)
+    dropping = config.conf.rewards.get("on_failure") == "drop_sample"
+    if dropping and (estimator not in ("grpo", "rloo", "gdpo") or in_reward):
+        raise UserError(
+            f"conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without algorithm.use_kl_in_reward, not with {estimator}"
+            f"{' and the KL in the reward' if in_reward else ''}. Use conf.rewards.on_failure=group_mean."
+        )
+    if estimator == "gdpo" and in_reward:
+        raise UserError(
+            "conf/algorithm=gdpo makes advantages of the reward terms alone, so algorithm.use_kl_in_reward would be lost. "
+            "Use the KL as a loss: actor_rollout_ref.actor.use_kl_loss=true."
+        )
 
 
 def _check_legacy(config: DictConfig) -> None:

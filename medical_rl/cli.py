@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -137,6 +138,16 @@ def _check_choices(arguments: list[str]) -> None:
         for asked in value.split(","):
             if asked not in available:
                 raise unknown(kind, asked, available)
+
+
+def settle_reward_files(config: DictConfig) -> DictConfig:
+    """The configuration with reward functions in files named by absolute paths: workers start in other folders."""
+    for term in (config.conf.rewards.get("terms") or {}).values():
+        fn = str((term or {}).get("fn") or "")
+        place, colon, name = fn.rpartition(":")
+        if colon and place.endswith(".py"):
+            term.fn = f"{Path(place).expanduser().absolute()}:{name}"
+    return config
 
 
 def settle_run_dir(config: DictConfig) -> DictConfig:

@@ -18,11 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from medical_rl.accelerator import count_gpus
+from medical_rl.data.checks.run import card_of
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.errors import UserError
 from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.stages.models import is_local, resolve_model
+from medical_rl.stages.prepare import learned, refuse_missing, settings
 
 # Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
 BYTES_SAVED = 4 + 8 + 4
@@ -54,8 +56,9 @@ def dry_run(config: DictConfig, console: Console) -> None:
 
 
 def _data(config: DictConfig, out: Path) -> str:
-    data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
+    data, prompt = settings(config)
     card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
+    refuse_missing(config, card)
     for split in card["splits"]:
         check_columns(out / f"{split}.parquet")
     counts = ", ".join(f"{split} {facts['rows']} rows" for split, facts in card["splits"].items())
@@ -64,9 +67,10 @@ def _data(config: DictConfig, out: Path) -> str:
 
 def _gold(config: DictConfig, out: Path) -> str:
     rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
-    rows, mean = prove(read_samples(out / "train.parquet"), rewards, prompt)
+    card = card_of(out)
+    rows, mean = prove(read_samples(out / f"{learned(card)}.parquet"), rewards, prompt)
     conf = OmegaConf.to_container(config.conf, resolve=True)
-    for split in ("train", "val"):
+    for split in ("train", "val") if "rl" in config.conf.stages else ():
         check_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
     return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
 

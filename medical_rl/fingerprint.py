@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,7 +14,7 @@ from medical_rl.errors import UserError
 
 # What each stage reads. A stage that is not here reads everything.
 READS = {
-    "prepare": ("conf.data", "conf.prompt", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size"),
+    "prepare": ("conf.data", "conf.prompt", "conf.knowledge", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size"),
     "warm_start": ("conf.warm_start", "conf.model", "conf.seed", "conf.engine"),
     "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model"),
 }  # fmt: skip
@@ -21,17 +22,19 @@ READS = {
 IGNORED = (
     "conf.run_dir", "conf.dry_run", "conf.stages", "conf.scale", "conf.recipe", "conf.max_ckpt_to_keep", "conf.evaluation", "conf.warm_start",
     "conf.engine.poll_interval_s", "conf.engine.stall_timeout_s", "conf.engine.threads", "conf.engine.kv_cache_gib",
-    "conf.engine.gpu_memory_utilization", "conf.data", "conf.prompt", "hydra", "ray_kwargs", "global_profiler", "transfer_queue",
+    "conf.engine.gpu_memory_utilization", "conf.data", "conf.prompt", "conf.knowledge", "hydra", "ray_kwargs", "global_profiler", "transfer_queue",
     "trainer.logger", "trainer.project_name", "trainer.experiment_name", "trainer.save_freq", "trainer.test_freq",
     "trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir", "trainer.max_actor_ckpt_to_keep",
     "data.overlong_report", "data.train_files", "data.val_files", "actor_rollout_ref.model.path",
     "trainer.v1.sampler.sampler_kwargs.poll_interval",
     "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
-    "conf.judge.backoff_s", "conf.judge.max_failure_rate", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
+    "conf.judge.backoff_s", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
     "conf.judge.endpoint.base_url", "conf.judge.endpoint.api_key_env", "conf.judge.endpoint.local", "conf.judge.endpoint.covered",
     "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
     "conf.rewards.max_failure_rate",
 )  # fmt: skip
+# Of what a stage reads, what decides how fast it is and nothing else.
+PACE = ("conf.data.num_proc",)
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
 SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)
@@ -62,7 +65,7 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
     base = stage.rsplit("/", 1)[-1]
     flat = flatten(OmegaConf.to_container(config, resolve=True))
     if base in READS:
-        kept = {k: v for k, v in flat.items() if _under(k, READS[base])}
+        kept = {k: v for k, v in flat.items() if _under(k, READS[base]) and not _under(k, PACE)}
         kept = {
             k: v
             for k, v in kept.items()
@@ -77,9 +80,19 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
             )
         }
     else:
-        kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)}
+        kept = {k: v for k, v in flat.items() if not _under(k, IGNORED)} | _users_files(flat)
     run = str(config.conf.run_dir)
     return {k: v.replace(run, "$RUN") if isinstance(v, str) else v for k, v in sorted(kept.items())}
+
+
+def _users_files(flat: Mapping[str, object]) -> dict[str, object]:
+    """{"<term>.fn sha256": hash} of reward functions in files of the user's, so that an edited one is another reward."""
+    found = {}
+    for name, value in flat.items():
+        path = Path(str(value).rpartition(":")[0]).expanduser()
+        if name.startswith("conf.rewards.terms.") and name.endswith(".fn") and path.suffix == ".py" and path.is_file():
+            found[f"{name} sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def fingerprint(settings: Mapping, inputs: Mapping) -> str:

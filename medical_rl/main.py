@@ -87,14 +87,14 @@ def job(config) -> None:
     from rich.console import Console
 
     from medical_rl.checks import check_config, check_hardware
-    from medical_rl.cli import settle_run_dir
+    from medical_rl.cli import settle_reward_files, settle_run_dir
     from medical_rl.dry_run import dry_run
     from medical_rl.evaluation.results import read_results
     from medical_rl.evaluation.tables import print_results
     from medical_rl.pipeline import planned, run
 
     console = Console(soft_wrap=True)
-    config = settle_run_dir(config)
+    config = settle_reward_files(settle_run_dir(config))
     check_config(config)
     if config.conf.dry_run:
         dry_run(config, console)

@@ -7,6 +7,7 @@ the stage's log. Nothing is printed by the stage itself.
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from medical_rl.data.pace import MARK
 
 HEARTBEAT_S = 10.0
 LINES_S = 5.0
@@ -57,6 +60,7 @@ def phase(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 20000))
         text = file.read().decode("utf-8", "replace")
     found = [(text.rfind(mark), says) for mark, says in PHASES if mark in text]
+    found += [(line.start(), line[1]) for line in re.finditer(rf"^{MARK}(.+)$", text, re.MULTILINE)]
     return max(found)[1] if found else "starting"
 
 

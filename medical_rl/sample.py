@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+# Sources under a data use agreement; whatever a row says, they are restricted. Compared by letters and digits.
+RESTRICTED_SOURCES = ("mimic", "fairvlmed")
 KINDS = ("label", "choice", "yes_no", "grade", "box")
 
 
@@ -22,7 +24,7 @@ class Sample:
     images     encoded image files (PNG or JPEG bytes), in the order of the question
     group      what must not be split: patient, lesion or study
     split      train, val or test
-    restricted True if a data use agreement forbids sending the row to a third party
+    restricted True if a data use agreement forbids sending the row to a third party; always so for MIMIC and FairVLMed
     concepts   words whose mention is rewarded (MEDFACT-R1)
     knowledge  text injected into the prompt (VRFT-Aug PA_P), also recitation's reference
     size       (height, width) of the original first image in pixels; None where unknown
@@ -48,10 +50,13 @@ class Sample:
         if self.kind not in KINDS:
             raise ValueError(f"Sample {self.id!r} has kind {self.kind!r}; available: {', '.join(KINDS)}.")
 
+        name = "".join(c for c in self.source.lower() if c.isalnum())
+        if not self.restricted and any(source in name for source in RESTRICTED_SOURCES):
+            object.__setattr__(self, "restricted", True)
+
     def to_json(self) -> str:
         """The sample as one JSON object, without its images (they have a column of their own)."""
-        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
-        return json.dumps(record, ensure_ascii=False, sort_keys=True)
+        return _encode({name: getattr(self, name) for name in _STORED})
 
     @classmethod
     def from_json(cls, text: str, images: tuple[bytes, ...] = ()) -> Sample:
@@ -66,3 +71,8 @@ class Sample:
             record[name] = tuple(record[name])
         record["size"] = tuple(record["size"]) if record["size"] else None
         return cls(**record, images=images)
+
+
+# Made once: a set has millions of rows, and `json.dumps` would make an encoder for each.
+_STORED = tuple(field.name for field in dataclasses.fields(Sample) if field.name != "images")
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode

@@ -117,3 +117,13 @@ def test_more_gpus_than_there_are_is_refused_before_anything_starts(command, tmp
 def test_a_run_folder_that_cannot_be_written_is_refused(command, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "cannot be written" in refused(command(*TINY[:3], f"conf.run_dir={tmp_path}/file/run"))
+
+
+def test_a_set_that_is_only_tested_on_is_evaluated_and_never_trained(command):
+    only = (*TINY, SIZES, "conf.data.only=[test]")
+    done = command(*only, "conf.stages=[prepare,evaluate]")
+    assert done.returncode == 0, done.stderr
+    assert "test 5 rows" in " ".join(done.stdout.split()) and "train 2" not in done.stdout
+    message = refused(command(*only))
+    assert "The stage warm_start reads the split train" in message or "The stage rl reads the split train" in message
+    assert "conf.stages=[prepare,evaluate]" in message

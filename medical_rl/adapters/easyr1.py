@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections.abc import Mapping, Sequence
 
-from medical_rl.adapters.rows import sample_of
+from medical_rl.adapters.rows import finish, sample_of
 from medical_rl.rewards.load import load_mix
 
 REWARD_NAME = "medical_rl"
@@ -18,22 +18,22 @@ REWARD_TYPE = "batch"
 
 
 def compute_score(reward_inputs: Sequence[Mapping], overrides: Sequence[str] = ()) -> list[dict[str, float]]:
-    """[{"overall": total, "accuracy": strict accuracy, "<term>": raw, "<term>_failed"}] of a batch of EasyR1's items.
+    """[{"overall": total, "accuracy": strict unless the mix has a term of that name, "<term>": raw, "<term>_failed"}] of a batch of EasyR1's items.
 
-    An item has `response` and `ground_truth`; kind, choices and the like are read where EasyR1 hands them on.
+    EasyR1 neither mends failed terms nor stops for them: they add nothing. An item has `response` and `ground_truth`; kind, choices and the like are read where EasyR1 hands them on.
     """
     mix = _mix(tuple(overrides))
 
     async def batch():
         return await asyncio.gather(*(mix.score(str(item["response"]), sample_of(item)) for item in reward_inputs))
 
-    results = asyncio.run(batch())
+    results = finish(batch())
     return [
         {
             "overall": result["score"],
+            "accuracy": result["acc"],
             **{name: result[name] for name in mix.terms},
             **{f"{name}_failed": result[f"{name}/failed"] for name in mix.terms},
-            "accuracy": result["acc"],
         }
         for result in results
     ]

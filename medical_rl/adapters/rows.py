@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from medical_rl.answers import normalise
 from medical_rl.errors import UserError
@@ -34,11 +38,34 @@ def sample_of(row: Mapping) -> Sample:
     given.setdefault("question", str(row.get("problem") or ""))
     given.setdefault("id", str(row.get("index", "")))
     source = str(row.get("source") or row.get("data_source") or "rows")
-    return Sample(**{**given, "source": source, "kind": kind, "answer": answer})
+    images = row.get("images") or ([row["image"]] if row.get("image") is not None else [])
+    encoded = tuple(encode_image(image) for image in images)
+    return Sample(**{**given, "source": source, "kind": kind, "answer": answer, "images": encoded})
+
+
+def encode_image(image) -> bytes:
+    """The encoded bytes of an image as trainers hand it on: bytes, a path, {"bytes"|"path"|"image"}, or a Pillow image.
+
+    >>> encode_image({"bytes": b"PNG..."})
+    b'PNG...'
+    """
+    if isinstance(image, Mapping):
+        image = next((image[k] for k in ("bytes", "image", "path") if image.get(k) is not None), None)
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, (str, Path)):
+        return Path(str(image).removeprefix("file://")).read_bytes()
+    if not hasattr(image, "save"):
+        raise UserError(f"A row's image is {type(image).__name__}; bytes, a path or a Pillow image is needed.")
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _plain(name: str, value):
     if name in ("choices", "concepts"):
+        if isinstance(value, str):
+            raise UserError(f"A row's {name} is the text {value!r}; a list of texts is needed.")
         return tuple(map(str, value))
     if name == "size":
         return tuple(int(v) for v in value)
@@ -59,3 +86,13 @@ def completion_text(completion) -> str:
     if isinstance(content, str):
         return content
     return "".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))
+
+
+def finish(coroutine: Coroutine):
+    """What `coroutine` returns, also where an event loop is running already (a notebook): then in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from medical_rl.adapters.rows import completion_text, sample_of
+from medical_rl.adapters.rows import completion_text, finish, sample_of
 from medical_rl.rewards.load import load_mix
 from medical_rl.rewards.mix import Mix
 
@@ -30,7 +30,9 @@ def reward_functions(*overrides: str) -> tuple[list[Callable], list[float]]:
 
     def total(prompts, completions, **columns):
         results = scored(prompts, completions, columns)
-        return [r["score"] for r in mix.with_group_means(results, [repr(p) for p in prompts])]
+        # by the whole row: sets of images ask every patient in the same words
+        groups = [repr((p, row)) for p, row in zip(prompts, _rows(prompts, columns), strict=True)]
+        return [r["score"] for r in mix.with_group_means(results, groups)]
 
     functions = [total, *(_term(name, scored) for name in mix.terms)]
     return functions, [1.0] + [0.0] * len(mix.terms)
@@ -52,13 +54,18 @@ class _Once:
         self.mix, self.last = mix, (None, [])
 
     def __call__(self, prompts: Sequence, completions: Sequence, columns: dict) -> list[dict]:
-        key = (repr(prompts), repr(completions))
+        key = (repr(prompts), repr(completions), repr(columns.get("answer")))
         if self.last[0] != key:
-            self.last = (key, asyncio.run(self._score(prompts, completions, columns)))
+            self.last = (key, finish(self._score(prompts, completions, columns)))
         return self.last[1]
 
     async def _score(self, prompts, completions, columns) -> list[dict]:
-        lists = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(completions)}
-        rows = [{"question": completion_text(p), **{k: v[i] for k, v in lists.items()}} for i, p in enumerate(prompts)]
+        rows = _rows(prompts, columns)
         texts = [completion_text(c) for c in completions]
         return await asyncio.gather(*(self.mix.score(t, sample_of(r)) for t, r in zip(texts, rows, strict=True)))
+
+
+def _rows(prompts: Sequence, columns: dict) -> list[dict]:
+    """The dataset's columns row by row, the prompt's text as the question."""
+    lists = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(prompts)}
+    return [{"question": completion_text(p), **{k: v[i] for k, v in lists.items()}} for i, p in enumerate(prompts)]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from medical_rl.data.parquet import replacing
+from medical_rl.fingerprint import SECRET
 
 # A box has as many answers as rows; a table of them tells nobody anything.
 MAX_LABELS = 50
+
+MADE_BY = "Prepared by medical_rl for training and evaluation of models. Not for clinical use."
 
 
 def kept(out: Path, recipe: str) -> dict | None:
@@ -65,6 +69,25 @@ def split_facts(counts: dict, read: int, distinct: int) -> dict:
     }
 
 
+def public(params: Mapping) -> dict:
+    """The reader's settings as a card may show them: no secret, of a path of the user's disk its name only.
+
+    >>> public({"boxes": "/home/me/boxes.json", "test_share": 0.1, "token": "x", "table": None})
+    {'boxes': 'boxes.json', 'test_share': 0.1, 'table': None}
+    """
+    return {key: _public(value) for key, value in params.items() if not SECRET.search(key)}
+
+
+def _public(value):
+    if isinstance(value, Mapping):
+        return public(value)
+    if isinstance(value, list):
+        return [_public(item) for item in value]
+    if isinstance(value, str) and value.startswith(("/", "~")):
+        return Path(value).name
+    return value
+
+
 def readme(card: dict) -> str:
     """The card as Markdown."""
     about = card["about"]
@@ -72,7 +95,7 @@ def readme(card: dict) -> str:
         f"# {card['name']}",
         *(["**These are phantoms: pictures drawn by code, not images of patients.**"] if about.get("phantom") else []),
         *(["**Altered:** " + " ".join(f"{reason}." for reason in about["altered"])] if about.get("altered") else []),
-        "Prepared by medical_rl for training and evaluation of models. Not for clinical use.",
+        MADE_BY,
         _bullets(_provenance(card)),
         "## Splits",
         _split_table(card["splits"]),
@@ -92,8 +115,20 @@ def readme(card: dict) -> str:
 def _provenance(card: dict) -> list[str]:
     about = card["about"]
     known = [("Source", "source"), ("File", "file"), ("Licence", "licence"), ("URL", "url"), ("DOI", "doi")]
+    known += [("Split", "split"), ("Boxes", "boxes"), ("Grade from two raters", "consensus")]
     sums = [("MD5", "md5"), ("Official MD5", "official_md5")]
     lines = [f"{title}: {about[key]}" for title, key in known + sums if about.get(key)]
+    if about.get("restricted"):
+        lines.append("Restricted: no row may be sent to a service that the data's agreement does not cover")
+    if told := {key: value for key, value in card.get("params", {}).items() if value is not None}:
+        lines.append(f"Settings of the reader: {', '.join(f'{key}={value}' for key, value in told.items())}")
+    if known := card.get("knowledge"):
+        lines.append(f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}")
+    if asked := card.get("concepts"):
+        lines.append(
+            f"Concepts of {', '.join(asked['splits'])}: those that {asked['by']} listed for {asked['questions']:,} questions; "
+            f"{asked['left']:,} keep the lexicon's"
+        )
     return [*lines, f"Seed: {card['seed']}", f"Prompt: {card['prompt']}", f"Recipe: {card['recipe']}"]
 
 

@@ -12,10 +12,22 @@ import importlib.metadata
 import re
 from pathlib import Path
 
+from medical_rl.data.images import MAX_PIXELS
 from medical_rl.data.npz import Header
 from medical_rl.errors import UserError
 
 SPLITS = ("train", "val", "test")
+
+# What the splits of a flag do not prove, besides what holds for all of them.
+NOTES = {
+    "dermamnist": (
+        "DermaMNIST is built from HAM10000: never train on one and test on the other (HAM10000 has several images of a lesion, "
+        "which may be in two splits here).",
+    ),
+    "retinamnist": (
+        "The test split is its source's validation set (DeepDRiD): scores do not compare with those of the source's own test.",
+    ),
+}
 
 
 @functools.cache
@@ -77,6 +89,11 @@ def check_arrays(path: Path, arrays: dict[str, Header], columns: int = 1) -> Non
             raise UserError(
                 f"{path.absolute()}: {split}_images is {dtype} {shape}; 2-D MedMNIST images are uint8, of shape "
                 "(N, S, S) or (N, S, S, 3)."
+            )
+        if shape[1] * shape[2] > MAX_PIXELS:
+            raise UserError(
+                f"{path.absolute()}: {split}_images are {shape[1]} x {shape[2]} pixels; more than {MAX_PIXELS:,} pixels are "
+                "not read."
             )
         if label_dtype.kind not in "iu" or label_shape != (shape[0], columns):
             raise UserError(

@@ -9,7 +9,7 @@ import contextlib
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,11 @@ import numpy as np
 from medical_rl.errors import UserError
 
 Header = tuple[tuple[int, ...], np.dtype]
+
+
+class HoldsObjects(UserError):
+    """An array of Python objects, which is never unpickled."""
+
 
 # EOFError and zlib.error come from a damaged member, ValueError from numpy's header parser.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
@@ -50,18 +55,55 @@ def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[
             yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
-def _header(stream, path: Path | str, name: str) -> Header:
+def read(
+    path: Path | str, max_bytes: int, only: Collection[str] | None = None, objects: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Every array of a small file, single numbers and texts included; UserError where they are over `max_bytes` in all.
+
+    only     the names of the arrays to read; None reads all
+    objects  takes the names of arrays that hold Python objects, which are left out; without it one is a UserError
+
+    Sizes are read from the headers, before anything is unpacked: a file of 1 MB may hold 1 GB of zeros.
+    """
+    found, total = {}, 0
+    with _archive(path) as archive:
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
+            name = member.removesuffix(".npy")
+            if only is not None and name not in only:
+                continue
+            with archive.open(member) as stream:
+                try:
+                    shape, dtype = _header(stream, path, member, single=True)
+                except HoldsObjects:
+                    if objects is None:
+                        raise
+                    objects.append(name)
+                    continue
+                size = dtype.itemsize * math.prod(shape)
+                total += size
+                if total > max_bytes:
+                    raise UserError(
+                        f"{path} holds {size:,} bytes in {member}; more than {max_bytes:,} in all are not read."
+                    )
+                data = stream.read(size)
+            if len(data) != size:
+                raise UserError(f"{path} is truncated: array {member} ends early.")
+            found[name] = np.frombuffer(data, dtype).reshape(shape)
+    return found
+
+
+def _header(stream, path: Path | str, name: str, single: bool = False) -> Header:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:
-        raise UserError(
+        raise HoldsObjects(
             f"{path} holds Python objects in {name}. Reading them could run any program, so it is refused: "
             "save the array again with a numeric dtype."
         )
     if fortran_order and len(shape) > 1:
         raise UserError(f"{path} holds {name} in Fortran order; save it again with numpy.ascontiguousarray.")
-    if not shape:
+    if not shape and not single:
         raise UserError(f"{path} holds a single number in {name}, not an array.")
     return shape, dtype
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medical_rl.data import images, prompts
+from medical_rl.data import arrow, images, prompts
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -50,17 +50,17 @@ def write_split(
     """
     labels: collections.Counter[str] = collections.Counter()
     with replacing(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
-        rows: list[dict] = []
+        rows: list[tuple[Sample, list[dict]]] = []
         pixels = 0
-        for index, sample in enumerate(samples):
-            rows.append(_row(sample, index, prompt_cfg))
+        for sample in samples:
+            rows.append((sample, prompts.messages(sample, prompt_cfg)))
             labels[sample.answer] += 1
             pixels += _pixels(sample)
             if len(rows) >= rows_per_group or pixels >= max_pixels_per_row_group:
-                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+                writer.write_table(arrow.table(_columns(rows, labels.total() - len(rows)), SCHEMA))
                 rows, pixels = [], 0
         if rows:
-            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+            writer.write_table(arrow.table(_columns(rows, labels.total() - len(rows)), SCHEMA))
     return {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
 
 
@@ -151,18 +151,26 @@ def _alike(got: pa.DataType, want: pa.DataType) -> bool:
     return got == want
 
 
-def _row(sample: Sample, index: int, prompt_cfg: Mapping) -> dict:
-    messages = prompts.messages(sample, prompt_cfg)
+def _columns(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> dict:
+    """The columns of SCHEMA, as `arrow.table` takes them, for samples with their chats; `first` is the first row's index."""
+    samples, chats = zip(*rows, strict=True)
+    turns = [turn for chat in chats for turn in chat]
+    pictures = [picture for sample in samples for picture in sample.images]
+    answers = [sample.answer for sample in samples]
     return {
-        "data_source": sample.source,
-        "prompt": messages,
-        "images": [{"bytes": data, "path": None} for data in sample.images],
-        "ability": "medical",
-        "reward_model": {"style": "rule", "ground_truth": sample.answer},
-        "extra_info": {"split": sample.split, "index": index, "id": sample.id},
-        "problem": messages[-1]["content"],
-        "answer": sample.answer,
-        "sample": sample.to_json(),
+        "data_source": [sample.source for sample in samples],
+        "prompt": (map(len, chats), {key: [turn[key] for turn in turns] for key in ("role", "content")}),
+        "images": ([len(sample.images) for sample in samples], {"bytes": pictures, "path": [None] * len(pictures)}),
+        "ability": ["medical"] * len(samples),
+        "reward_model": {"style": ["rule"] * len(samples), "ground_truth": answers},
+        "extra_info": {
+            "split": [sample.split for sample in samples],
+            "index": range(first, first + len(samples)),
+            "id": [sample.id for sample in samples],
+        },
+        "problem": [chat[-1]["content"] for chat in chats],
+        "answer": answers,
+        "sample": [sample.to_json() for sample in samples],
     }
 
 

@@ -16,18 +16,25 @@ import re
 from collections.abc import Mapping
 
 import jinja2
+import jinja2.meta
+import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from medical_rl.answers import gold
+from medical_rl.data.options import LETTERS
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
 IMAGE = "<image>"
+# What the rows of a set have in common, most often.
+_SHARED = ("question", "choices", "knowledge")
 
 
 def render(sample: Sample, template: str) -> str:
     """The user's text with exactly one `<image>` per image of the sample.
 
-    Variables of the template: question, choices, knowledge, sample, meta.
+    Variables of the template: question, choices, options (the choices of a multiple-choice question with
+    their letters), knowledge, sample, meta.
 
     >>> s = Sample(id="1", source="demo", question="Is <image> odd?", kind="yes_no", answer="no", images=(b"",))
     >>> render(s, "{{ question }} Yes or no.")
@@ -54,7 +61,9 @@ def messages(sample: Sample, prompt_cfg: Mapping) -> list[dict[str, str]]:
 
 
 def target(sample: Sample, prompt_cfg: Mapping) -> str:
-    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer and thought (`meta["thought"]` or "").
+    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer, thought (`meta["thought"]` or "") and letter.
+
+    letter: that of the right option of a multiple-choice question, "" for any other kind.
 
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign")
     >>> target(s, {"target": "Answer: {{ answer }}"})
@@ -64,8 +73,25 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
 
 
 def _variables(sample: Sample) -> dict:
-    names = ("question", "choices", "knowledge", "meta")
-    return {**{name: getattr(sample, name) for name in names}, "sample": sample}
+    told = {"question": sample.question, "choices": tuple(sample.choices), "knowledge": sample.knowledge}
+    return {**told, "options": _options(sample), "meta": sample.meta, "sample": sample}
+
+
+def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
+    """(letter, option) of a multiple-choice question; () for any other kind, whose answers no letter stands for."""
+    if sample.kind != "choice":
+        return ()
+    if len(sample.choices) > len(LETTERS):
+        raise UserError(
+            f"Sample {sample.id!r} has {len(sample.choices)} options; letters are read up to {LETTERS[-1]}."
+        )
+    return tuple(zip(LETTERS, sample.choices, strict=False))
+
+
+def _letter(sample: Sample) -> str:
+    """The letter that is read as the gold answer: of equal options the first one's."""
+    right = gold(sample) if sample.kind == "choice" else None
+    return next((letter for letter, option in _options(sample) if option == right), "")
 
 
 def _required(prompt_cfg: Mapping, key: str) -> str:
@@ -79,7 +105,8 @@ def _required(prompt_cfg: Mapping, key: str) -> str:
 
 def _without_image(sample: Sample, template: str, role: str) -> str:
     """A system or target text: no image belongs in either, and verl would count it."""
-    variables = {**_variables(sample), "answer": sample.answer, "thought": sample.meta.get("thought") or ""}
+    thought = sample.meta.get("thought") or ""
+    variables = {**_variables(sample), "answer": sample.answer, "thought": thought, "letter": _letter(sample)}
     text = _fill(template, role, variables)
     if IMAGE in text:
         raise UserError(f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template.")
@@ -96,23 +123,36 @@ def _neutralise(value):
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(template: str, role: str) -> jinja2.Template:
+def _compile(template: str, role: str) -> tuple[jinja2.Template, bool]:
+    """The template, and whether its text depends on the variables of _SHARED alone."""
     # `finalize` sees every {{ ... }} and no plain text, which is what tells data from template.
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, finalize=_neutralise, trim_blocks=True, lstrip_blocks=True
     )
     try:
-        return environment.from_string(template)
+        parsed = environment.parse(template)
+        drawn = any(filtered.name == "random" for filtered in parsed.find_all(jinja2.nodes.Filter))
+        shared = not drawn and jinja2.meta.find_undeclared_variables(parsed) <= set(_SHARED)
+        return environment.from_string(template), shared
     except jinja2.TemplateSyntaxError as error:
         raise UserError(
             f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available variables: "
-            f"question, choices, knowledge, sample, meta; in a target also answer, thought."
+            f"question, choices, options, knowledge, sample, meta; in a target also answer, thought, letter."
         ) from error
 
 
+@functools.lru_cache(maxsize=1024)
+def _filled(compiled: jinja2.Template, *shared) -> str:
+    # The rows of most sets ask one question of the same classes, and filling a template takes as long as a small PNG.
+    return compiled.render(zip(_SHARED, shared, strict=True)).strip()
+
+
 def _fill(template: str, role: str, variables: Mapping) -> str:
+    compiled, shared = _compile(template, role)
     try:
-        return _compile(template, role).render(variables).strip()
+        if shared:
+            return _filled(compiled, *(variables[name] for name in _SHARED))
+        return compiled.render(variables).strip()
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         # A template is the user's program: whatever it raises is about the template, not about us.
         raise UserError(

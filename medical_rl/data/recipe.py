@@ -8,31 +8,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from medical_rl.data import files
+
 # What `prepare` reads of a data configuration; other keys are for other stages.
-READ = ("name", "reader", "params", "shots", "limit", "test_per_class", "train_repeat")
+READ = ("name", "reader", "params", "shots", "whole_from", "limit", "test_per_class", "train_repeat", "knowledge")
+
+# Which splits are prepared, and how training rows are drawn besides `shots` and `limit`.
+SAMPLING = ("only", "balanced", "top_k", "score")
 
 # Raise it when the same settings come to mean other files.
-FORMAT = 1
+FORMAT = 2
 
 
-def fingerprint(data: Mapping, prompt: Mapping, seed: int, batch_size: int, about: Mapping, reader: ModuleType) -> str:
-    """A SHA-256 over all that decides the content of prepared files; where the source lies is not part of it."""
+def fingerprint(
+    data: Mapping,
+    prompt: Mapping,
+    seed: int,
+    batch_size: int,
+    about: Mapping,
+    reader: ModuleType,
+    out: Path | None = None,
+) -> str:
+    """A SHA-256 over all that decides the content of prepared files, the code included.
+
+    Where the source lies is not part of it, nor is `out`, which may be inside the source. A file that a reader reads
+    and that may lie elsewhere is the reader's to tell: its content belongs into `about`.
+    """
     source = data.get("source")
     parts = {
         "format": FORMAT,
-        "data": {**{key: data.get(key) for key in READ}, "source": Path(source).name if source else None},
-        "content": about.get("md5") or content(source),
+        "data": {**{key: data.get(key) for key in (*READ, *SAMPLING)}, "source": Path(source).name if source else None},
+        "content": about.get("md5") or content(source, out),
         "about": about,
         "prompt": prompt,
         "seed": seed,
         "batch_size": batch_size,
-        "reader": content(reader.__file__),
+        "code": code(reader),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def content(source: str | Path | None) -> str | None:
+def code(reader: ModuleType) -> str:
+    """The SHA-256 of the programs that make the files: those of the data layer, and of the reader's folder."""
+    here = Path(__file__).resolve().parent
+    paths = {here.parent / "sample.py", *here.rglob("*.py"), *Path(reader.__file__).resolve().parent.glob("*.py")}
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(paths))).hexdigest()
+
+
+def content(source: str | Path | None, out: Path | None = None) -> str | None:
     """The SHA-256 of a file; of a folder, that of its names, sizes and times, since reading images takes hours.
+
+    Links are followed, as readers follow them; hidden files and what is in `out` are no part of it.
 
     >>> content(None) is None
     True
@@ -43,7 +69,7 @@ def content(source: str | Path | None) -> str | None:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    entries = [(p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file()]
+    entries = [(p.relative_to(path).as_posix(), p.stat()) for p in files.below(path, suffixes=None, without=out)]
     return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in entries]).encode()).hexdigest()
 
 

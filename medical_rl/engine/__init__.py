@@ -6,6 +6,10 @@ patches.py       corrections of verl and vLLM, one function each, with the reaso
 environment.py   the variables a stage's process starts with
 settings.py      the run's final verl configuration, out of the composed one
 dataset.py       RL rows: image limits, exact token count, overlong report
-reward_manager.py, replay_buffer.py, trainer.py, tracking.py, rollout_worker.py   verl's plug-in points
+reward_manager.py, agent_loop.py, replay_buffer.py, trainer.py, tracking.py, rollout_worker.py   verl's plug-in points
+advantages.py    what the trainer changes around verl's advantage step: failed terms, dropped samples, GDPO
+decoding.py      token ids to text by a table of bytes
+judge_desk.py    the judges' desk as an actor of the cluster
+verl_entry.py    the entry point that registers our reward manager in plain verl
 runner.py, sft.py, generate.py   the three heavy jobs: GRPO, supervised fine-tuning, greedy prediction
 """

@@ -30,8 +30,8 @@ def write_totals(keys: Sequence[str], partition: str, totals: Sequence[float]) -
 def set_apart(keys: Sequence[str], partition: str) -> dict[str, str]:
     """{key: its group}; makes each trajectory a group of its own.
 
-    In a group of one verl's baseline is 0, so with a total of 0 the trajectory has no advantage, and
-    those it leaves behind are compared among themselves alone.
+    In a group of one the baseline of GRPO and RLOO is 0, so with a total of 0 the trajectory has no advantage, and
+    those it leaves behind are compared among themselves alone. (`checks` refuses other estimators.)
     """
     if keys:
         _write_groups({key: f"{key}-apart" for key in keys}, partition)
@@ -87,13 +87,15 @@ def write_gdpo(
     data = tq.kv_batch_get(keys=list(keys), partition_id=partition, select_fields=["response_mask"])
     masks = [row.clone() for row in data["response_mask"].unbind()]
     kept = [i for i, key in enumerate(keys) if key not in set(dropped)]
-    padded = torch.nn.utils.rnn.pad_sequence([masks[i] for i in kept], batch_first=True)
-    groups = [group_of(keys[i]) for i in kept]
-    norm = bool(algorithm.get("norm_adv_by_std_in_grpo", True))
-    found = gdpo_advantages(padded, groups, [results[i] for i in kept], weights, norm)
     rows = [torch.zeros(len(mask)) for mask in masks]
-    for i, values in zip(kept, found, strict=True):
-        rows[i] = values[: len(masks[i])].float()
+    if kept:
+        padded = torch.nn.utils.rnn.pad_sequence([masks[i] for i in kept], batch_first=True)
+        groups = [group_of(keys[i]) for i in kept]
+        norm = bool(algorithm.get("norm_adv_by_std_in_grpo", True))
+        for i, values in zip(
+            kept, gdpo_advantages(padded, groups, [results[i] for i in kept], weights, norm), strict=True
+        ):
+            rows[i] = values[: len(masks[i])].float()
     nested = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
     fields = TensorDict({"advantages": nested, "returns": nested.clone()}, batch_size=len(keys))
     tq.kv_batch_put(keys=list(keys), partition_id=partition, fields=fields)

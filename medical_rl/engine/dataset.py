@@ -6,6 +6,7 @@ transformers ignores `max_pixels` unless `min_pixels` is given too, and verl's S
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,9 @@ from pathlib import Path
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from medical_rl.data.images import image_size
-from medical_rl.engine.tokens import PromptCounter
+from medical_rl.engine.tokens import PromptCounter, header_sizes
+
+ROWS_AT_ONCE = 512
 
 
 class MedicalDataset(RLHFDataset):
@@ -36,11 +39,24 @@ class MedicalDataset(RLHFDataset):
         ]
         return super()._build_messages(example, key)
 
-    def token_count(self, row: dict, counter: PromptCounter | None = None) -> int:
+    def token_count(self, row: dict) -> int:
         """Prompt tokens of `row` as the rollout will see them."""
-        counter = counter or PromptCounter(self.processor, self.limits, self.apply_chat_template_kwargs)
         sizes = [image_size(image["bytes"]) for image in row.get(self.image_key) or []]
-        return counter.count(row[self.prompt_key], sizes)
+        return self._counter().count(row[self.prompt_key], sizes)
+
+    def _counter(self) -> PromptCounter:
+        return PromptCounter(self.processor, self.limits, self.apply_chat_template_kwargs)
+
+    def _token_counts(self, dataframe) -> list[int]:
+        """`token_count` of every row; the images stay where Arrow has them, as rows would be copies of all columns."""
+        counter, counts = self._counter(), []
+        pictured = self.image_key in dataframe.column_names
+        columns = dataframe.select_columns([self.prompt_key, *([self.image_key] if pictured else [])])
+        for table in columns.with_format("arrow").iter(ROWS_AT_ONCE):
+            chats = table[self.prompt_key].to_pylist()
+            sizes = header_sizes(table[self.image_key]) if pictured else itertools.repeat([], len(chats))
+            counts += [counter.count(chat, size) for chat, size in zip(chats, sizes, strict=True)]
+        return counts
 
     def maybe_filter_out_long_prompts(self, dataframe=None):
         """The rows of at most `max_prompt_length` tokens; the others are counted, printed and listed.
@@ -50,8 +66,7 @@ class MedicalDataset(RLHFDataset):
         """
         if not self.filter_overlong_prompts or self.processor is None:
             return super().maybe_filter_out_long_prompts(dataframe)
-        counter = PromptCounter(self.processor, self.limits, self.apply_chat_template_kwargs)
-        counts = [self.token_count(row, counter) for row in dataframe]
+        counts = self._token_counts(dataframe)
         kept = [i for i, count in enumerate(counts) if count <= self.max_prompt_length]
         removed = [i for i, count in enumerate(counts) if count > self.max_prompt_length]
         self._report(dataframe, counts, removed)
@@ -62,7 +77,7 @@ class MedicalDataset(RLHFDataset):
                 f"{self.max_prompt_length} tokens (the longest has {max(counts, default=0)}), and {len(kept)} are left where "
                 f"{needed} are needed. Raise data.max_prompt_length or lower conf.model.max_pixels."
             )
-        return dataframe.select(kept) if removed else dataframe
+        return dataframe.select(kept, keep_in_memory=True) if removed else dataframe
 
     def _is_train(self) -> bool:
         files = self.config.get("train_files")

@@ -1,8 +1,9 @@
 """Responses decoded by a table of each token's bytes, for tokenizers whose tokens are bytes (Qwen's are).
 
 A reward is asked for one response at a time, where the tokenizer's own `decode` costs more than all the rest of
-scoring. The text is the same (tests/engine/test_decoding.py compares them on random ids); a tokenizer of another
-kind decodes by itself.
+scoring. The text is the same (tests/engine/test_decoding.py compares them on random ids). A response with a token that the
+table does not know (an added token that is text, an id beyond the tokenizer) and a tokenizer of another kind decode by the
+tokenizer itself.
 """
 
 from __future__ import annotations
@@ -16,24 +17,33 @@ def decoder(tokenizer) -> Callable[[Sequence[int]], str]:
     if table is None:
         return lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
     get = table.__getitem__
-    return lambda ids: b"".join(map(get, ids)).decode("utf-8", errors="replace")
+
+    def decode(ids: Sequence[int]) -> str:
+        try:
+            return b"".join(map(get, ids)).decode("utf-8", errors="replace")
+        except (IndexError, TypeError):  # beyond the table, or None in it
+            return tokenizer.decode(ids, skip_special_tokens=True)
+
+    return decode
 
 
-def byte_table(tokenizer) -> list[bytes] | None:
-    """Each token's bytes by its id, b"" for special tokens; None if the tokenizer is not plain byte-level BPE."""
+def byte_table(tokenizer) -> list[bytes | None] | None:
+    """Each token's bytes by its id, b"" for special tokens, None where the tokenizer must be asked.
+
+    None for the whole table if the tokenizer is not plain byte-level BPE.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     plain = backend is not None and type(backend.decoder).__name__ == "ByteLevel"
     if not plain or getattr(tokenizer, "clean_up_tokenization_spaces", False):
         return None
     letters = {letter: byte for byte, letter in _letters().items()}
-    special = set(tokenizer.all_special_ids)
-    table = [b""] * (max(tokenizer.get_vocab().values()) + 1)
-    for token, number in tokenizer.get_vocab().items():
-        if number not in special:
-            table[number] = b"".join(bytes([letters[c]]) if c in letters else c.encode() for c in token)
-    for number, added in tokenizer.added_tokens_decoder.items():
-        if not added.special:
-            return None  # the tokenizer puts such a token's own text between decoded runs of bytes
+    added = tokenizer.added_tokens_decoder
+    vocabulary = tokenizer.get_vocab()
+    table: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
+    for token, number in vocabulary.items():
+        if number not in added and all(c in letters for c in token):
+            table[number] = bytes(letters[c] for c in token)
+    for number in tokenizer.all_special_ids:
         table[number] = b""
     return table
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 from collections.abc import Mapping
 
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from medical_rl.adapters.rows import sample_of
+from medical_rl.adapters.rows import encode_image, sample_of
 from medical_rl.engine.decoding import decoder
+from medical_rl.errors import RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog
 from medical_rl.rewards.load import load_mix
 from medical_rl.rewards.mix import Mix
@@ -50,9 +50,13 @@ class MedicalRewardManager(RewardManagerBase):
         mask = data.batch["attention_mask"][-1].tolist()[-len(ids) :] if ids else []
         text = self.decode(ids[: sum(mask)])
         sample = self._sample(columns)
-        if self.mix.needs:
-            sample = dataclasses.replace(sample, images=images_of(columns["raw_prompt"][-1]))
-        result = await self.mix.score(text, sample)
+        try:
+            if self.mix.needs:
+                sample = dataclasses.replace(sample, images=images_of(columns["raw_prompt"][-1]))
+            result = await self.mix.score(text, sample)
+        except Exception as error:
+            # verl would fail the whole group in silence; here it is counted, its reason kept, and many of them end the run
+            result = self.mix.failed(sample, RewardFailed(f"{type(error).__name__}: {error}"))
         return {"reward_score": result["score"], "reward_extra_info": result}
 
 
@@ -61,14 +65,24 @@ class PlainRewardManager(MedicalRewardManager):
     """The same in plain verl, whose configuration is verl's alone: `reward.reward_manager.name=medical`.
 
     The mix is chosen by `+reward.medical.mix=medfact_r1_offline` (default: vrft_aug) and changed by
-    `"+reward.medical.overrides=['conf.rewards.terms.fact.cap=1']"`. Rows prepared by medical_rl carry all they need; of
+    `"+reward.medical.overrides=['conf.rewards.terms.fact.cap=1']"`; `+reward.medical.run_dir=FOLDER` keeps failures and the
+    judge's ledger. verl's own trainer does not mend failed terms, nor stop for them: they add nothing. Rows prepared by medical_rl carry all they need; of
     others `data_source`, `reward_model.ground_truth` and `extra_info` are read.
     """
 
     def _load_mix(self, config) -> Mix:
         chosen = config.reward.get("medical") or {}
         mix = [f"conf/rewards={chosen['mix']}"] if chosen.get("mix") else []
-        return load_mix([*mix, *map(str, chosen.get("overrides") or ())])[0]
+        run_dir = chosen.get("run_dir")
+        found, name = load_mix([*mix, *map(str, chosen.get("overrides") or ())], run_dir=run_dir)
+        if "judge" in found.needs and not run_dir:
+            raise UserError(
+                f"The mix {name} asks a judge, whose limits, budget and answers all reward workers share through files: give their "
+                "folder, +reward.medical.run_dir=FOLDER."
+            )
+        if run_dir:
+            found.on_failed = FailureLog.of_run(run_dir).add
+        return found
 
     def _sample(self, columns: Mapping) -> Sample:
         if "sample" in columns:
@@ -83,15 +97,7 @@ def images_of(raw_prompt) -> tuple[bytes, ...]:
     """The encoded images in a prompt's messages, in order: as they were stored, or PNG where verl has decoded them."""
     parts = [part for message in raw_prompt if not isinstance(message["content"], str) for part in message["content"]]
     images = [part["image"] for part in parts if part.get("type") == "image"]
-    return tuple(_encoded(image) for image in images)
-
-
-def _encoded(image) -> bytes:
-    if isinstance(image, dict):
-        return image["bytes"] if "bytes" in image else _encoded(image["image"])
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return tuple(encode_image(image) for image in images)
 
 
 def shared_desk(mix: Mix, config):

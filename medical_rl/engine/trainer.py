@@ -16,7 +16,7 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from medical_rl.engine.advantages import group_of, put_back, set_apart, write_gdpo, write_totals
-from medical_rl.rewards.failures import FailureLog, refuse_failures
+from medical_rl.rewards.failures import FailureLog, Watch
 from medical_rl.rewards.mix import Mix
 from medical_rl.run_folder import link_or_copy
 
@@ -44,8 +44,9 @@ class MedicalTrainer(PPOTrainerSync):
     def __init__(self, config):
         super().__init__(config)
         self.mix = Mix.from_config(config.conf.rewards)
-        self.failures = FailureLog.of_run(config.conf.run_dir)
-        self.judge_settings = config.conf.get("judge")
+        judge = config.conf.get("judge") or {}
+        self.watch = Watch(self.mix, FailureLog.of_run(config.conf.run_dir), judge.get("on_met", "pause"))
+        self.totals: dict[str, float] = {}  # of the step's trajectories, failed terms mended
 
     def _reward_results(self, batch, keys=None) -> list[dict]:
         """The reward manager's components of `keys` (default: the batch's real, unpadded trajectories)."""
@@ -58,15 +59,14 @@ class MedicalTrainer(PPOTrainerSync):
     def _compute_advantage(self, batch, metrics):
         keys = [k for k, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
         results = self._reward_results(batch, keys)
-        refuse_failures(self.mix, results, self.failures, self.judge_settings)
-        mended = self.mix.with_group_means(results, [group_of(key) for key in keys])
-        failed = [any(r[f"{name}/failed"] for name in self.mix.terms) for r in results]
-        dropped = [key for key, lost in zip(keys, failed, strict=True) if lost and self.mix.on_failure == "drop_sample"]
-        if dropped:
-            mended = [r | {"score": 0.0} if key in dropped else r for key, r in zip(keys, mended, strict=True)]
-        if any(failed):
-            write_totals(keys, batch.partition_id, [r["score"] for r in mended])
-        groups = set_apart(dropped, batch.partition_id)
+        self.watch.see(results)
+        groups = [group_of(key) for key in keys]
+        mended = self.mix.with_group_means(results, groups)
+        dropped = [key for key, lost in zip(keys, self.mix.dropped(results, groups), strict=True) if lost]
+        self.totals = {key: r["score"] for key, r in zip(keys, mended, strict=True) if key not in dropped}
+        if any(r["score"] != m["score"] for r, m in zip(results, mended, strict=True)) or dropped:
+            write_totals(keys, batch.partition_id, [self.totals.get(key, 0.0) for key in keys])
+        apart = set_apart(dropped, batch.partition_id)
         algorithm = self.config.algorithm
         per_term = algorithm.adv_estimator == "gdpo"
         try:
@@ -75,20 +75,29 @@ class MedicalTrainer(PPOTrainerSync):
             batch = super()._compute_advantage(batch, metrics)
         finally:
             algorithm.adv_estimator = "gdpo" if per_term else algorithm.adv_estimator
+            put_back(apart, batch.partition_id)
         if per_term:
             write_gdpo(keys, batch.partition_id, mended, self.mix.weights, algorithm, dropped)
-        put_back(groups, batch.partition_id)
         return batch
 
     def _compute_metrics(self, batch, metrics, timing_raw, global_steps, epoch):
         super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)
         metrics.update(component_metrics(self.mix, self._reward_results(batch)))
+        if self.totals:
+            metrics["reward/total"] = float(np.mean(list(self.totals.values())))
 
     def _log_rollout_data(self, batch, timing_raw, rollout_data_dir):
         order = sorted(range(len(batch.keys)), key=lambda i: _rollout_order(batch.keys[i]))
         results = self._reward_results(batch, keys=[batch.keys[i] for i in order])
-        self._rollout_components = {k: [r.get(k) for r in results] for k in self.mix.keys if k != "score"}
+        components = {k: [r.get(k) for r in results] for k in self.mix.keys if k != "score"}
+        self._rollout_components = components | {"advantage": self._advantages(batch, order)}
         super()._log_rollout_data(batch, timing_raw, rollout_data_dir)
+
+    def _advantages(self, batch, order: list[int]) -> list[float]:
+        """The advantage of each trajectory at its first token, in the rollout file's order."""
+        keys = [batch.keys[i] for i in order]
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
+        return [float(row[0]) if len(row) else 0.0 for row in data["advantages"].unbind()]
 
     def _dump_generations(self, inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path):
         components = getattr(self, "_rollout_components", None) or {}
@@ -97,6 +106,7 @@ class MedicalTrainer(PPOTrainerSync):
 
     def _validate(self):
         metrics = super()._validate()
+        self.watch.see_means(metrics)
         name = str(self.config.conf.validation.metric)
         values = [
             v for k, v in metrics.items() if k.startswith("val-") and k.split("/")[2:3] == [name] and "mean@" in k

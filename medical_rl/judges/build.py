@@ -14,7 +14,7 @@ from medical_rl.judges.limits import Budget, Desk, Limits
 from medical_rl.judges.sqlite_desk import SqliteDesk
 
 SETTINGS = (
-    "enabled", "endpoint", "limits", "budget", "on_met", "cache", "mode", "max_attempts", "backoff_s", "max_failure_rate",
+    "enabled", "endpoint", "limits", "budget", "on_met", "cache", "mode", "max_attempts", "backoff_s",
     "max_image_side",
 )  # fmt: skip
 ON_MET = ("pause", "continue")
@@ -34,7 +34,7 @@ def from_config(judge: Mapping[str, Any] | None, run_dir: Path | None = None, de
         endpoint.api_key()  # a missing key is said now, not after hours of training
     if desk is None:
         desk = sqlite_desk(settings, run_dir)
-    chosen = ("mode", "max_attempts", "backoff_s", "max_image_side", "on_met", "max_failure_rate")
+    chosen = ("mode", "max_attempts", "backoff_s", "max_image_side")
     return Judge(endpoint, desk, **{name: settings[name] for name in chosen if name in settings})
 
 
@@ -48,10 +48,8 @@ def checked(judge: Mapping[str, Any] | None) -> dict[str, Any] | None:
     settings = dict(judge)
     if settings.get("mode", "live") not in MODES:
         raise unknown("conf.judge.mode", settings["mode"], MODES)
-    if settings.get("on_met", "continue") not in ON_MET:
+    if settings.get("on_met", "pause") not in ON_MET:
         raise unknown("conf.judge.on_met", settings["on_met"], ON_MET)
-    if not 0 <= settings.get("max_failure_rate", 0.2) <= 1:
-        raise UserError(f"conf.judge.max_failure_rate={settings['max_failure_rate']} is no share between 0 and 1.")
     if settings.get("max_attempts", 1) < 1:
         raise UserError(f"conf.judge.max_attempts={settings['max_attempts']}: at least one attempt is needed.")
     Endpoint.from_mapping(settings.get("endpoint") or {})

@@ -33,14 +33,13 @@ class Judge:
 
     def __init__(
         self, endpoint: Endpoint, desk: Desk, *, mode: str = "live", max_attempts: int = 5, backoff_s: float = 0.5,
-        max_image_side: int | None = None, on_met: str = "continue", max_failure_rate: float = 0.2,
+        max_image_side: int | None = None,
     ):  # fmt: skip
-        """mode: live, or replay (the cache alone answers). on_met and max_failure_rate are kept for the trainer to act on."""
+        """mode: live, or replay (the cache alone answers)."""
         if mode not in MODES:
             raise unknown("mode of a judge", mode, MODES)
         self.endpoint, self.desk, self.mode = endpoint, desk, mode
         self.max_attempts, self.backoff_s, self.max_image_side = max_attempts, backoff_s, max_image_side
-        self.on_met, self.max_failure_rate = on_met, max_failure_rate
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
 
     async def ask(

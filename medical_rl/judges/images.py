@@ -9,7 +9,7 @@ import io
 
 from PIL import Image
 
-from medical_rl.data.images import MAX_PIXELS
+from medical_rl.data.images import FORMATS, MAX_PIXELS
 from medical_rl.errors import UserError
 
 KEPT = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # modes that PNG holds as they are
@@ -51,7 +51,7 @@ def _data_uri(source: _Bytes, max_side: int | None) -> str:
 def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
     """PNG bytes of the image's pixels and nothing else; UserError if it is no readable image."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"An image of {image.width} x {image.height} pixels is too large for a judge.")
             pixels = image.copy() if image.mode in KEPT else image.convert(_plain_mode(image))

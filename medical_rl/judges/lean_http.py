@@ -13,7 +13,7 @@ HEADERS = ("content-type", "retry-after", "retry-after-ms")  # of an answer, as 
 
 
 class LeanClient(httpx2.AsyncClient):
-    """An `httpx2.AsyncClient` that sends through one aiohttp session; no cookies, redirects, hooks or proxies."""
+    """An `httpx2.AsyncClient` that sends through one aiohttp session; no cookies, redirects or hooks."""
 
     _session: aiohttp.ClientSession | None = None
 
@@ -55,6 +55,6 @@ class LeanClient(httpx2.AsyncClient):
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=certificates)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
+                cookie_jar=aiohttp.DummyCookieJar(), trust_env=True,  # HTTPS_PROXY and NO_PROXY are honoured
             )  # fmt: skip
         return self._session

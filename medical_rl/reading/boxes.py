@@ -19,7 +19,7 @@ _POINTS = rf"\(\s*({_N})\s*,\s*({_N})\s*\)\s*,?\s*\(\s*({_N})\s*,\s*({_N})\s*\)"
 
 
 _CORNERS = (["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"])
-_NAME, _IS = r"\b(?:x1|y1|x2|y2|xmin|ymin|xmax|ymax)", r"[\"']?\s*[:=]\s*"
+_NAME, _IS = r"\b(?:x1|y1|x2|y2|x_?min|y_?min|x_?max|y_?max)", r"[\"']?\s*[:=]\s*"
 _CORNER = re.compile(rf"({_NAME}){_IS}({_N})(?![\w.])", re.IGNORECASE)
 _ONE = rf"{_NAME}{_IS}{_N}(?![\w.])"
 # an object, or a run of named corners in prose ("x1=3, y1=4, x2=9, y2=8")
@@ -41,7 +41,7 @@ def box(text: str, choices: Sequence[str] = ()) -> str | None:
 def _numbers(match: re.Match) -> list[float] | None:
     """[x1, y1, x2, y2] of one match, None where it is no box: another key's list, corners missing, not finite."""
     if match["named"] is not None:
-        given = {name.lower(): float(value) for name, value in _CORNER.findall(match["named"])}
+        given = {name.lower().replace("_", ""): float(value) for name, value in _CORNER.findall(match["named"])}
         corners = next((c for c in _CORNERS if set(c) <= set(given)), None)
         numbers = [given[name] for name in corners] if corners else []
     else:

@@ -5,40 +5,42 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from medical_rl.reading.text import clean, normalise
+from medical_rl.reading.text import clean, label_key
 
 LETTERS = "ABCDEFGHIJ"
 _LETTER = re.compile(
-    r"(?:(?:option|choice|answer)\s*)?"
-    r"(?:[(\[]\s*([A-Za-z])\s*[)\]]\s*[.:,\-–—]?|([A-Za-z])(?:\s*[).:\],]|\s+[-–—](?=\s)|(?=\s*$)))"
+    r"(?:(?:option|choice|answer)\s*:?\s*)?"
+    r"(?:[(\[]\s*([A-Za-z])\s*[)\]]\s*[.:,\-–—]?|([A-Za-z])(?:\s*[).:\],]|\s+[-–—](?=\s)|[ \t]*(?=\n|\()|(?=\s*$)))"
     r"\s*(.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _GRADE = re.compile(
-    r"(?:the\s+)?(?:severity\s+)?(?:(?:grade|level|score|class|stage|severity)\b)?\s*(?:is\b|[:=])?\s*"
+    r"(?:the\s+)?(?:severity\s+)?(?:(?:grade|level|score|class|stage|severity)\b-?)?\s*(?:is\b|[:=])?\s*"
     r"([-+]?\d+)(?:\.0+)?\s*(?:\([^\d()]*\)|[-–—:,]\s*[^\d]+)?",
     re.IGNORECASE,
 )
+# after an option's text these take it back
+_REJECTS = frozenset(["wrong", "incorrect", "false", "excluded", "unlikely"])
 # words that can follow the verdict "no"; before any other word it is a determiner ("no abnormality")
 _AFTER_NO = frozenset(["it", "there", "this", "the", "they", "she", "he", "i", "that", "these", "those"])
 
 
 def label(text: str, choices: Sequence[str]) -> str | None:
-    """The class named, and no more than named; another text as it stands; without choices the normalised text."""
+    """The class named, and no more than named; another text as it stands; without choices its key for comparison."""
     for form in (text, clean(text)):
         if (choice := _whole(form, choices)) is not None:
             return choice
-    return (clean(text) or None) if choices else (normalise(clean(text)) or None)
+    return (clean(text) or None) if choices else (label_key(clean(text)) or None)
 
 
 def _whole(text: str, choices: Sequence[str]) -> str | None:
-    """The choice whose text this is: by all its signs first, since "< 5 mm" and "> 5 mm" differ in nothing else."""
+    """The choice whose text this is: letter by letter first, then by `label_key`, which must fit one text only."""
     exact = " ".join(text.casefold().split())
     for choice in choices:
         if " ".join(choice.casefold().split()) == exact:
             return choice
-    asked = normalise(text)
-    found = [choice for choice in choices if asked and normalise(choice) == asked]
+    asked = label_key(text)
+    found = [choice for choice in choices if asked and label_key(choice) == asked]
     return found[0] if found and len({" ".join(c.casefold().split()) for c in found}) == 1 else None
 
 
@@ -55,16 +57,19 @@ def choice(text: str, choices: Sequence[str]) -> str | None:
     index = LETTERS.find(letter)
     if not 0 <= index < len(choices):
         return said
-    own, given = normalise(choices[index]), normalise(rest)
+    if rest.startswith("(") and rest.endswith(")"):
+        rest = rest[1:-1]
+    own, given = label_key(choices[index]), label_key(rest)
     if not given:
         return choices[index] if not rest else None
     if given == own:
         return choices[index]
-    others = [normalise(c) for c in choices if normalise(c) != own]
+    others = [label_key(c) for c in choices if label_key(c) != own]
     longer = any(o.startswith(own) and f"{given} ".startswith(f"{o} ") for o in others)
     if not f"{given} ".startswith(f"{own} ") or longer or _second_letter(rest, index, choices):
         return None
-    return choices[index]
+    more = given[len(own) :].split()
+    return None if more[0] in ("and", "or") or _REJECTS.intersection(more) else choices[index]
 
 
 def _second_letter(rest: str, index: int, choices: Sequence[str]) -> bool:

@@ -60,7 +60,8 @@ def _write(out: Path, scored: list[dict]) -> None:
     """Atomically: a reader of `out` never sees half of it."""
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        scratch.write_text("".join(json.dumps(s, ensure_ascii=False) + "\n" for s in scored), encoding="utf-8")
+        # ASCII: half a surrogate pair, which a model can write, has no UTF-8
+        scratch.write_text("".join(json.dumps(s) + "\n" for s in scored), encoding="ascii")
         scratch.replace(out)
     except OSError as error:
         scratch.unlink(missing_ok=True)

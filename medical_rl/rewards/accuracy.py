@@ -1,7 +1,7 @@
 """Accuracy: whether the final answer is the gold answer."""
 
 from medical_rl.answers import Response, gold, read
-from medical_rl.boxes import first_iou
+from medical_rl.boxes import boxes_hit
 from medical_rl.errors import unknown
 from medical_rl.sample import Sample
 
@@ -10,7 +10,7 @@ MATCHES = ("answer", "substring")
 
 
 def accuracy(response: Response, sample: Sample, match: str = "answer") -> float:
-    """1.0 if the final answer, read as `sample.kind`, is right, else 0.0: equal to the gold answer, or a box with IoU > 0.5.
+    """1.0 if the final answer, read as `sample.kind`, is right, else 0.0: equal to the gold answer, or boxes that match one to one with IoU > 0.5.
 
     VRFT-Aug, equation 1: the boxed label, case-insensitive; MEDFACT-R1: the exact yes or no.
 
@@ -32,8 +32,8 @@ def accuracy(response: Response, sample: Sample, match: str = "answer") -> float
 
 
 def right(predicted: str | None, sample: Sample) -> bool:
-    """True if an answer read by `answers.read` is the gold one; a box is right when its IoU exceeds 0.5."""
+    """True if an answer read by `answers.read` is the gold one; boxes are right when each has its own gold one with IoU above 0.5."""
     if predicted is None:
         return False
     truth = gold(sample)
-    return first_iou(predicted, truth) > HIT if sample.kind == "box" else predicted == truth
+    return boxes_hit(predicted, truth, HIT) if sample.kind == "box" else predicted == truth

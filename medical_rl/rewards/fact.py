@@ -16,7 +16,9 @@ MATCHES = ("words", "substring")
 NEGATIONS = frozenset(
     ["no", "not", "without", "absent", "denies", "denied", "never", "nor", "neither", "free", "negative"]
 )
-_CLAUSE = re.compile(r"[.;:!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
+AFTER = frozenset(["absent", "not", "excluded", "exclud", "negative", "negat", "unlikely"])
+# a dot inside a number ends no clause
+_CLAUSE = re.compile(r"\.(?=\s|$)|[;!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
 
 
 def fact(
@@ -83,13 +85,20 @@ def _reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool)
         for stems in clauses:
             for start in range(len(stems) - len(wanted) + 1):
                 here = wanted and stems[start : start + len(wanted)] == wanted
-                if here and not (skip_negated and NEGATIONS.intersection(stems[:start])):
+                if here and not (skip_negated and _negated(stems, start, start + len(wanted))):
                     return True
     return False
 
 
+def _negated(stems: tuple[str, ...], start: int, end: int) -> bool:
+    """True if the clause denies the mention: a negation before it, or "is absent", "was not seen" right after it."""
+    after = [stem for stem in stems[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
+    return bool(NEGATIONS.intersection(stems[:start]) or AFTER.intersection(after[:1]))
+
+
 def _stems(text: str) -> tuple[str, ...]:
-    return tuple(_stem(word) for word in re.findall(r"\w+", unicodedata.normalize("NFKC", text)))
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'").replace("n't", " not")
+    return tuple(_stem(word) for word in re.findall(r"\d+(?:\.\d+)?|\w+", plain))
 
 
 @functools.lru_cache(maxsize=65536)

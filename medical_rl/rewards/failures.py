@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medical_rl.errors import BudgetMet, RewardFailed
+from medical_rl.errors import RewardFailed
 from medical_rl.sample import Sample
 
 BUDGET = (
@@ -56,30 +57,58 @@ class FailureLog:
 
 
 class TooManyFailures(RuntimeError):
-    """A step in which more rewards failed than the mix allows, or the judge's budget was met: the run stops and can be resumed."""
+    """More rewards failed than the mix allows, or the judge's budget was met: the run stops and can be resumed."""
 
 
-def refuse_failures(mix, results: Sequence[Mapping[str, float]], log: FailureLog, judge: Mapping | None = None) -> None:
-    """None; TooManyFailures, with the newest reason, if a term failed in more than `mix.max_failure_rate` of `results`.
+class Watch:
+    """Looks at each step's results and stops the run where a term failed for too large a share of samples.
 
-    A met budget stops the run at once where conf.judge.on_met is `pause`; where it is `continue` the
-    run goes on without the term, and those failures are not held against the rate.
+    The share is taken over the last steps of at least WINDOW samples, so that one garbled judgement does not end a
+    run of small steps. Where the judge's budget was met, the run pauses at once, or (`on_met` "continue") goes on
+    without the term, and those failures are not held against the rate.
     """
-    for name in mix.terms:
-        rate = sum(r[f"{name}/failed"] for r in results) / max(len(results), 1)
-        if not rate:
-            continue
-        last = log.last(name)
-        if last.get("kind") == BudgetMet.__name__:
-            if (judge or {}).get("on_met", "pause") == "continue":
-                continue
-            raise TooManyFailures(
-                f"The run pauses: {last['reason']} Raise conf.judge.budget and give the same command again to go on from the last "
-                "saved step, or choose conf.judge.on_met=continue to go on without the term."
-            )
-        if rate > mix.max_failure_rate:
-            raise TooManyFailures(
-                f"The reward term {name} failed for {rate:.0%} of this step's samples, more than conf.rewards.max_failure_rate="
-                f"{mix.max_failure_rate:g} allows. The last reason: {last.get('reason', 'none was recorded')} "
-                f"All are in {log.path}. The same command resumes from the last saved step."
-            )
+
+    WINDOW = 32
+
+    def __init__(self, mix, log: FailureLog, on_met: str = "pause"):
+        self.mix, self.log, self.on_met = mix, log, on_met
+        self.seen: dict[str, deque[float]] = {name: deque() for name in mix.terms}
+
+    def see(self, results: Sequence[Mapping[str, float]]) -> None:
+        """None; TooManyFailures, with the newest reason, where the run must stop."""
+        for name, seen in self.seen.items():
+            met = sum(r.get(f"{name}/budget", 0.0) for r in results)
+            if met and self.on_met == "pause":
+                raise TooManyFailures(self._pause(name))
+            flags = [r[f"{name}/failed"] for r in results if not r.get(f"{name}/budget")]
+            seen.extend(flags)
+            while len(seen) > max(self.WINDOW, len(flags)):
+                seen.popleft()
+            rate = sum(seen) / max(len(seen), self.WINDOW)
+            if rate > self.mix.max_failure_rate:
+                raise TooManyFailures(self._said(name, sum(seen) / len(seen), "of the last samples"))
+
+    def see_means(self, metrics: Mapping[str, float]) -> None:
+        """None; the same for a validation, of which verl gives means alone."""
+        for name in self.mix.terms:
+            rates = [v for k, v in metrics.items() if f"/{name}/failed/mean@" in k]
+            met = [v for k, v in metrics.items() if f"/{name}/budget/mean@" in k]
+            if any(met) and self.on_met == "pause":
+                raise TooManyFailures(self._pause(name))
+            rate = max(rates, default=0.0) - (max(met, default=0.0) if self.on_met == "continue" else 0.0)
+            if rate > self.mix.max_failure_rate:
+                raise TooManyFailures(self._said(name, rate, "of the validation's samples"))
+
+    def _pause(self, name: str) -> str:
+        reason = self.log.last(name).get("reason", "the judge's budget is met.")
+        return (
+            f"The run pauses: {reason} Raise conf.judge.budget and give the same command again to go on from the last saved "
+            "step, or choose conf.judge.on_met=continue to go on without the term."
+        )
+
+    def _said(self, name: str, rate: float, of_what: str) -> str:
+        return (
+            f"The reward term {name} failed for {rate:.0%} {of_what}, more than conf.rewards.max_failure_rate="
+            f"{self.mix.max_failure_rate:g} allows. The last reason: {self.log.last(name).get('reason', 'none was recorded')} "
+            f"All are in {self.log.path}. The same command resumes from the last saved step."
+        )

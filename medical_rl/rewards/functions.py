@@ -30,7 +30,7 @@ from medical_rl.sample import Sample
 def user_term(fn: str, signature: str | None = None) -> Callable:
     """A term `async (response, sample, **kwargs) -> float` that calls the user's function.
 
-    Whatever the function raises, and None or NaN in place of a number, becomes RewardFailed: the
+    Whatever the function raises, and None, NaN or infinity in place of a number, becomes RewardFailed: the
     sample is marked failed, not scored. Raises UserError if there is no such function.
     """
     function = load(fn)
@@ -52,8 +52,8 @@ def user_term(fn: str, signature: str | None = None) -> Callable:
             raise
         except Exception as error:  # the user's program: whatever it raises is a broken reward, never the model's fault
             raise RewardFailed(f"{fn} raised {type(error).__name__}: {error}") from error
-        if number is None or math.isnan(number):
-            raise RewardFailed(f"{fn} gave {number}, not a number.")
+        if number is None or not math.isfinite(number):
+            raise RewardFailed(f"{fn} gave {number}, not a finite number.")
         return number
 
     return term

@@ -37,6 +37,8 @@ def lexical_consistency(response: Response, sample: Sample, sound: float = 1.0, 
     claimed = last_claim(response.thought, sample)
     if sample.kind == "box":
         agree = claimed is not None and first_iou(claimed, answer) > 0.5
+    elif sample.kind in ("label", "choice") and not sample.choices:  # a free answer: the last sentence names it
+        agree = claimed is not None and f" {normalise(answer)} " in f" {normalise(claimed)} "
     else:
         agree = claimed is not None and claimed == answer
     return float(sound if agree else unsound)
@@ -45,9 +47,12 @@ def lexical_consistency(response: Response, sample: Sample, sound: float = 1.0, 
 def last_claim(thought: str, sample: Sample) -> str | None:
     """The canonical answer that the thought last speaks of, or None.
 
-    label, choice: the class or option named last; grade: the last integer; box: the last box;
+    label, choice: the class or option named last (without choices: the last sentence); grade: the last integer; box: the last box;
     yes_no: a yes or no in the last sentence, else "no" where that sentence denies and "yes" where it does not.
     """
+    if sample.kind in ("label", "choice") and not sample.choices:
+        sentences = [s for s in _SENTENCE.split(thought.strip()) if normalise(s)]
+        return sentences[-1] if sentences else None
     if sample.kind in ("label", "choice"):
         text = f" {normalise(thought)} "
         # at the same place the longer name was meant: "normal, benign" holds "benign"
@@ -58,7 +63,7 @@ def last_claim(thought: str, sample: Sample) -> str | None:
         ]
         return max(ends)[2] if ends else None
     if sample.kind == "grade":
-        numbers = re.findall(r"(?<![\w.])\d+(?![\w.]*\d)", thought)
+        numbers = re.findall(r"(?<![\w.])\d{1,18}(?![\w.]*\d)", thought)
         return str(int(numbers[-1])) if numbers else None
     if sample.kind == "box":
         found = read(parse(f"<answer>{thought}</answer>"), sample)

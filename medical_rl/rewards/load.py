@@ -27,6 +27,20 @@ def load_mix(overrides: Sequence[str] = (), connected: bool = True, run_dir: Pat
     connected  also builds the judge and the reward model that the mix asks
     Raises UserError for a choice or a setting that is not there.
     """
+    settings = load_settings(overrides)
+    mix = Mix.from_config(settings["rewards"])
+    if connected:
+        mix.services = connect(mix, settings, run_dir)
+    chosen = [o.split("=", 1)[1] for o in overrides if o.startswith("conf/rewards=")]
+    return mix, chosen[-1] if chosen else _ALWAYS["rewards"]
+
+
+def load_settings(overrides: Sequence[str] = ()) -> dict[str, dict]:
+    """{"rewards", "judge", "reward_model"} as plain dicts, each as the overrides choose it; see `load_mix`.
+
+    >>> load_settings(["conf/judge=local"])["judge"]["endpoint"]["local"]
+    True
+    """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -37,14 +51,9 @@ def load_mix(overrides: Sequence[str] = (), connected: bool = True, run_dir: Pat
     _check_choices(overrides)
     try:
         conf = _compose(overrides).conf
-        settings = {name: OmegaConf.to_container(conf[name], resolve=True) for name in _ALWAYS if conf.get(name)}
+        return {name: OmegaConf.to_container(conf[name], resolve=True) for name in _ALWAYS if conf.get(name)}
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides, _compose) or str(error)) from error
-    mix = Mix.from_config(settings["rewards"])
-    if connected:
-        mix.services = connect(mix, settings, run_dir)
-    chosen = [o.split("=", 1)[1] for o in overrides if o.startswith("conf/rewards=")]
-    return mix, chosen[-1] if chosen else _ALWAYS["rewards"]
 
 
 def _check_choices(overrides: Sequence[str]) -> None:

@@ -13,18 +13,20 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from medical_rl.answers import Response, parse
-from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.errors import BudgetMet, RewardFailed, UserError, unknown
 from medical_rl.rewards import REWARDS
 from medical_rl.rewards.accuracy import accuracy
-from medical_rl.rewards.terms import read_term
+from medical_rl.rewards.detection import detection
+from medical_rl.rewards.terms import number, read_term
 from medical_rl.sample import Sample
 
 COMBINE = ("sum", "normalised_sum")
 ON_FAILURE = ("group_mean", "drop_sample")
+RESERVED = frozenset(("score", "acc", "reward", "total", "accuracy_strict"))
 SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate")
 
 
@@ -49,19 +51,24 @@ class Mix:
             raise unknown("way to combine rewards", combine, COMBINE)
         if on_failure not in ON_FAILURE:
             raise unknown("way to treat a failed reward", on_failure, ON_FAILURE)
-        self.combine, self.on_failure, self.max_failure_rate = combine, on_failure, float(max_failure_rate)
+        self.combine, self.on_failure = combine, on_failure
+        self.max_failure_rate = number(max_failure_rate, "conf.rewards.max_failure_rate")
         self.terms = {name: read_term(name, given) for name, given in terms.items()}
         self.weights = {name: term.weight for name, term in self.terms.items()}
         self.services: dict[str, object] = {}
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
+        self._refuse_unusable()
         unbounded = [name for name, term in self.terms.items() if term.most is None]
         if combine == "normalised_sum" and unbounded:
             raise UserError(
                 f"combine: normalised_sum divides by each term's largest value, which is not known of {', '.join(unbounded)}: "
                 "add max: <number> to the term."
             )
-        parts = ("", "/weighted", "/failed", *(("/max",) if combine == "normalised_sum" else ()))
-        self.keys = ("score", "acc", *(f"{name}{part}" for name in self.terms for part in parts))
+        if combine == "normalised_sum" and (below := [name for name, weight in self.weights.items() if weight < 0]):
+            raise UserError(
+                f"combine: normalised_sum divides by the sum of weights times largest values, which the negative weight of {', '.join(below)} "
+                "would turn round. Use combine: sum, or give the term negative values."
+            )
 
     @classmethod
     def from_config(cls, rewards: Mapping) -> Mix:
@@ -70,6 +77,25 @@ class Mix:
             if key not in SETTINGS:
                 raise unknown("setting of a reward mix named", key, SETTINGS)
         return cls(**{"terms": {}, **rewards})
+
+    def _refuse_unusable(self) -> None:
+        """None; UserError for names that results use themselves and for figures that are none."""
+        for name in RESERVED.intersection(self.terms):
+            raise UserError(
+                f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
+            )
+        if not 0 <= self.max_failure_rate <= 1:
+            raise UserError(f"conf.rewards.max_failure_rate={self.max_failure_rate} is no share between 0 and 1.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that `score` returns, on every path."""
+        found = ["score", "acc"]
+        for name, term in self.terms.items():
+            found += [name, f"{name}/weighted", f"{name}/failed"]
+            found += [f"{name}/budget"] if "judge" in term.needs else []
+            found += [f"{name}/max"] if self.combine == "normalised_sum" else []
+        return tuple(found)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -86,50 +112,67 @@ class Mix:
     async def score(self, text: str, sample: Sample) -> dict[str, float]:
         """{"score": total, "acc": accuracy, "<term>": raw, "<term>/weighted", "<term>/failed"}.
 
+        A term that asks a judge has "<term>/budget" too: 1.0 where it failed because the budget was met.
+
         A term that raises RewardFailed is marked failed (1.0) and adds nothing here; the trainer,
         which knows the group, puts the group's mean in its place. `acc` is the strict accuracy, whatever
         the mix rewards.
         """
         response = parse(text)
         raw = await self._raw(response, sample)
-        result = {"score": 0.0, "acc": self._right(response, sample)}
+        return self._result(raw, self._right(response, sample), sample)
+
+    def failed(self, sample: Sample, error: RewardFailed) -> dict[str, float]:
+        """The result of a response that could not be scored at all: every term failed, nothing right."""
+        for name in self.terms:
+            self.on_failed(name, sample, error)
+        return self._result(dict.fromkeys(self.terms, error), 0.0, sample)
+
+    def _result(self, raw: Mapping[str, float | RewardFailed], right: float, sample: Sample) -> dict[str, float]:
+        result = {"score": 0.0, "acc": right}
         for name, term in self.terms.items():
-            value = raw[name]
-            result[name] = 0.0 if value is None else value
+            lost = isinstance(raw[name], RewardFailed)
+            result[name] = 0.0 if lost else raw[name]
             result[f"{name}/weighted"] = term.weight * result[name]
-            result[f"{name}/failed"] = float(value is None)
+            result[f"{name}/failed"] = float(lost)
+            if "judge" in term.needs:
+                result[f"{name}/budget"] = float(isinstance(raw[name], BudgetMet))
             if self.combine == "normalised_sum":
                 result[f"{name}/max"] = term.maximum(sample)
         result["score"] = self.total(result)
         return result
 
-    async def _raw(self, response: Response, sample: Sample) -> dict[str, float | None]:
-        """Each term's raw value, None where it failed; those that wait are waited for together."""
+    async def _raw(self, response: Response, sample: Sample) -> dict[str, float | RewardFailed]:
+        """Each term's raw value, or why it failed; those that wait are waited for together."""
         raw, waiting = {}, {}
         for name, term in self.terms.items():
             try:
                 value = term(response, sample, self.services)
             except RewardFailed as error:
-                value = None
                 self.on_failed(name, sample, error)
-            if value is not None and inspect.isawaitable(value):
+                raw[name] = error
+                continue
+            if inspect.isawaitable(value):
                 waiting[name] = value
             else:
-                raw[name] = None if value is None else float(value)
+                raw[name] = float(value)
         if waiting:
             found = await asyncio.gather(*waiting.values(), return_exceptions=True)
             for name, value in zip(waiting, found, strict=True):
+                if isinstance(value, Exception) and self.terms[name].needs and not isinstance(value, RewardFailed):
+                    # whatever a client raises (a lost actor, an image that cannot be sent), nothing was judged
+                    value = RewardFailed(f"{type(value).__name__}: {value}")
                 if isinstance(value, RewardFailed):
                     self.on_failed(name, sample, value)
                 elif isinstance(value, BaseException):
                     raise value
-                raw[name] = None if isinstance(value, RewardFailed) else float(value)
+                raw[name] = value if isinstance(value, RewardFailed) else float(value)
         return raw
 
     def _right(self, response: Response, sample: Sample) -> float:
         """1.0 if the answer is right; boxes are read in the frame that the detection term names."""
-        if sample.kind == "box" and "detection" in self.terms:
-            term = self.terms["detection"]
+        term = next((t for t in self.terms.values() if t.function is detection), None)
+        if sample.kind == "box" and term:
             return float(term.function(response, sample, **{**term.parameters, "continuous": False}) == 1.0)
         return accuracy(response, sample)
 
@@ -164,3 +207,20 @@ class Mix:
             new["score"] = self.total(new)
             mended.append(new)
         return mended
+
+    def dropped(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
+        """Which samples `on_failure: drop_sample` takes out of their groups.
+
+        Those with a failed term that others of the group have (a term that failed in the whole group is left out
+        of it), and then a sample left alone: with nobody to be compared with, its own reward would be its advantage.
+        """
+        if self.on_failure != "drop_sample":
+            return [False] * len(results)
+        known = {(g, n) for r, g in zip(results, groups, strict=True) for n in self.weights if not r[f"{n}/failed"]}
+        out = [
+            any(result[f"{name}/failed"] and (group, name) in known for name in self.weights)
+            for result, group in zip(results, groups, strict=True)
+        ]
+        left = Counter(group for group, lost in zip(groups, out, strict=True) if not lost)
+        full = Counter(groups)
+        return [lost or (left[group] == 1 < full[group]) for group, lost in zip(groups, out, strict=True)]

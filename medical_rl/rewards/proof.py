@@ -11,15 +11,19 @@ from medical_rl.rewards.mix import Mix
 from medical_rl.rewards.services import check_restricted, endpoints
 from medical_rl.sample import Sample
 
+# Terms that a right answer in the asked form earns whole.
+PROVED = frozenset(("accuracy", "format", "outcome", "mfrs", "detection"))
 
-def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping) -> tuple[int, float]:
+
+def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping, whole: bool = True) -> tuple[int, float]:
     """(rows, mean reward) of responses made from the gold answers by the prompt's own target.
 
     Terms that ask a judge or a reward model are left out: proving the parsing needs neither. Raises UserError
-    for a row whose gold answer is not right by its own reward (the prompt's form and the reward's parsing do
-    not fit together, or the data are wrong), and for a term that fails on it.
+    for a row whose gold answer is not right by its own reward, or does not earn the whole of a term that a right
+    answer in the asked form must earn (the prompt and the reward do not fit together, or the data are wrong),
+    and for a term that fails on every one of them. `whole` false (a run without RL) checks the right answer alone.
     """
-    return asyncio.run(_prove(samples, Mix.from_config(rewards), prompt))
+    return asyncio.run(_prove(samples, Mix.from_config(rewards), prompt, whole))
 
 
 def check_rows(samples: Iterable[Sample], rewards: Mapping, conf: Mapping) -> int:
@@ -40,13 +44,10 @@ async def _check_rows(samples: Iterable[Sample], mix: Mix, conf: Mapping) -> int
     return count
 
 
-async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping) -> tuple[int, float]:
+async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping, whole: bool) -> tuple[int, float]:
     mix, scores = mix.without(mix.needs), []
-
-    def refuse(term: str, sample: Sample, error: RewardFailed) -> None:
-        raise UserError(f"The reward term {term!r} fails on the gold answer of the row {sample.id}: {error}") from error
-
-    mix.on_failed = refuse
+    failed: dict[str, list[RewardFailed]] = {name: [] for name in mix.terms}
+    mix.on_failed = lambda term, sample, error: failed[term].append(error)
     for sample in samples:
         response = target(sample, prompt)
         result = await mix.score(response, sample)
@@ -55,5 +56,15 @@ async def _prove(samples: Iterable[Sample], mix: Mix, prompt: Mapping) -> tuple[
                 f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward (read from {response!r}): "
                 "the prompt's target and the reward's parsing do not fit together, or the data are wrong."
             )
+        for name in PROVED.intersection(mix.terms) if whole else ():
+            if result[name] < 1.0:
+                raise UserError(
+                    f"The gold answer of the row {sample.id} earns {result[name]:g} of 1 from the reward term {name!r} "
+                    f"({dict(mix.terms[name].parameters)}), in the form that the prompt {prompt.get('name', '')!r} asks for: {response!r}. "
+                    "A model that does what it is told would never be paid: choose a prompt and a form that fit together."
+                )
         scores.append(result["score"])
+    for name, errors in failed.items() if whole and scores else ():
+        if len(errors) == len(scores):  # now and then is an outage, which training watches; always is a broken reward
+            raise UserError(f"The reward term {name!r} fails on the gold answer of every row tried: {errors[-1]}")
     return len(scores), sum(scores) / max(len(scores), 1)

@@ -9,7 +9,8 @@ from medical_rl.answers import Response
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
-SMOOTHING = tuple(f"method{i}" for i in range(8))  # nltk's names
+# nltk's names; its method6 needs longer texts than many thoughts are
+SMOOTHING = tuple(f"method{i}" for i in (0, 1, 2, 3, 4, 5, 7))
 
 
 def recitation(
@@ -27,6 +28,8 @@ def recitation(
     """
     if smoothing not in SMOOTHING:
         raise unknown("BLEU smoothing of nltk", smoothing, SMOOTHING)
+    if int(order) < 1:
+        raise UserError(f"The recitation reward has order={order}: BLEU needs n-grams of at least one word.")
     if not sample.knowledge.strip():
         raise UserError(
             f"The recitation reward compares the thought with injected knowledge, and the row {sample.id!r} of {sample.source} has none. "

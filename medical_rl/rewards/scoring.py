@@ -27,13 +27,20 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict, Sample]]:
     except OSError as error:
         raise UserError(f"The completions file {path} cannot be read: {error.strerror or error}.") from error
     with file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_text_lines(path, file), 1):
             if line.strip():
                 record = _record(path, number, line)
                 sample = _sample(path, number, record)
                 if problem := gold_problem(sample):
                     raise UserError(f"{path}, line {number}: {problem}.")
                 yield number, record, sample
+
+
+def _text_lines(path: Path, file) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise UserError(f"The completions file {path} is not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
 def _record(path: Path, number: int, line: str) -> dict:
@@ -52,8 +59,12 @@ def _record(path: Path, number: int, line: str) -> dict:
 
 def _sample(path: Path, number: int, record: Mapping) -> Sample:
     size = record.get("size")
-    if size is not None and (not isinstance(size, list) or len(size) != 2):
+    whole = isinstance(size, list) and len(size) == 2 and all(isinstance(v, (int, float)) and v > 0 for v in size)
+    if size is not None and not whole:
         raise UserError(f"{path}, line {number}: size is [height, width] in pixels, not {size!r}.")
+    for name in ("choices", "concepts"):
+        if record.get(name) is not None and not isinstance(record[name], list):
+            raise UserError(f"{path}, line {number}: {name} is a list of texts, not {record[name]!r}.")
     answer = record["answer"]
     return Sample(
         id=str(record.get("id", number)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -43,11 +44,18 @@ def read_term(name: str, given: Mapping | None) -> Term:
     settings = dict(given or {})
     if "weight" not in settings:
         raise UserError(f"The reward term {name!r} has no weight: write {name}: {{weight: 1.0}}.")
-    weight = float(settings.pop("weight"))
+    weight = number(settings.pop("weight"), f"the weight of the reward term {name!r}")
     if "fn" in settings:
         function = user_term(settings["fn"], settings.get("signature"))
         kept = {key: value for key, value in settings.items() if key not in _OWN}
-        return Term(name, weight, function, kept, most=settings.get("max"))
+        most = settings.get("max")
+        return Term(
+            name,
+            weight,
+            function,
+            kept,
+            most=None if most is None else number(most, f"max of the reward term {name!r}"),
+        )
     if name not in REWARDS:
         error = unknown("reward term", name, REWARDS)
         raise UserError(
@@ -59,9 +67,35 @@ def read_term(name: str, given: Mapping | None) -> Term:
     for parameter in settings:
         if parameter not in allowed:
             raise unknown(f"parameter of the reward term {name!r} named", parameter, [*allowed, "weight"])
+    _check_types(name, settings, parameters)
     term = Term(name, weight, REWARDS[name], settings, needs, MAXIMUM.get(name))
     try_parameters(term)
     return term
+
+
+def number(value, what: str) -> float:
+    """`value` as a finite float; UserError, naming `what` it is, for anything else."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found) or isinstance(value, bool):
+        raise UserError(f"{what} is {value!r}; a finite number is needed.")
+    return found
+
+
+def _check_types(name: str, settings: Mapping, parameters: list[inspect.Parameter]) -> None:
+    """None; UserError for a value of another type than the parameter's default."""
+    defaults = {p.name: p.default for p in parameters}
+    for parameter, value in settings.items():
+        what, default = f"The parameter {parameter} of the reward term {name!r}", defaults[parameter]
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise UserError(f"{what} is {value!r}; true or false is needed.")
+        elif isinstance(default, (int, float)) or (default is None and value is not None):
+            number(value, what)
+        elif isinstance(default, str) and not isinstance(value, str):
+            raise UserError(f"{what} is {value!r}; a text is needed.")
 
 
 class _Anything:
@@ -80,7 +114,9 @@ def try_parameters(term: Term) -> None:
     """None; UserError for a parameter's value that its term refuses, found before any training."""
     for kind in KINDS:
         answer = {"grade": "1", "box": "[0, 0, 1, 1]", "yes_no": "yes"}.get(kind, "a")
-        full = Sample("", "", "?", kind, answer, choices=("a", "b"), concepts=("a",), knowledge="a", size=(56, 56))
+        full = Sample(
+            "", "", "?", kind, answer, choices=("a", "b"), images=(b"",), concepts=("a",), knowledge="a", size=(56, 56)
+        )
         response = parse(f"<think>a</think><answer>{answer}</answer>")
         try:
             value = term(response, full, dict.fromkeys(SERVICES, _Anything()))

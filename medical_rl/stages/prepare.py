@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.prompts import messages, target
+from medical_rl.errors import UserError
 from medical_rl.rewards.proof import prove
 from medical_rl.run_folder import RunFolder
 
@@ -18,13 +20,14 @@ TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """The prepared data folder and, for `conf/model=tiny`, the model folder copied below the run."""
-    data, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("data", "prompt"))
+    data, prompt = settings(config)
     card = prepare(
         data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
     )
+    refuse_missing(config, card)
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
-    proved = list(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED))
-    prove(proved, rewards, prompt)
+    proved = list(islice(read_samples(folder.path / "data" / f"{learned(card)}.parquet"), PROVED))
+    prove(proved, rewards, prompt, whole="rl" in config.conf.stages)
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
     if prompt["name"] == "visual_attributes" and not any(sample.knowledge for sample in proved):
         notes.append("these data have no visual attributes (knowledge), so the prompt names the classes only")
@@ -34,16 +37,48 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     return {"outputs": outputs, "notes": [*notes, *card["about"].get("notes", []), *card["notes"]]}
 
 
+def settings(config: DictConfig) -> tuple[dict, dict]:
+    """The data (with their knowledge, where the configuration has any) and the prompt as plain dicts."""
+    chosen = {
+        k: OmegaConf.to_container(config.conf[k], resolve=True)
+        for k in ("data", "prompt", "knowledge")
+        if k in config.conf
+    }
+    return {**chosen["data"], "knowledge": chosen.get("knowledge")}, chosen["prompt"]
+
+
+def learned(card: Mapping) -> str:
+    """The split that is looked at before training: train, or the first there is where a set is only tested on."""
+    splits = card.get("splits") or ("train",)
+    return "train" if "train" in splits else next(iter(splits))
+
+
+def refuse_missing(config: DictConfig, card: Mapping) -> None:
+    """None; UserError for a stage that reads a split which was not prepared."""
+    warm = config.conf.warm_start
+    needs = {"rl": ("train", "val"), "evaluate": (str(config.conf.evaluation.split),)}
+    if warm.enabled:
+        needs["warm_start"] = (str(warm.split) if warm.split in card["splits"] else "train", "val")
+    for stage in config.conf.stages:
+        missing = [split for split in needs.get(stage, ()) if split not in card["splits"]]
+        if missing:
+            raise UserError(
+                f"The stage {stage} reads the split {missing[0]}, and {card['name']} was prepared with "
+                f"{', '.join(card['splits'])} only. To test a model and train nothing: conf.stages=[prepare,evaluate]."
+            )
+
+
 def build_model(config: DictConfig, folder: RunFolder, prompt: dict) -> None:
     """None; builds the tiny model for this task's texts and copies it to checkpoints/base/huggingface."""
     import shutil
 
     from medical_rl.tiny.model import build_tiny_model
 
-    texts = set()
-    for split in ("warm_start", "train"):
-        path = folder.path / "data" / f"{split}.parquet"
-        for i, sample in enumerate(read_samples(path) if path.exists() else ()):
+    texts, data = set(), folder.path / "data"
+    # A tested row's text is looked at only where nothing will be trained.
+    trained = [path for split in ("warm_start", "train") if (path := data / f"{split}.parquet").exists()]
+    for path in trained or sorted(data.glob("*.parquet")):
+        for i, sample in enumerate(read_samples(path)):
             if i == TEXTS:
                 break
             texts |= {m["content"] for m in messages(sample, prompt)} | {target(sample, prompt)}

@@ -103,15 +103,16 @@ def rollouts(folder, step):
     return [json.loads(line) for line in (folder / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()]
 
 
-def check_components(folder, terms):
+def check_components(folder, terms, dropped=None):
     """Every term is in the metrics and the rollouts of both steps, and the totals are what the terms make."""
     found = read_metrics(folder / "metrics.jsonl", "rl")
     for step in (1, 2):
         for term in terms:
             assert {f"reward/{term}/mean", f"reward/{term}/weighted", f"reward/{term}/failed"} <= set(found[step]), term
         rows = rollouts(folder, step)
-        assert len(rows) == 16 and all({"score", "acc", *terms} <= set(row) for row in rows)
-        assert found[step]["reward/total"] == pytest.approx(statistics.fmean(r["score"] for r in rows), abs=1e-4)
+        assert len(rows) == 16 and all({"score", "acc", "advantage", *terms} <= set(row) for row in rows)
+        kept = [r["score"] for r in rows if r not in (dropped or {}).get(step, ())]
+        assert found[step]["reward/total"] == pytest.approx(statistics.fmean(kept), abs=1e-4)
     return found
 
 
@@ -122,6 +123,9 @@ def test_the_mix_runs_in_a_real_grpo_and_its_components_are_seen(accept, warm, e
     terms = list(load_mix([f"conf/rewards={mix}"], connected=False)[0].terms)
     asks = judged(endpoint) if "consistency" in terms else ()
     asks += ("conf/reward_model=endpoint", f"conf.reward_model.base_url={classify}") if "learned" in terms else ()
+    # so small a model does not hit by more than half: any overlap is a hit here
+    asks += ("conf.rewards.terms.detection.threshold=0.0",) if "detection" in terms else ()
+    Classify.asked.clear()
     folder = accept.train(f"mix-{mix}", *warm(MIXES[mix]), f"conf/rewards={mix}", *asks)
     found = check_components(folder, terms)
     main = next(t for t in terms if t in ("outcome", "mfrs", "accuracy", "detection"))
@@ -130,8 +134,9 @@ def test_the_mix_runs_in_a_real_grpo_and_its_components_are_seen(accept, warm, e
         judge = json.loads((folder / "manifest.json").read_text())["stages"]["rl"]["judge"]
         assert judge["requests"] > 0 and judge["failures"] == {}
         assert found[1]["reward/consistency/failed"] == 0.0
-    if "learned" in terms and Classify.asked:
-        assert all(seen for seen, _ in Classify.asked), "the reward model sees the image"
+    if "learned" in terms:
+        if Classify.asked:  # not so where the run was done before
+            assert all(seen for seen, _ in Classify.asked), "the reward model sees the image"
         assert all(r["learned"] == zlib.crc32(r["output"].encode()) % 17 - 6.0 for r in rollouts(folder, 1))
 
 
@@ -155,7 +160,28 @@ def test_a_term_that_fails_for_some_samples_does_not_stop_the_run(accept, warm, 
         f"mix-failing-{way}", *warm("grades"), "conf/rewards=accuracy_format", f"conf.rewards.on_failure={way}",
         "conf.rewards.max_failure_rate=0.9", f"+conf.rewards.terms.flaky={{fn: '{rewards}:flaky', weight: 1.0}}",
     )  # fmt: skip
-    found = check_components(folder, ["accuracy", "format"])
+    dropped = {}
+    for step in (1, 2):
+        groups = {}
+        for row in rollouts(folder, step):
+            groups.setdefault(row["uid"].rsplit("_", 2)[0], []).append(row)
+        assert any(r["flaky/failed"] for rows in groups.values() for r in rows), "some failed"
+        dropped[step] = []
+        for rows in groups.values():
+            failed = [r for r in rows if r["flaky/failed"]]
+            others = [r for r in rows if not r["flaky/failed"]]
+            if way == "drop_sample" and others and failed:
+                gone = rows if len(others) == 1 else failed
+                assert all(r["advantage"] == 0.0 for r in gone), "who takes no part has no advantage"
+                dropped[step] += gone
+            elif others and failed:
+                mean = statistics.fmean(r["flaky"] for r in others)
+                for row in failed:
+                    assert row["score"] == pytest.approx(row["accuracy"] + row["format"] + mean, abs=1e-4)
+            kept = [r for r in rows if r not in dropped[step]]
+            if kept:  # GRPO among those that are left: the advantages of a group sum to nothing
+                assert sum(r["advantage"] for r in kept) == pytest.approx(0.0, abs=1e-3)
+    found = check_components(folder, ["accuracy", "format"], dropped)
     assert 0 < max(found[s]["reward/flaky/failed"] for s in (1, 2)) < 1
     reasons = (folder / "logs" / "reward_failures.jsonl").read_text()
     assert "OSError: down" in reasons
@@ -166,7 +192,8 @@ def test_too_many_failures_stop_the_run_with_the_reason_and_the_command_resumes(
     rewards = accept.runs / "outage.py"
     rewards.parent.mkdir(parents=True, exist_ok=True)
     rewards.write_text(
-        f"import pathlib\ndef f(response, sample):\n    if pathlib.Path({str(switch)!r}).exists(): raise OSError('no route')\n"
+        "import pathlib\ndef f(response, sample):\n    import ray\n"
+        f"    if pathlib.Path({str(switch)!r}).exists() and ray.is_initialized(): raise OSError('no route')\n"
         "    return 1.0\n"
     )
     chosen = (

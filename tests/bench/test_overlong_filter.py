@@ -77,10 +77,10 @@ def test_header_only_counts_against_verls_filter(rows, tmp_path, root):
         assert 0 < len(mine) < ROWS, "the limit must divide the rows"
     ratio, ours_s, verl_s = sorted(ratios)[REPEATS // 2]
     (root / "benchmarks" / "overlong_filter.md").write_text(
-        f"# Overlong filter\n\n{ROWS} rows of about {SIDE} x {SIDE} pixels, the same rows kept by both, median of {REPEATS} runs in one process.\n\n"
+        f"# Overlong filter\n\n{ROWS} rows of about {SIDE} x {SIDE} pixels, the same rows kept by both, median of {REPEATS} runs in one process, in turn.\n\n"
         "| filter | seconds | rows a second |\n|---|---|---|\n"
         f"| verl 0.9.1, decodes and processes every image | {verl_s:.2f} | {ROWS / verl_s:.0f} |\n"
         f"| medical_rl, image headers only | {ours_s:.4f} | {ROWS / ours_s:.0f} |\n\n"
-        f"Ratio {ratio:.0f}. Written by `make bench`; read the ratio, not the seconds.\n"
+        f"Ratio {ratio:.0f}; the target was 500. Written by `make bench`; read the ratio, not the seconds.\n"
     )
-    assert ratio > 10
+    assert ratio >= 500

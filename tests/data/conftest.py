@@ -1,12 +1,15 @@
 """Fixtures of the data tests: samples made by code, miniature npz files, and real files where they are."""
 
+import io
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medical_rl.data import readers
+from medical_rl.data.drops import Drops
 from medical_rl.data.images import encode_png
 from medical_rl.sample import Sample
 
@@ -96,13 +99,20 @@ def config(mini):
 
 @pytest.fixture
 def toy(monkeypatch, make_sample):
-    """A function that registers reader "toy" over {split: samples} and gives its configuration."""
+    """A function that registers reader "toy" over {split: samples}, which drops {row: reason}, and gives its configuration."""
 
-    def make(rows, **about):
+    def make(rows, dropped=(), **about):
+        dropped = dict(dropped)
         module = types.ModuleType("toy")
         module.__file__ = __file__
         module.SPLITS = tuple(rows)
-        module.rows = lambda source, split, **params: iter(rows[split])
+
+        def read(source, split, *, drops=None, **params):
+            for row, reason in dropped.items():
+                drops.add(row, reason)
+            return iter(rows[split])
+
+        module.rows = read
         module.describe = lambda source, **params: {"source": "toy", **about}
         monkeypatch.setattr(readers, "load_reader", lambda name: module)
         return {"name": "toy", "reader": "toy", "source": None}
@@ -113,3 +123,41 @@ def toy(monkeypatch, make_sample):
 @pytest.fixture
 def three_splits(make_sample):
     return {split: [make_sample(f"{split}/{i}", split=split) for i in range(3)] for split in ("train", "val", "test")}
+
+
+@pytest.fixture
+def image_bytes():
+    """A function that makes an image file's bytes, of `height` x `width`, unlike those of any other `seed`."""
+
+    def make(seed=0, height=8, width=10, format="PNG"):
+        buffer = io.BytesIO()
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+        Image.fromarray(pixels).save(buffer, format=format)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def put(tmp_path):
+    """A function that writes text or bytes to `<tmp>/source/<name>`, folders made, and gives the path."""
+
+    def write(name, content):
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read_all():
+    """A function that gives ({split: samples}, {row: why it was dropped}) of a reader over all its splits."""
+
+    def read(reader, source, **params):
+        drops = Drops()
+        samples = {split: list(reader.rows(source, split, drops=drops, **params)) for split in reader.SPLITS}
+        return samples, {row: reason for row, (reason, _) in drops._rows.items()}
+
+    return read

@@ -99,3 +99,16 @@ def test_a_prompt_may_come_from_a_yaml_file(tmp_path):
     path.write_text("- just\n- a list\n")
     with pytest.raises(UserError, match="not a mapping"):
         command.load_prompt(str(path))
+
+
+def test_of_boxes_and_free_answers_the_number_is_told_and_no_commonest_one():
+    def split(rows, answers, rate):
+        return {"rows": rows, "distinct": rows, "answers": answers, "majority": "[1, 2]", "majority_rate": rate}
+
+    splits = {"train": split(60, 60, 1 / 60), "val": split(60, 2, 0.5), "test": split(2, 2, 0.5)}
+    card = {"name": "demo", "splits": splits, "about": {}, "changes": [], "warnings": []}
+    assert command.summary(card, "out").splitlines()[1:] == [
+        "  train: 60 rows; 60 different answers",
+        "  val: 60 rows; 50.0% are '[1, 2]'",
+        "  test: 2 rows; 50.0% are '[1, 2]'",
+    ]

@@ -1,6 +1,7 @@
 import copy
 import doctest
 import hashlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -180,3 +181,26 @@ def test_an_unknown_split_is_named(medmnist, mini):
 
 def test_its_examples_run(medmnist):
     assert doctest.testmod(medmnist).failed == 0
+
+
+def test_an_npz_bomb_is_refused_by_its_header(medmnist, tmp_path):
+    path, side = tmp_path / "bloodmnist.npz", 20_000  # 400 Mpixel an image: eight times the limit
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("train", "val", "test"):
+            for part, shape in (("images", (1, side, side)), ("labels", (1, 1))):
+                with archive.open(f"{split}_{part}.npy", "w") as member:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(member, header)
+                    member.write(bytes(1000))
+    with pytest.raises(UserError, match="train_images are 20000 x 20000 pixels"):
+        medmnist.rows(path, "train", allow_altered=True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"), [("dermamnist", "never train on one and test on the other"), ("retinamnist", "validation set")]
+)
+def test_the_card_tells_what_holds_for_one_flag_only(medmnist, mini, flag, told):
+    notes = medmnist.describe(mini(f"{flag}.npz", channels=3), allow_altered=True)["notes"]
+    assert any(told in note for note in notes)
+    others = medmnist.describe(mini("pneumoniamnist.npz"), allow_altered=True)["notes"]
+    assert not any(told in note for note in others)

@@ -59,6 +59,20 @@ def test_shots_and_limit_are_for_train_and_test_per_class_for_test(config, tmp_p
     assert "test: 2 of 6 rows were kept (test_per_class=1)." in card["changes"]
 
 
+def test_train_can_be_balanced_or_chosen_by_score(config, toy, make_sample, tmp_path):
+    card = run(config(balanced=5), tmp_path / "balanced")
+    assert sorted(card["splits"]["train"]["labels"].values()) == [2, 3] and card["splits"]["test"]["rows"] == 6
+    assert "train: 5 of 12 rows were kept (balanced=5)." in card["changes"]
+    rows = {
+        split: [make_sample(f"{split}/{i}", split=split, meta={"s": i}) for i in range(6)]
+        for split in ("train", "val", "test")
+    }
+    card = run(toy(rows) | {"top_k": 2, "score": "s"}, tmp_path / "top")
+    assert ids(tmp_path / "top/train.parquet") == ["train/4", "train/5"]
+    assert "train: 2 of 6 rows were kept (top_k=2, score=s)." in card["changes"]
+    assert run(toy(rows) | {"top_k": 3, "score": "s"}, tmp_path / "top")["splits"]["train"]["rows"] == 3
+
+
 def test_train_is_repeated_to_one_batch_and_only_train(config, tmp_path):
     card = run(config(shots=2), tmp_path / "out", batch_size=32)
     assert card["splits"]["train"]["rows"] == 32 and card["splits"]["train"]["distinct"] == 4
@@ -110,10 +124,36 @@ def test_identical_images_across_splits_are_told_not_refused(toy, three_splits, 
 
 
 def test_dropped_rows_and_phantoms_are_in_the_card(toy, three_splits, tmp_path):
-    data = toy(three_splits, phantom=True, dropped={"the answer is neither yes nor no": 72}, notes=["Drawn by code."])
-    assert "Dropped 72 rows: the answer is neither yes nor no." in run(data, tmp_path / "out")["changes"]
+    reason = "its answer is neither yes nor no"
+    data = toy(three_splits, {f"row {i}": reason for i in range(72)}, phantom=True, notes=["Drawn by code."])
+    card = run(data, tmp_path / "out")
+    # all three splits told of the same 72 rows
+    assert card["dropped"] == {reason: {"rows": 72, "examples": [f"row {i}" for i in range(5)]}}
+    told = f"Dropped 72 rows: {reason} (row 0; row 1; row 2; row 3; row 4; ...)."
+    assert card["changes"] == [told]
     text = (tmp_path / "out/README.md").read_text()
-    assert "phantoms" in text and "Drawn by code." in text
+    assert "phantoms" in text and "Drawn by code." in text and told in text
+
+
+def test_a_split_that_drops_everything_says_why(toy, three_splits, tmp_path):
+    data = toy({**three_splits, "val": []}, {"row 7": "its image is broken"})
+    with pytest.raises(
+        prepare.BadSplit, match=r"val of toy has no rows left. Dropped 1 row: its image is broken \(row 7\)"
+    ):
+        run(data, tmp_path / "out")
+    assert names(tmp_path / "out") == []
+
+
+def test_the_knowledge_of_the_classes_is_in_every_row_and_its_references_in_the_card(config, tmp_path):
+    attributes = {"Normal": "clear lungs", "pneumonia": "white patches"}
+    chosen = {"name": "mine", "attributes": attributes, "references": ["A Book 1999"]}
+    card = run(config(knowledge=chosen), tmp_path / "out", prompt=command.load_prompt("visual_attributes"))
+    rows = list(parquet.read_samples(tmp_path / "out/test.parquet"))
+    assert {row.knowledge for row in rows} == {"normal: clear lungs; pneumonia: white patches"}
+    assert card["knowledge"] == {"name": "mine", "references": ["A Book 1999"]}
+    assert "Visual attributes: mine, after A Book 1999" in (tmp_path / "out/README.md").read_text()
+    again = run(config(knowledge={**chosen, "attributes": {**attributes, "normal": "dark"}}), tmp_path / "out")
+    assert again["recipe"] != card["recipe"]
 
 
 def test_real_phantoms_are_prepared_with_their_warm_start(tmp_path):
@@ -134,3 +174,20 @@ def test_an_output_path_that_is_a_file_is_told(config, tmp_path):
 def test_a_mistyped_reader_parameter_is_told(config, tmp_path):
     with pytest.raises(UserError, match="Did you mean 'flag'"):
         run(config(params={"flags": "octmnist"}), tmp_path / "out")
+
+
+def test_only_the_splits_that_are_wanted_are_read(config, tmp_path):
+    card = run(config(only=["test", "val"]), tmp_path / "out", batch_size=500)
+    assert list(card["splits"]) == ["val", "test"]  # the reader's order, whatever the setting's
+    assert names(tmp_path / "out") == ["README.md", "card.json", "test.parquet", "val.parquet"]
+    assert list(run(config(), tmp_path / "out")["splits"]) == ["train", "val", "test"]
+    card = run(config(only="test"), tmp_path / "out")
+    assert list(card["splits"]) == ["test"] and "train.parquet" not in names(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "only, said", [(["tset"], "split to prepare 'tset'. Did you mean 'test'"), ([], "leaves nothing")]
+)
+def test_a_split_that_is_not_there_is_named(config, tmp_path, only, said):
+    with pytest.raises(UserError, match=said):
+        run(config(only=only), tmp_path / "out")

@@ -37,6 +37,23 @@ def test_placeholders_in_choices_and_meta_are_only_text(make_sample):
     assert text.count("<image>") == 1
 
 
+def test_rows_that_differ_where_the_template_looks_differ_in_their_prompts(make_sample):
+    # A template is filled once for rows with one question, choices and knowledge, unless it asks for more than these.
+    template = "{{ question }} {{ choices | join(' ') }} {{ knowledge }}"
+    same = {"question": "Q", "choices": ("a", "b"), "knowledge": "k"}
+    found = [render(make_sample(**same), template) for _ in range(2)]
+    found += [
+        render(make_sample(**{**same, name: value}), template)
+        for name, value in [("question", "R"), ("choices", ("a",)), ("knowledge", "l")]
+    ]
+    assert found == ["<image>Q a b k", "<image>Q a b k", "<image>R a b k", "<image>Q a k", "<image>Q a b l"]
+    for template in ("{{ meta.age }}", "{% if meta.age > 2 %}{{ sample.id }}{% endif %}", "{{ sample.meta['age'] }}"):
+        assert len({render(make_sample(id=i, meta={"age": i}), template) for i in (3, 4)}) == 2
+    template = "{{ choices | random }}"
+    assert len({render(make_sample(choices=("a", "b", "c")), template) for _ in range(60)}) == 3
+    assert render(make_sample(choices=["a", "b"]), "{{ choices | join }}") == "<image>ab"  # a reader's list
+
+
 def test_unicode_and_markup_pass_unescaped(make_sample):
     assert render(make_sample(question="肺炎 <5 mm & größer?", images=0), "{{ question }}") == "肺炎 <5 mm & größer?"
 
@@ -46,7 +63,9 @@ def test_jinja_syntax_in_the_data_is_not_run(make_sample):
 
 
 def test_a_template_that_does_not_compile_names_the_variables(make_sample):
-    with pytest.raises(UserError, match=r"does not compile.*line 1.*question, choices, knowledge, sample, meta"):
+    with pytest.raises(
+        UserError, match=r"does not compile.*line 1.*question, choices, options, knowledge, sample, meta"
+    ):
         render(make_sample(), "{{ question")
 
 

@@ -2,12 +2,16 @@
 
 import errno
 import json
+import types
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
-from medical_rl.data import command, parquet, prepare
+from medical_rl.compose import compose
+from medical_rl.data import command, parquet, prepare, recipe
 
 PROMPT = command.load_prompt("class_names")
 
@@ -48,6 +52,16 @@ def test_a_changed_source_is_prepared_again(config, mini, mini_arrays, tmp_path)
 def test_settings_of_other_stages_are_not_part_of_the_recipe(config, tmp_path):
     first = run(config(), tmp_path / "out")
     assert run(config(outcome="mfrs"), tmp_path / "out")["recipe"] == first["recipe"]
+
+
+def test_how_many_rows_are_read_at_a_time_is_part_of_neither_recipe_nor_stage(config, tmp_path):
+    from medical_rl.compose import compose
+    from medical_rl.fingerprint import stage_config
+
+    assert run(config(num_proc=1), tmp_path / "out")["recipe"] == run(config(num_proc=2), tmp_path / "out")["recipe"]
+    given = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"]
+    one, other = (stage_config(compose([*given, f"conf.data.num_proc={n}"]), "prepare") for n in (1, 4))
+    assert one == other and "conf.data.shots" in one
 
 
 def test_where_the_source_lies_is_not_part_of_the_recipe(config, tmp_path):
@@ -100,7 +114,119 @@ def test_a_failure_leaves_the_older_preparation_whole(config, tmp_path, monkeypa
 
 
 def test_omegaconf_configurations_are_read_as_plain_ones(config, tmp_path):
-    from omegaconf import OmegaConf
 
     plain = run(config(shots=2), tmp_path / "out")
     assert run(OmegaConf.create(config(shots=2)), tmp_path / "out", prompt=OmegaConf.create(PROMPT)) == plain
+
+
+@pytest.fixture
+def heel_set(put, image_bytes):
+    """A Heel of 20 images a class, its configuration, and its folder."""
+    for number, name in enumerate(("normal", "heelspur", "sever")):
+        for i in range(20):
+            path = put(f"{name}/{i}.png", image_bytes(100 * number + i))
+    folder = path.parents[1]
+    return {"name": "heel", "reader": "heel", "source": str(folder), "params": {}}, folder
+
+
+def test_an_output_inside_the_source_is_prepared_once(heel_set):
+    data, folder = heel_set
+    first = run(data, folder / "prepared")
+    before = (folder / "prepared/card.json").stat().st_mtime_ns
+    assert run(data, folder / "prepared") == first
+    assert (folder / "prepared/card.json").stat().st_mtime_ns == before
+
+
+def test_a_file_in_a_linked_class_folder_is_part_of_the_recipe(heel_set, tmp_path, image_bytes):
+    data, folder = heel_set
+    (tmp_path / "links").mkdir()
+    for name in ("normal", "heelspur", "sever"):
+        (tmp_path / "links" / name).symlink_to(folder / name)
+    linked = {**data, "source": str(tmp_path / "links")}
+    first = run(linked, tmp_path / "out")
+    (folder / "normal/0.png").write_bytes(image_bytes(999, 20, 20))
+    assert run(linked, tmp_path / "out")["recipe"] != first["recipe"]
+
+
+def test_boxes_outside_the_source_are_part_of_the_recipe(heel_set, tmp_path):
+    data, _ = heel_set
+    boxes = tmp_path / "boxes.csv"
+    data["params"] = {"boxes": str(boxes)}
+    cards = []
+    for right in (5, 6):
+        lines = [f"{name}/{i}.png,1,1,{right},5" for name in ("heelspur", "sever") for i in range(20)]
+        boxes.write_text("\n".join(["image,x1,y1,x2,y2", *lines]))
+        cards.append(run(data, tmp_path / "out"))
+    assert cards[0]["recipe"] != cards[1]["recipe"]
+    answers = {s.answer for s in parquet.read_samples(tmp_path / "out/test.parquet")}
+    assert answers == {"[1, 1, 6, 5]"}
+
+
+def test_a_table_outside_the_source_is_part_of_the_recipe(put, image_bytes, tmp_path):
+    # 40 lesions of one image each; then another age in the table
+    for i in range(40):
+        source = put(f"ISIC_{i}.png", image_bytes(i)).parent
+    table, recipes = tmp_path / "table.csv", set()
+    data = {"name": "ham", "reader": "ham10000", "source": str(source), "params": {"table": str(table)}}
+    for age in (50, 60):
+        rows = [f"HAM_{i},ISIC_{i},nv,histo,{age},male,back" for i in range(40)]
+        table.write_text("\n".join(["lesion_id,image_id,dx,dx_type,age,sex,localization", *rows]))
+        recipes.add(run(data, tmp_path / "out")["recipe"])
+    assert len(recipes) == 2
+
+
+def test_the_code_of_the_data_layer_and_of_the_readers_folder_is_part_of_the_recipe(tmp_path):
+    reader = types.ModuleType("mine")
+    reader.__file__ = str(tmp_path / "mine.py")
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "helper.py").write_text("1")
+    first = recipe.code(reader)
+    assert recipe.code(reader) == first
+    (tmp_path / "helper.py").write_text("2")
+    assert recipe.code(reader) != first
+
+
+def official(flag, mini, counts):
+    """A RetinaMNIST or BreastMNIST of the official counts a class, with 4 x 4 pictures."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, each in counts.items():
+        labels = np.repeat(np.arange(len(each), dtype=np.uint8), each)
+        shape = (len(labels), 4, 4, 3) if flag == "retinamnist" else (len(labels), 4, 4)
+        arrays |= {f"{split}_labels": labels[:, None], f"{split}_images": rng.integers(0, 256, shape, dtype=np.uint8)}
+    return mini(f"{flag}.npz", **arrays)
+
+
+OFFICIAL = {
+    "retinamnist": {"train": [486, 128, 206, 194, 66], "val": [54, 12, 28, 20, 6], "test": [174, 46, 92, 68, 20]},
+    "breastmnist": {"train": [147, 399], "val": [21, 57], "test": [42, 114]},
+}
+
+
+@pytest.mark.parametrize("flag", OFFICIAL)
+def test_the_papers_256_shots_of_the_two_small_sets_are_their_whole_training_split(flag, mini, tmp_path):
+    data = OmegaConf.to_container(compose(["conf=vrft_aug", f"conf/data={flag}"]).conf.data, resolve=True)
+    data |= {"source": str(official(flag, mini, OFFICIAL[flag])), "params": {"allow_altered": True}}
+    cards = {shots: run({**data, "shots": shots}, tmp_path / str(shots)) for shots in (10, 20, 256)}
+    classes = len(OFFICIAL[flag]["train"])
+    rows = {shots: card["splits"]["train"]["distinct"] for shots, card in cards.items()}
+    # 486 + 128 + 206 + 194 + 66 = 1,080 and 147 + 399 = 546; 256 a class would be 256 + 128 + 206 + 194 + 66 = 850 and 403
+    assert rows == {10: 10 * classes, 20: 20 * classes, 256: {"retinamnist": 1080, "breastmnist": 546}[flag]}
+    assert set(cards[20]["splits"]["train"]["labels"].values()) == {20}
+    assert cards[256]["changes"] == ["train: taken whole, as from 256 shots on (shots=256)."]
+    without = run({**data, "shots": 256, "whole_from": None}, tmp_path / "256")
+    assert without["recipe"] != cards[256]["recipe"]
+    assert without["splits"]["train"]["rows"] == {"retinamnist": 850, "breastmnist": 403}[flag]
+
+
+def test_whole_from_is_null_unless_a_set_says_so():
+    assert compose(["conf=vrft_aug", "conf/data=pneumoniamnist"]).conf.data.whole_from is None
+
+
+def test_the_test_rows_do_not_change_with_the_seed(config, tmp_path):
+    for seed in (0, 1):
+        run(config(test_per_class=1, shots=2), tmp_path / str(seed), seed=seed)
+    ids = [
+        [[s.id for s in parquet.read_samples(tmp_path / f"{seed}/{split}.parquet")] for split in ("train", "test")]
+        for seed in (0, 1)
+    ]
+    assert ids[0][1] == ids[1][1] and ids[0][0] != ids[1][0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.data.splits import k_shot, limit, repeat_to
+from medical_rl.data.splits import balanced, k_shot, limit, repeat_to, top_k
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
@@ -119,3 +119,46 @@ def test_the_global_random_state_is_neither_used_nor_changed():
     assert random.getstate() == before
     random.seed(2)
     assert k_shot(pool("ab" * 9), 2, seed=0) == chosen
+
+
+@given(ANSWERS, st.integers(1, 30), SEEDS)
+def test_balanced_gives_n_rows_and_no_class_has_two_more_than_one_that_has_rows_left(answers, n, seed):
+    chosen = collections.Counter(s.answer for s in balanced(pool(answers), n, seed))
+    there = collections.Counter(answers)
+    assert chosen.total() == min(n, len(answers))
+    for answer, count in there.items():
+        if chosen[answer] < count and chosen:
+            assert chosen[answer] >= max(chosen.values()) - 1
+
+
+@given(ANSWERS, st.integers(1, 30), SEEDS, st.randoms())
+def test_balanced_does_not_depend_on_row_order_and_keeps_it(answers, n, seed, rng):
+    samples = pool(answers)
+    chosen = balanced(samples, n, seed)
+    assert {s.id for s in chosen} == {s.id for s in balanced(rng.sample(samples, len(samples)), n, seed)}
+    assert [int(s.id) for s in chosen] == sorted(int(s.id) for s in chosen)
+
+
+def scored(scores):
+    return [
+        Sample(id=str(i), source="demo", question="?", kind="label", answer="a", meta={"s": s})
+        for i, s in enumerate(scores)
+    ]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 40), SEEDS)
+def test_top_k_gives_the_highest_scores_in_stream_order(scores, k, seed):
+    chosen = top_k(scored(scores), k, "s", seed)
+    assert sorted(s.meta["s"] for s in chosen) == sorted(scores)[-k:]
+    assert [int(s.id) for s in chosen] == sorted(int(s.id) for s in chosen)
+
+
+def test_equal_scores_are_drawn_by_the_seed():
+    draws = {tuple(s.id for s in top_k(scored([1] * 50), 5, "s", seed)) for seed in range(10)}
+    assert len(draws) == 10
+
+
+@pytest.mark.parametrize("value", [None, "high", "nan", float("nan"), [1]])
+def test_a_row_without_a_score_is_named_with_what_it_has(value):
+    with pytest.raises(UserError, match="Row 1 has no number for the score 's'.*Its meta has: s"):
+        top_k(scored([1, value]), 1, "s", seed=0)

@@ -22,11 +22,12 @@ def test_with_synchronisation_broken_the_correlation_falls(run, start_run, tmp_p
     (folder / "manifest.json").write_text(json.dumps(manifest))
     modules = str(Path(__file__).parent / "broken_sync")
     process = start_run(
-        folder, "conf.stages=[prepare,warm_start,rl]", "trainer.total_training_steps=4", "trainer.test_freq=4", "trainer.val_before_train=false",
+        folder, "conf.stages=[prepare,warm_start,rl]", "trainer.total_training_steps=6", "trainer.test_freq=6", "trainer.val_before_train=false",
         PYTHONPATH=modules, VERL_USE_EXTERNAL_MODULES="break_weight_sync",
     )  # fmt: skip
     assert process.wait(timeout=600) == 0, Path(f"{folder}.out").read_text()
     found = read_metrics(folder / "metrics.jsonl", "rl")
-    correlation = [found[step]["training/rollout_actor_probs_pearson_corr"] for step in (1, 2, 3, 4)]
+    correlation = [found[step]["training/rollout_actor_probs_pearson_corr"] for step in range(1, 7)]
     assert correlation[0] > 0.999, "the first rollouts have the first weights"
-    assert correlation[-1] < 0.9, correlation
+    # how far it falls differs from run to run (0.85 to 0.91 were seen); the intact run never leaves 0.999
+    assert correlation[-1] < 0.95, correlation

@@ -56,8 +56,31 @@ def test_the_token_count_from_headers_equals_the_processors(verl, config, model,
     path = tmp_path / "rows.parquet"
     write_split(iter(samples), path, prompt)
     rows = dataset(config, processor, path, min_pixels=limits[0], max_pixels=limits[1], filter_overlong_prompts=False)
-    for i in range(len(rows)):
-        assert rows.token_count(rows.dataframe[i]) == true_count(processor, verl, rows[i], path)
+    true = [true_count(processor, verl, rows[i], path) for i in range(len(rows))]
+    assert [rows.token_count(row) for row in rows.dataframe] == true
+    assert rows._token_counts(rows.dataframe) == true
+    assert rows._token_counts(rows.dataframe.select([3, 0, 1])) == [true[3], true[0], true[1]]
+
+
+def test_header_sizes_are_those_of_each_rows_own_images():
+    import io
+
+    import pyarrow as pa
+
+    from medical_rl.engine.tokens import header_sizes
+
+    def image(height, width, format):
+        Image.new("L", (width, height)).save(buffer := io.BytesIO(), format=format)
+        return {"bytes": buffer.getvalue(), "path": None}
+
+    rows = [[image(2, 3, "PNG")], [], [image(4, 5, "JPEG"), image(6, 7, "PNG")], None, [image(8, 9, "PNG")]]
+    sizes = [[(2, 3)], [], [(4, 5), (6, 7)], [], [(8, 9)]]
+    column = pa.chunked_array(
+        [rows[:3], rows[3:]], pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    )
+    assert list(header_sizes(column)) == sizes
+    assert list(header_sizes(column[1:])) == sizes[1:]
+    assert list(header_sizes(column[2:3])) == sizes[2:3]
 
 
 @pytest.fixture

@@ -12,11 +12,26 @@ def test_any_ids_decode_as_the_tokenizer_decodes_them(processor):
     decode = decoder(tokenizer)
 
     @settings(max_examples=300, deadline=None)
-    @given(st.lists(st.integers(0, len(tokenizer) - 1), max_size=60))
+    @given(st.lists(st.integers(0, len(tokenizer) + 9), max_size=60))
     def same(ids):
         assert decode(ids) == tokenizer.decode(ids, skip_special_tokens=True)
 
     same()
+
+
+def test_an_added_token_that_is_text_is_decoded_by_the_tokenizer(processor):
+    # Qwen2.5's <tool_call> is such a token: added, and not special.
+    import copy
+
+    from medical_rl.engine.decoding import byte_table, decoder
+
+    tokenizer = copy.deepcopy(processor.tokenizer)
+    tokenizer.add_tokens(["<tool_call>"])
+    number = tokenizer.convert_tokens_to_ids("<tool_call>")
+    assert byte_table(tokenizer)[number] is None and byte_table(tokenizer)[5] is not None
+    ids = [*tokenizer("yes ", add_special_tokens=False)["input_ids"], number, 5]
+    assert decoder(tokenizer)(ids) == tokenizer.decode(ids, skip_special_tokens=True)
+    assert "<tool_call>" in decoder(tokenizer)(ids)
 
 
 def test_texts_of_many_languages_come_back(processor):

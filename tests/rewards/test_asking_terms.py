@@ -1,6 +1,7 @@
 """Terms that ask someone: the judge's consistency, the reward model's score; and the rule in the judge's place."""
 
 import asyncio
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -82,9 +83,24 @@ def test_the_learned_reward_is_clipped_to_its_grades(value, raw, unit):
     assert asyncio.run(learned(parse("x"), ITEM, reward_model=model, scale="unit")) == unit
 
 
-def test_a_reward_model_without_a_number_is_a_failure():
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_reward_model_without_a_finite_number_is_a_failure(value):
     with pytest.raises(RewardFailed):
-        asyncio.run(learned(parse("x"), ITEM, reward_model=RewardModel(float("nan"))))
+        asyncio.run(learned(parse("x"), ITEM, reward_model=RewardModel(value)))
+
+
+def test_the_reward_model_is_not_asked_about_a_row_without_an_image():
+    with pytest.raises(RewardFailed, match="no image"):
+        asyncio.run(learned(parse("x"), dataclasses.replace(ITEM, images=()), reward_model=RewardModel(1.0)))
+
+
+def test_whatever_a_judges_client_raises_is_a_failure_and_not_the_end_of_the_group():
+    class Lost:
+        async def consistency(self, **asked):
+            raise ConnectionResetError("the actor is gone")
+
+    result = total(Mix(MEDFACT, "normalised_sum"), RIGHT, judge=Lost())
+    assert result["consistency/failed"] == 1.0 and result["consistency/budget"] == 0.0
 
 
 def total(mix, text, item=ITEM, **services):

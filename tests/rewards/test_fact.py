@@ -55,12 +55,21 @@ def test_a_negated_mention_counts_unless_it_is_told_not_to():
     assert fact(said("no congestion"), PAPER, skip_negated=True) == 0.0
     assert fact(said("no effusion but congestion"), PAPER, skip_negated=True) == pytest.approx(0.2)
     assert fact(said("No effusion. There is congestion."), PAPER, skip_negated=True) == pytest.approx(0.2)
+    for denied in ("congestion is absent", "congestion was not seen", "There isn't congestion", "congestion: excluded"):
+        assert fact(said(denied), PAPER, skip_negated=True) == 0.0, denied
+    assert fact(said("congestion is severe and no effusion"), PAPER, skip_negated=True) == pytest.approx(0.2)
 
 
 def test_the_cap_bounds_the_reward_and_its_maximum():
     response = said("chest radiograph: lung infection, congestion")
     assert fact(response, PAPER, cap=0.5) == 0.5
     assert maximum(PAPER) == pytest.approx(0.6) and maximum(PAPER, cap=0.5) == 0.5
+
+
+def test_a_dot_inside_a_number_ends_no_clause():
+    item = Sample("1", "test", "?", "yes_no", "no", concepts=("1.5 cm nodule",))
+    assert fact(said("There is a 1.5 cm nodule."), item) == pytest.approx(0.2)
+    assert fact(said("There is a 1 cm mass. 5 cm nodule"), item) == 0.0
 
 
 def test_spellings_of_one_concept_are_one_concept():

@@ -50,6 +50,9 @@ def nothing(completions, **kwargs):
 def not_a_number(response, sample):
     return math.nan
 
+def infinite(response, sample):
+    return math.inf
+
 def broken(response, sample):
     raise KeyError("label")
 
@@ -108,7 +111,7 @@ def test_a_function_of_an_installed_module_is_named_with_a_colon():
     assert result["mine/failed"] == 1.0, "MFRS refuses a yes/no sample, and that is no score"
 
 
-@pytest.mark.parametrize("name", ["nothing", "not_a_number", "broken", "two", "no_score"])
+@pytest.mark.parametrize("name", ["nothing", "not_a_number", "infinite", "broken", "two", "no_score"])
 def test_what_is_no_number_is_a_failure_and_never_a_zero(file, name):
     mix = Mix({"mine": {"fn": f"{file}:{name}", "weight": 1.0}, "accuracy": {"weight": 1.0}})
     reasons = []

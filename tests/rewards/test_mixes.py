@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 
 from medical_rl.compose import choices, compose
 from medical_rl.errors import BudgetMet, RewardFailed, UserError
-from medical_rl.rewards.failures import FailureLog, TooManyFailures, refuse_failures
+from medical_rl.rewards.failures import FailureLog, TooManyFailures, Watch
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.proof import prove
 from medical_rl.sample import Sample
 
 SHIPPED = {
@@ -27,7 +28,13 @@ SHIPPED = {
     "vrft_recite",
     "vrft_unrecite",
 }
-FULL = {"question": "?", "concepts": ("disc", "edge"), "knowledge": "a round disc with a sharp edge", "size": (56, 56)}
+FULL = {
+    "question": "?",
+    "images": (b"",),
+    "concepts": ("disc", "edge"),
+    "knowledge": "a round disc with a sharp edge",
+    "size": (56, 56),
+}
 SAMPLES = {
     "grade": Sample("1", "t", kind="grade", answer="3", choices=tuple("01234"), **FULL),
     "label": Sample("1", "t", kind="label", answer="disc", choices=("disc", "ring"), **FULL),
@@ -137,6 +144,20 @@ def test_any_string_scores_within_the_documented_ranges_under_one_key_set(text, 
         ({"terms": {"detection": {"weight": 1, "compare": "=>"}}}, ">="),
         ({"terms": {"accuracy": {"weight": 1}}, "on_failure": "skip"}, "group_mean"),
         ({"terms": {}}, "no terms"),
+        ({"terms": {"accuracy": {"weight": None}}}, "finite number"),
+        ({"terms": {"accuracy": {"weight": "abc"}}}, "finite number"),
+        ({"terms": {"accuracy": {"weight": float("nan")}}}, "finite number"),
+        ({"terms": {"accuracy": {"weight": 1}}, "max_failure_rate": "x"}, "finite number"),
+        ({"terms": {"accuracy": {"weight": 1}}, "max_failure_rate": 2}, "no share"),
+        ({"terms": {"consistency": {"weight": 1, "unsound": "abc"}}}, "unsound.*finite number"),
+        ({"terms": {"detection": {"weight": 1, "continuous": "no"}}}, "true or false"),
+        ({"terms": {"recitation": {"weight": 1, "order": 0}}}, "at least one word"),
+        ({"terms": {"recitation": {"weight": 1, "smoothing": "method6"}}}, "method5"),
+        (
+            {"terms": {"accuracy": {"weight": 1}, "format": {"weight": -2}}, "combine": "normalised_sum"},
+            "negative weight of format",
+        ),
+        ({"terms": {"acc": {"fn": "math:sqrt", "signature": "verl", "weight": 1}}}, "cannot be named 'acc'"),
     ],
 )
 def test_a_mix_that_cannot_work_is_refused_before_any_training(settings, said):
@@ -144,8 +165,11 @@ def test_a_mix_that_cannot_work_is_refused_before_any_training(settings, said):
         Mix.from_config(settings)
 
 
-def failing(rate, term="consistency", n=10):
-    return [{f"{term}/failed": float(i < rate * n), "accuracy/failed": 0.0} for i in range(n)]
+def failing(rate, term="consistency", n=40, budget=0.0):
+    return [
+        {f"{term}/failed": float(i < rate * n), f"{term}/budget": budget * (i < rate * n), "accuracy/failed": 0.0}
+        for i in range(n)
+    ]
 
 
 @pytest.fixture
@@ -157,18 +181,84 @@ def test_too_many_failures_end_the_run_with_the_last_reason(mix, tmp_path):
     log = FailureLog.of_run(tmp_path)
     for reason in ("429 Too Many Requests", "time-out after 30 s"):
         log.add("consistency", SAMPLES["label"], RewardFailed(reason))
-    refuse_failures(mix, failing(0.2), log)  # exactly the rate is allowed
+    Watch(mix, log).see(failing(0.2))  # exactly the rate is allowed
     with pytest.raises(TooManyFailures, match="30%.*time-out after 30 s"):
-        refuse_failures(mix, failing(0.3), log)
+        Watch(mix, log).see(failing(0.3))
+
+
+def test_one_garbled_judgement_of_a_small_step_does_not_end_the_run_and_an_outage_does(mix, tmp_path):
+    watch = Watch(mix, FailureLog.of_run(tmp_path))
+    for _ in range(8):  # steps of 4: one failure in eight steps
+        watch.see(failing(0.25 if _ == 3 else 0.0, n=4))
+    watch = Watch(mix, FailureLog.of_run(tmp_path))
+    watch.see(failing(1.0, n=4))  # 4 of at least 32 looked at: 12.5 %
+    with pytest.raises(TooManyFailures):
+        watch.see(failing(1.0, n=4))  # 8 of 32
+
+
+def test_the_failures_of_one_term_are_not_counted_for_another(mix, tmp_path):
+    with pytest.raises(TooManyFailures, match="accuracy"):
+        Watch(mix, FailureLog.of_run(tmp_path)).see(
+            [{"accuracy/failed": 1.0, "consistency/failed": 0.0, "consistency/budget": 0.0} for _ in range(40)]
+        )
 
 
 def test_a_met_budget_pauses_the_run_or_lets_it_go_on_by_config(mix, tmp_path):
     log = FailureLog.of_run(tmp_path)
     log.add("consistency", SAMPLES["label"], BudgetMet("budget", "all 100 requests are spent"))
     with pytest.raises(TooManyFailures, match="pauses.*100 requests.*conf.judge.budget"):
-        refuse_failures(mix, failing(0.1), log, {"on_met": "pause"})
-    refuse_failures(mix, failing(1.0), log, {"on_met": "continue"})
+        Watch(mix, log, on_met="pause").see(failing(0.1, budget=1.0))
+    Watch(mix, log, on_met="continue").see(failing(1.0, budget=1.0))
+    with pytest.raises(TooManyFailures, match="50%"):  # a met budget does not excuse failures of another cause
+        Watch(mix, log, on_met="continue").see(failing(0.5, budget=0.0))
 
 
-def test_without_failures_no_file_is_read(mix, tmp_path):
-    refuse_failures(mix, failing(0.0), FailureLog(tmp_path / "absent"), None)
+def test_a_validation_is_judged_by_verls_means(mix, tmp_path):
+    watch = Watch(mix, FailureLog.of_run(tmp_path))
+    watch.see_means({"val-aux/set/consistency/failed/mean@1": 0.2, "val-core/set/acc/mean@1": 0.5})
+    with pytest.raises(TooManyFailures, match="validation"):
+        watch.see_means({"val-aux/set/consistency/failed/mean@1": 0.3})
+
+
+GROUP = ["a", "a", "a", "b", "b"]
+
+
+def lost(*flags):
+    return [{"accuracy/failed": 0.0, "consistency/failed": float(flag)} for flag in flags]
+
+
+def test_drop_sample_takes_out_a_sample_whose_term_others_of_its_group_have():
+    mix = Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}, on_failure="drop_sample")
+    assert mix.dropped(lost(1, 0, 0, 0, 0), GROUP) == [True, False, False, False, False]
+    # the whole group has no judgement: the term is left out, nobody is dropped
+    assert mix.dropped(lost(1, 1, 1, 0, 0), GROUP) == [False] * 5
+    # one of two is lost: the other has nobody to be compared with
+    assert mix.dropped(lost(0, 0, 0, 1, 0), GROUP) == [False, False, False, True, True]
+    assert (
+        Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}).dropped(lost(1, 0, 0, 0, 0), GROUP)
+        == [False] * 5
+    )
+
+
+PROMPT = {"name": "tagged", "target": "<think>so</think><answer>{{ answer }}</answer>"}
+
+
+def test_a_mix_that_does_not_pay_its_own_gold_answers_is_refused_where_rl_is_planned():
+    # every reward would be 0 for ever, in silence
+    boxed = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "boxed"}}}
+    with pytest.raises(UserError, match="earns 0 of 1 from the reward term 'format'.*'tagged'"):
+        prove([SAMPLES["label"]], boxed, PROMPT)
+    assert prove([SAMPLES["label"]], boxed, PROMPT, whole=False) == (1, 1.0)
+    tagged = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "tagged"}}}
+    assert prove([SAMPLES["label"]], tagged, PROMPT) == (1, 2.0)
+
+
+def test_a_term_that_fails_on_every_gold_answer_is_broken_and_one_that_fails_now_and_then_is_not(tmp_path):
+    (tmp_path / "r.py").write_text(
+        "def always(response, sample):\n    raise OSError('no licence')\n"
+        "def once(response, sample):\n    if sample.kind == 'grade': raise OSError('busy')\n    return 1.0\n"
+    )
+    rows = [SAMPLES["label"], SAMPLES["grade"]]
+    with pytest.raises(UserError, match="every row tried.*no licence"):
+        prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:always", "weight": 1}}}, PROMPT)
+    assert prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:once", "weight": 1}}}, PROMPT) == (2, 0.5)

@@ -1,0 +1,62 @@
+"""Seeded splits that keep every group (patient, lesion or study) whole and every class in proportion."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from medical_rl.errors import UserError
+
+
+def grouped(rows: Iterable[tuple[str, str]], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """{group: split} for (group, class) pairs; "train" gets what the `shares` of the other splits leave.
+
+    Each class is divided on its own, a group with the class of its first row. Which groups go where
+    follows from a hash of seed and group, so row order does not matter. A class with more groups than
+    there are splits has a row in each.
+
+    >>> found = grouped([(f"lesion {i}", "nv") for i in range(10)], {"test": 0.2, "val": 0.1}, seed=0)
+    >>> sorted(found.values()).count("test"), sorted(found.values()).count("val")
+    (2, 1)
+    """
+    _check(shares)
+    sizes, classes = collections.Counter(), {}
+    for group, name in rows:
+        sizes[group] += 1
+        classes.setdefault(group, name)
+    members = collections.defaultdict(list)
+    for group in sorted(sizes, key=lambda group: (_rank(seed, group), group)):
+        members[classes[group]].append(group)
+    found = {}
+    for groups in members.values():
+        found |= _divided(groups, sizes, shares)
+    return found
+
+
+def _divided(groups: list[str], sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, str]:
+    """The groups of one class, in their drawn order, each split filled up to its share of rows."""
+    total = sum(sizes[group] for group in groups)
+    least = 1 if len(groups) > len(shares) else 0
+    found: dict[str, str] = {}
+    for split, share in shares.items():
+        left = wanted = max(round(share * total), least) if share else 0
+        free = [group for group in groups if group not in found]
+        for group in free:
+            if sizes[group] <= left:
+                found[group] = split
+                left -= sizes[group]
+        if left == wanted > 0:  # every group is larger than this share; without one the split would be empty
+            found[min(free, key=sizes.get)] = split
+    return {group: found.get(group, "train") for group in groups}
+
+
+def _rank(seed: int, group: str) -> str:
+    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+
+
+def _check(shares: Mapping[str, float]) -> None:
+    good = all(isinstance(share, int | float) and 0 <= share < 1 for share in shares.values())
+    if not good or sum(shares.values()) >= 1:
+        told = ", ".join(f"{split}={share!r}" for split, share in shares.items())
+        raise UserError(f"The shares of splits must be numbers from 0 that leave something for train, not {told}.")
