@@ -216,7 +216,7 @@ def test_a_judge_of_two_seconds_hides_behind_generation(accept, warm, endpoint, 
     stretched = (
         "conf/rewards=medfact_r1", "data.max_response_length=448", "actor_rollout_ref.rollout.ignore_eos=true",
         "data.train_batch_size=8", "actor_rollout_ref.rollout.n=8", "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-        "trainer.total_training_steps=4", "trainer.save_freq=4", "trainer.test_freq=4",
+        "trainer.total_training_steps=3", "trainer.save_freq=3", "trainer.test_freq=3",
     )  # fmt: skip
     steps = {}
     for latency in (0.0, 2.0):
@@ -225,17 +225,17 @@ def test_a_judge_of_two_seconds_hides_behind_generation(accept, warm, endpoint, 
         endpoint.program(latency_s=latency)
         folder = accept.train(name, *warm("questions"), *judged(endpoint), *stretched)
         found = read_metrics(folder / "metrics.jsonl", "rl")
-        steps[latency] = [(found[s]["timing_s/gen"], found[s]["timing_s/step"]) for s in (2, 3, 4)]
+        steps[latency] = [(found[s]["timing_s/gen"], found[s]["timing_s/step"]) for s in (2, 3)]
         judge = json.loads((folder / "manifest.json").read_text())["stages"]["rl"]["judge"]
-        assert judge["requests"] >= 4 * 8, "each step asks about prompts that were never judged before"
-        assert done or len(endpoint.log()["requests"]) >= 4 * 8
+        assert judge["requests"] >= 3 * 8, "each step asks about prompts that were never judged before"
+        assert done or len(endpoint.log()["requests"]) >= 3 * 8
     generation = statistics.median(g for g, _ in steps[0.0])
     plain, slow = (statistics.median(t for _, t in steps[latency]) for latency in (0.0, 2.0))
     assert generation >= 10.0, f"generation took {generation:.1f} s: too short to hide anything behind"
     text = (
         "# A judge behind generation\n\nGRPO steps of the tiny model on CPU, responses stretched to 448 tokens, 64 a step; the MEDFACT-R1 mix "
-        "with its judge at a local endpoint that answers after 0 s or after 2 s, every step on prompts not judged before. Medians of steps "
-        "2 to 4. `make accept` writes this file.\n\n| judge | generation and rewards | step |\n|---|---|---|\n"
+        "with its judge at a local endpoint that answers after 0 s or after 2 s, every step on prompts not judged before. Means of steps "
+        "2 and 3. `make accept` writes this file.\n\n| judge | generation and rewards | step |\n|---|---|---|\n"
         f"| 0 s | {generation:.1f} s | {plain:.1f} s |\n"
         f"| 2 s | {statistics.median(g for g, _ in steps[2.0]):.1f} s | {slow:.1f} s |\n\nThe judge adds {slow - plain:.1f} s to a step.\n"
     )
