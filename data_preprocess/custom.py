@@ -6,8 +6,8 @@ One row: image "scans/0001.png", question "Is there a fracture?", kind "yes_no",
 What the splits do not prove: without a group column only rows that share an image are kept together, so one patient may be
 in two splits; with your own split column nothing is moved, and `python -m medical_rl.data check` tells what is shared.
 
-A column is found by its name (id, image, question, answer, kind, choices, group, split, knowledge, concepts, thought) or
-named with `columns`. Several images, choices or concepts in a cell are a JSON list or are cut at "|".
+A column is found by its name (id, image, question, answer, kind, choices, group, split, knowledge, concepts, thought,
+report) or named with `columns`. Several images, choices or concepts in a cell are a JSON list or are cut at "|".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from medical_rl.data import ahead, command, custom_row, hub
-from medical_rl.data.custom_places import Place, places
+from medical_rl.data.custom_places import Place, places, reported
 from medical_rl.data.custom_table import FIELDS, Table, classes
 from medical_rl.data.drops import Drops
 from medical_rl.data.image_files import read_image, usable
@@ -99,6 +99,20 @@ def describe(
     return {**facts, "licence": "not given", **given, "notes": notes}
 
 
+def reports(source, *, drops: Drops | None = None, restricted: bool = False, **params) -> Iterator[dict]:
+    """The reports of the column `report`, each once for its group: id (of its first row), text, study, split, restricted."""
+    table = Table(
+        source, *(params.get(name) for name in ("columns", "images")), params.get("keep", ()), params.get("revision")
+    )
+    shares = {"test": params.get("test_share", 0.2), "val": params.get("val_share", 0.1)}
+    if "report" in table.names:
+        seed, told = params.get("split_seed", 0), Drops() if drops is None else drops
+        placed = places(table.named(), table.names, table.images, shares, seed, told)
+        yield from (
+            {**found, "restricted": restricted} for found in reported(table.read(), table.names["report"], placed)
+        )
+
+
 def main(argv=None) -> int:
     """The exit code of preparing it by hand; see `medical_rl.data.command`."""
 
@@ -149,7 +163,9 @@ def _sample(row: Mapping, place: Place, table: Table, fixed: dict, common: dict,
         return drops.add(place.row, "it has no image")
     sizes = [image_size(picture) for picture in pictures]
     answer, choices = custom_row.answer_of(kind, cell("answer"), custom_row.items(cell("choices")), sizes)
-    meta = {column: row.get(column) for column in table.keep}
+    meta = {column: row.get(column) for column in table.keep} | (
+        {"report": str(cell("report"))} if cell("report") else {}
+    )
     return Sample(
         id=place.id,
         question=str(cell("question")).strip(),

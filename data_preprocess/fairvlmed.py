@@ -27,7 +27,7 @@ from medical_rl.data.drops import Drops
 from medical_rl.data.fundus_npz import FundusFiles
 from medical_rl.sample import Sample
 
-SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
+SPLITS, splits_of, reads = question_options.SPLITS, question_options.splits_of, question_options.reads
 WHAT = (
     "It should hold the folders Training, Validation and Test with data_XXXXX.npz, and RULE's question file (*.jsonl); "
     "access to the images is by request: https://ophai.hms.harvard.edu/datasets/harvard-fairvlmed10k."
@@ -49,9 +49,9 @@ def rows(
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder of the npz files, where it is not the source
     splits     seeded, or published: the folder (Training, Validation, Test) of the image's npz file; or test: all
-    the rest   see `medical_rl.data.question_rows.Options`
+    the rest   see `medical_rl.data.question_options.Options`
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = question_options.Options(splits, split_seed, require_images, doubtful, concepts)
     folder = files.source_folder(source, WHAT)
     where = FundusFiles(files.source_folder(images or source, WHAT))
     return question_rows.samples(rule.question_files(folder, questions), split, where, options, drops)
@@ -70,23 +70,24 @@ def describe(
         "url": "https://ophai.hms.harvard.edu/datasets/harvard-fairvlmed10k",
         "restricted": True,
         "questions": {path.name: recipe.content(path) for path in asked},
-        "images": recipe.content(images),
         "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", "the dataset's folders")],
     }
 
 
-def reports(source, *, drops: Drops | None = None) -> Iterator[dict]:
+def reports(source, *, drops: Drops | None = None, images: str | None = None, **_) -> Iterator[dict]:
     """The notes as a retrieval corpus: id, text, study (five digits), split; restricted like the images.
 
-    `source` is RULE's retriever file (JSON) or the folder of the npz files, of which those that cannot be used go to
-    `drops`. Take only those of the training split.
+    `source` is RULE's retriever file (JSON), a folder with such files (*retriever*.json), or that of the npz files (or
+    `images` is), of which those that cannot be used go to `drops`. The last hold the notes of patients tested on, too.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
-        for digits, split, note in FundusFiles(path).notes(Drops() if drops is None else drops):
+    for file in [path] if path.is_file() else (found := rule_pairs.retriever_files(path)):
+        yield from rule_pairs.corpus(file, _patient)
+    if path.is_dir() and not found:
+        for digits, split, note in FundusFiles(Path(images or path).expanduser()).notes(
+            Drops() if drops is None else drops
+        ):
             yield {"id": digits, "text": note, "study": digits, "split": split}
-    else:
-        yield from rule_pairs.corpus(path, _patient)
 
 
 def preferences(source) -> Iterator[dict]:

@@ -83,13 +83,17 @@ def describe(
         "licence": "Apache-2.0",
         "url": "https://www.kaggle.com/datasets/osamahtaher/heel-dataset",
         "altered": [f"{k} has {counts[k]:,} images, official {n:,}" for k, n in OFFICIAL.items() if counts[k] != n],
-        "boxes_content": box_match.content(folder / Path(boxes).expanduser()) if boxes else None,
         "split": f"by file, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": f"{Path(boxes).name}; {several}; [x1, y1, x2, y2], x2 and y2 one past the last pixel"
         if boxes
         else None,
         "notes": list(NOTES),
     }
+
+
+def reads(source, *, boxes: str | None = None, **_) -> list:
+    """The files and folders whose content decides the rows."""
+    return [source, Path(source).expanduser() / Path(boxes).expanduser()] if boxes else [source]
 
 
 def main(argv=None) -> int:

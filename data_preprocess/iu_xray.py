@@ -28,7 +28,7 @@ from medical_rl.data.study_rows import normal_rows
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
-SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
+SPLITS, splits_of, reads = question_options.SPLITS, question_options.splits_of, question_options.reads
 ASK = ("questions", "normal")
 WHAT = "It should hold RULE's question file (*.jsonl) and the images of Open-i, Kaggle or R2Gen."
 NOTES = {
@@ -55,11 +55,11 @@ def rows(
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder of the images, where it is not the source
     view       frontal, lateral or all: the images of a study, where a question's own file is not there
-    the rest   see `medical_rl.data.question_rows.Options`
+    the rest   see `medical_rl.data.question_options.Options`
 
     Raises UserError for files that cannot be used, and where no image is there though images are required.
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = question_options.Options(splits, split_seed, require_images, doubtful, concepts)
     drops = Drops() if drops is None else drops
     folder = files.source_folder(source, WHAT)
     if ask not in ASK:
@@ -93,27 +93,30 @@ def describe(
         "url": "https://openi.nlm.nih.gov/faq#collection",
         "doi": "10.1093/jamia/ocv080",
         "questions": {path.name: recipe.content(path) for path in asked},
-        "images": recipe.content(images),
         "altered": r2gen.read(annotation)[1] if annotation else [],
         "notes": notes,
     }
 
 
-def reports(source) -> Iterator[dict]:
+def reports(source, *, drops: Drops | None = None, images: str | None = None, **_) -> Iterator[dict]:
     """The reports of a retrieval corpus: id, text, study ("CXR3030"), split ("" where none is known).
 
-    `source` is RULE's retriever file or R2Gen's annotation (JSON), or a folder with Kaggle's tables or the XML. Take
-    only those of studies that are not tested on: the last two hold all of them.
+    `source` is RULE's retriever file or R2Gen's annotation (JSON), or a folder (then `images` is looked into as well) that
+    holds one of: RULE's files (*retriever*.json), annotation.json, Kaggle's tables, the XML. The last three hold the reports
+    of studies that are tested on, too.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
-        found = openi.studies(path, Drops()).values()
-        yield from ({"id": s.uid, "text": s.text, "study": f"CXR{s.uid}", "split": ""} for s in found if s.text)
-    elif "annotation" in path.name:
-        for entry in r2gen.read(path)[0]:
-            yield {"id": entry["id"], "text": entry["report"], "study": _study(entry["id"]), "split": entry["split"]}
-    else:
-        yield from rule_pairs.corpus(path, _study)
+    if not path.is_dir():
+        yield from _annotated(path) if "annotation" in path.name else rule_pairs.corpus(path, _study)
+        return
+    folders = [path, *([Path(images).expanduser()] if images else [])]
+    if found := rule_pairs.retriever_files(*folders):
+        yield from (entry for file in found for entry in rule_pairs.corpus(file, _study))
+    elif annotation := next((file for folder in folders if (file := folder / "annotation.json").is_file()), None):
+        yield from _annotated(annotation)
+    elif studies := next(filter(openi.has_studies, folders), None):
+        known = openi.studies(studies, Drops() if drops is None else drops).values()
+        yield from ({"id": s.uid, "text": s.text, "study": f"CXR{s.uid}", "split": ""} for s in known if s.text)
 
 
 def preferences(source) -> Iterator[dict]:
@@ -130,6 +133,11 @@ def main(argv=None) -> int:
         question_options.add(parser)
 
     return command.run("iu_xray", argv, add_options)
+
+
+def _annotated(path: Path) -> Iterator[dict]:
+    for entry in r2gen.read(path)[0]:
+        yield {"id": entry["id"], "text": entry["report"], "study": _study(entry["id"]), "split": entry["split"]}
 
 
 def _study(name: str) -> str:

@@ -15,7 +15,6 @@ patient. A language model wrote questions and answers from the reports: "no" oft
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +23,12 @@ if __name__ == "__main__" and not __package__:
     # Run as a file, sys.path[0] is this folder; the package is beside it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import command, files, question_options, question_rows, rule, rule_pairs
+from medical_rl.data import command, files, question_options, question_rows, recipe, rule, rule_pairs
 from medical_rl.data.drops import Drops
-from medical_rl.data.mimic_files import SPLIT_TABLE, MimicFiles, official, study_of
+from medical_rl.data.mimic_files import SPLIT_TABLE, MimicFiles, official, patient_of, study_of
 from medical_rl.sample import Sample
 
-SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
+SPLITS, splits_of = question_options.SPLITS, question_options.splits_of
 WHAT = (
     "It should be your own copy of MIMIC-CXR-JPG (files/p10/p......../s......../<id>.jpg) with a question file (*.jsonl); "
     "access is by credentials: https://physionet.org/content/mimic-cxr-jpg."
@@ -50,9 +49,9 @@ def rows(
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder that holds `files`, where it is not the source
     splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images; or test: all
-    the rest   see `medical_rl.data.question_rows.Options`
+    the rest   see `medical_rl.data.question_options.Options`
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = question_options.Options(splits, split_seed, require_images, doubtful, concepts)
     folder = files.source_folder(source, WHAT)
     copy = files.source_folder(images or source, WHAT)
     where = MimicFiles(copy, official(copy) if splits == "published" else {})
@@ -74,16 +73,27 @@ def describe(
         "url": "https://physionet.org/content/mimic-cxr-jpg",
         "doi": "10.13026/jsn5-t979",
         "restricted": True,
-        "md5": hashlib.md5(b"".join(path.read_bytes() for path in asked), usedforsecurity=False).hexdigest(),
+        "questions": {path.name: recipe.content(path) for path in asked},
         "images": MimicFiles(copy, {}).state(names),
         "split_table": files.content(copy / SPLIT_TABLE) if splits == "published" else None,
         "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
     }
 
 
-def reports(source) -> Iterator[dict]:
-    """The reports of RULE's retriever file (JSON): id, text, study ("s50414267"), split; restricted like the images."""
-    return rule_pairs.corpus(Path(source).expanduser(), study_of)
+def reads(source, **_) -> list:
+    """Nothing that would be walked: the copy has 377,000 files, and `describe` tells the state of those asked about."""
+    return []
+
+
+def reports(source, **_) -> Iterator[dict]:
+    """The reports of RULE's retriever file (JSON): id, text, study ("s50414267"), split; restricted like the images.
+
+    `source` is that file, or a folder with such files (*retriever*.json). A report whose entry names its patient
+    (subject_id, or p........ in a path) has the patient as its group, so that no report of a row's own patient is retrieved.
+    """
+    path = Path(source).expanduser()
+    for file in [path] if not path.is_dir() else rule_pairs.retriever_files(path):
+        yield from rule_pairs.corpus(file, study_of, patient_of)
 
 
 def preferences(source) -> Iterator[dict]:

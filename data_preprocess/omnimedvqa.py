@@ -21,7 +21,7 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import ahead, command, recipe
+from medical_rl.data import ahead, command
 from medical_rl.data import omnimedvqa_splits as splits
 from medical_rl.data.drops import Drops
 from medical_rl.data.image_files import read_image
@@ -95,11 +95,15 @@ def describe(source, *, access: str = "open", med_r1=None, tasks=None, overlap: 
         "notes": list(NOTES),
     }
     if med_r1 is not None:
-        about["med_r1"] = recipe.content(med_r1)
         about["notes"].append(
             splits.overlap_told(_root(source), _folder(med_r1, "Med-R1's split files"), tasks, overlap)
         )
     return about
+
+
+def reads(source, *, med_r1=None, **_) -> list:
+    """The folders whose content decides the rows."""
+    return [source, med_r1] if med_r1 else [source]
 
 
 def main(argv=None) -> int:

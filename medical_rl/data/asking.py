@@ -7,19 +7,17 @@ command asks only what is missing. Limits and budget are the desk's, as in a run
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medical_rl.data.counting import counting
 from medical_rl.errors import BudgetMet, RewardFailed, UserError
 
 # Questions handed to the desk at once: it decides how many are under way, and more would only take memory.
 AT_ONCE = 512
 # Questions after which a share of failures is believed.
 ENOUGH = 20
-HEARTBEAT_S = 10.0
 
 Asked = Mapping[str, Callable[[], Awaitable[Any]]]
 
@@ -87,7 +85,7 @@ async def _ask_all(asked: Asked, title: str, allowed: float) -> tuple[dict[str, 
                 return
             advance()
 
-    with _progress(title, len(asked)) as advance:
+    with counting(title, len(asked)) as advance:
         await asyncio.gather(*(work(advance) for _ in range(min(AT_ONCE, len(asked)))))
     kept = f"{len(answers):,} of {len(asked):,} questions are answered and kept, and nothing was changed"
     if met:
@@ -118,34 +116,3 @@ def spent(judge, before: Mapping[str, Any]) -> str:
     tokens = new["prompt_tokens"] + new["completion_tokens"]
     cost = f", cost {new['cost']:.4f}" if new["cost"] else ""
     return f"{new['requests']:,} requests, {tokens:,} tokens{cost}; {new['cache_hits']:,} answers were kept from before"
-
-
-@contextlib.contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A function that counts one question: a bar in a terminal, elsewhere a line every HEARTBEAT_S seconds."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    done, printed = 0, time.monotonic()
-
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance() -> None:
-            nonlocal done, printed
-            done += 1
-            bar.advance(task)
-            if not console.is_terminal and time.monotonic() - printed >= HEARTBEAT_S:
-                console.print(f"{title}: {done:,} of {total:,}", highlight=False)
-                printed = time.monotonic()
-
-        yield advance

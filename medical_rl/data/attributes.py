@@ -8,7 +8,6 @@ says that nobody has reviewed it until the mark is taken away.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from medical_rl.data.checks.run import card_of, split_files
 from medical_rl.data.knowledge import DRAFT
 from medical_rl.data.parquet import read_samples, replacing
 from medical_rl.data.picked import picked
+from medical_rl.data.seeded import place
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.judges.messages import fence
 from medical_rl.sample import Sample
@@ -172,4 +172,4 @@ def _quoted(text: str) -> str:
 
 
 def _rank(seed: int, sample: Sample) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{sample.source}:{sample.id}".encode()).digest()[:8], "big")
+    return place(f"{seed}:{sample.source}:{sample.id}")

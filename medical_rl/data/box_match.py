@@ -12,10 +12,7 @@ from medical_rl.boxes import area
 from medical_rl.data import box_files, files
 from medical_rl.data.box_files import Drawn
 from medical_rl.data.drops import Drops
-from medical_rl.data.recipe import content
 from medical_rl.sample import Sample
-
-__all__ = ["SEVERAL", "asked", "content", "joined", "match"]
 
 SEVERAL = ("union", "largest")
 

@@ -124,6 +124,9 @@ def _provenance(card: dict) -> list[str]:
         lines.append(f"Settings of the reader: {', '.join(f'{key}={value}' for key, value in told.items())}")
     if known := card.get("knowledge"):
         lines.append(f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}")
+    if reports := card.get("reports"):
+        of = ", ".join(f"{n:,} of {split}" for split, n in reports["splits"].items())
+        lines.append(f"Reports to retrieve: {reports['reports']:,} ({of}; those of train may be retrieved)")
     if asked := card.get("concepts"):
         lines.append(
             f"Concepts of {', '.join(asked['splits'])}: those that {asked['by']} listed for {asked['questions']:,} questions; "

@@ -15,7 +15,9 @@ from medical_rl.data.prepare import prepare
 from medical_rl.data.recipe import SAMPLING
 from medical_rl.errors import UserError, unknown
 
-_SHARED = ("source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge", "num_proc")
+_SHARED = (
+    "source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge", "num_proc", "reports",
+)  # fmt: skip
 
 
 def run(
@@ -38,7 +40,7 @@ def run(
         "reader": reader,
         "source": options["source"],
         "params": params,
-        **{name: options[name] for name in ("shots", "limit", "test_per_class", "num_proc", *SAMPLING)},
+        **{name: options[name] for name in ("shots", "limit", "test_per_class", "num_proc", "reports", *SAMPLING)},
     }
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
@@ -94,13 +96,33 @@ def load_prompt(name: str) -> dict:
         raise UserError(f"The prompt file {path} cannot be read: {error}.") from error
     if not isinstance(found, dict) or "template" not in found:
         raise UserError(f"The prompt file {path} is not a mapping with the keys name, template, system and target.")
-    return {"name": path.stem, "system": None, **found}
+    # What follows the model (a frame's pixel limits) is set where a run has one; here the processor's own limits hold.
+    own = {key: value for key, value in found.items() if not str(value).startswith("${")}
+    return {"name": path.stem, "system": None, **own}
+
+
+def _where(text: str) -> dict[str, list[str]]:
+    """{key: values} of "key=value,value".
+
+    >>> _where("modality=MRI,X-Ray")
+    {'modality': ['MRI', 'X-Ray']}
+    """
+    key, given, values = text.partition("=")
+    if not given or not key or not values:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE or KEY=VALUE,VALUE")
+    return {key: values.split(",")}
 
 
 def _parser(reader: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=f"Prepare {reader} as parquet for verl, with a data card.")
     parser.add_argument("--source", required=True, metavar="PATH", help="the dataset on your disk")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prepared data")
+    parser.add_argument(
+        "--train-where",
+        type=_where,
+        metavar="KEY=VALUE,...",
+        help="train and val keep rows with one of these values under this key of their meta, test stays whole (default: all)",
+    )
     parser.add_argument("--shots", type=int, metavar="K", help="train rows per class (default: all)")
     parser.add_argument("--limit", type=int, metavar="N", help="train rows in all (default: all)")
     parser.add_argument("--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be")
@@ -110,6 +132,12 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="repeat train rows to N (default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
+    parser.add_argument(
+        "--reports",
+        nargs="+",
+        metavar="PATH",
+        help="files or folders of the reports to retrieve (default: the source's own)",
+    )
     parser.add_argument("--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)")
     parser.add_argument(
         "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"

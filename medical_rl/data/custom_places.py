@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,16 @@ def places(
         elsewhere = {place.group for place in found if place.split not in ("train", "")}
         _draw([place for place in found if place.split == "train"], wanted, seed, elsewhere)
     return found
+
+
+def reported(rows: Iterable[Mapping], column: str, placed: Iterable[Place]) -> Iterator[dict]:
+    """{id, text, study, split} of the reports in `column`, each once for its group; none of a row that is left out."""
+    seen = set()
+    for row, place in zip(rows, placed, strict=True):
+        text = str(row.get(column) or "").strip()
+        if text and split_named(place.split) and (place.group, text) not in seen:
+            seen.add((place.group, text))
+            yield {"id": place.id, "text": text, "study": place.group, "split": place.split}
 
 
 def _read(table: str, row: Mapping, number: int, names: Mapping, root: Path) -> Place:

@@ -14,7 +14,9 @@ from medical_rl.data.image_files import inside
 from medical_rl.data.options import BadOptions, clean
 from medical_rl.errors import UserError, unknown
 
-FIELDS = ("id", "image", "question", "answer", "kind", "choices", "group", "split", "knowledge", "concepts", "thought")
+FIELDS = (
+    "id", "image", "question", "answer", "kind", "choices", "group", "split", "knowledge", "concepts", "thought", "report",
+)  # fmt: skip
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),

@@ -8,6 +8,7 @@ import jinja2
 import jinja2.meta
 
 from medical_rl.answers import gold, gold_problem, parse, read
+from medical_rl.data.box_frame import in_frame
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -45,7 +46,8 @@ def _prove(sample: Sample, prompt: Mapping, template: str, marked: bool) -> None
     if problem := gold_problem(sample):
         raise UserError(f"Row {sample.id} cannot be used: {problem}.")
     text = target(sample, prompt) if template else ""
-    if marked and (back := read(parse(text), sample)) != sample.answer and back != gold(sample):
+    asked = in_frame(sample, prompt)
+    if marked and (back := read(parse(text), sample)) != asked.answer and back != gold(asked):
         raise UserError(
             f"Row {sample.id} cannot be used: its gold answer {sample.answer!r} is read back as {back!r} from the prompt's "
             f"target {text!r}. Change the answer, or the prompt (its form does not suit a {sample.kind})."

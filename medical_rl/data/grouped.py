@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 from collections.abc import Iterable, Mapping
 
+from medical_rl.data.seeded import place
 from medical_rl.errors import UserError
 
 
@@ -51,8 +51,8 @@ def _divided(groups: list[str], sizes: Mapping[str, int], shares: Mapping[str, f
     return {group: found.get(group, "train") for group in groups}
 
 
-def _rank(seed: int, group: str) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+def _rank(seed: int, group: str) -> int:
+    return place(f"{seed}:{group}")
 
 
 def _check(shares: Mapping[str, float]) -> None:

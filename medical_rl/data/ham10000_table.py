@@ -69,10 +69,16 @@ class Table(NamedTuple):
 def load(folder: Path, name: str | None, drops: Drops) -> Table:
     """The table `name` of the folder, or the one that is found there; rows it cannot use go to `drops`."""
     path = tables.find(folder, (METADATA, ONE_HOT), name, "A table of HAM10000", "HAM10000_metadata")
-    if set(METADATA) <= set(tables.columns(path)):
+    there = tables.columns(path)
+    if set(METADATA) <= set(there):
         found, altered = _metadata(path, drops)
-    else:
+    elif set(ONE_HOT) <= set(there):
         found, altered = _one_hot(path, _groupings(folder), drops), []
+    else:
+        raise UserError(
+            f"{path.absolute()} has the columns {', '.join(there) or 'none'}; a table of HAM10000 has {', '.join(METADATA)}; or "
+            f"{', '.join(ONE_HOT)}."
+        )
     kept = _without_duplicates(found, path, drops)
     counts = collections.Counter(lesion.dx for lesion in kept)
     altered += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medical_rl.data import asking, concepts
@@ -30,29 +30,36 @@ def store(folder: Path, overrides: Sequence[str], splits: Sequence[str] | None =
     card = card_of(folder)
     names = _files(folder, card, splits)
     judge = asking.judge_for(folder, overrides)
-    asked: dict[str, Sample] = {}
-    for name in names:
-        for sample in read_samples(folder / name, with_images=False):
-            refuse_restricted(judge.endpoint, sample.restricted, sample.source)
-            asked.setdefault(sample.question, sample)
-    before = judge.totals()
-    questions = {text: functools.partial(_ask, judge, sample) for text, sample in asked.items()}
-    answers, failures = asking.ask_all(questions, "concepts", asking.allowed_failures(overrides))
-    found = {text: names for text, names in answers.items() if names}
+    before, samples = judge.totals(), (s for name in names for s in read_samples(folder / name, with_images=False))
+    found, failures, asked = listed(judge, samples, asking.allowed_failures(overrides))
 
     def change(sample: Sample) -> Sample:
         return dataclasses.replace(sample, concepts=found.get(sample.question, sample.concepts))
 
     if card:
         told = {"by": judge.endpoint.model, "splits": [Path(name).stem for name in names], "questions": len(found)}
-        card = {**card, "concepts": {**told, "left": len(asked) - len(found)}}
+        card = {**card, "concepts": {**told, "left": asked - len(found)}}
     counts = rewrite(folder, names, change, card)
-    lines = [f"{len(found):,} of {len(asked):,} questions have the concepts that {judge.endpoint.model} lists"]
-    if len(asked) > len(found):
-        empty = len(asked) - len(found) - len(failures)
+    lines = [f"{len(found):,} of {asked:,} questions have the concepts that {judge.endpoint.model} lists"]
+    if asked > len(found):
+        empty = asked - len(found) - len(failures)
         lines.append(f"  {len(failures):,} failed and {empty:,} have none: they keep the concepts they had")
     lines += [f"  {name}: {changed:,} rows changed" for name, changed in counts.items()]
     return [*lines, f"  {asking.spent(judge, before)}"]
+
+
+def listed(judge, samples: Iterable[Sample], allowed: float) -> tuple[dict[str, tuple[str, ...]], dict, int]:
+    """({question: its concepts, where it has any}, {question: why it failed}, number of different questions).
+
+    allowed  share of the questions that may fail. Raises UserError for a restricted row it may not be sent, before anything is.
+    """
+    asked: dict[str, Sample] = {}
+    for sample in samples:
+        refuse_restricted(judge.endpoint, sample.restricted, sample.source)
+        asked.setdefault(sample.question, sample)
+    questions = {text: functools.partial(_ask, judge, sample) for text, sample in asked.items()}
+    answers, failures = asking.ask_all(questions, "concepts", allowed)
+    return {text: names for text, names in answers.items() if names}, failures, len(asked)
 
 
 def _ask(judge, sample: Sample):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from medical_rl.data import files, tables
@@ -86,6 +86,19 @@ def study_of(name: str) -> str:
     """
     match = re.search(r"s\d{8}", name)
     return match[0] if match else name
+
+
+def patient_of(entry: Mapping) -> str:
+    """The patient that a report's entry names, "" where it names none.
+
+    >>> patient_of({"subject_id": 10000032}), patient_of({"id": "a", "image_path": ["p10/p10000032/s50414267/b.jpg"]})
+    ('p10000032', 'p10000032')
+    """
+    if str(entry.get("subject_id", "")).isdigit():
+        return f"p{entry['subject_id']}"
+    paths = entry.get("image_path") or ()
+    names = [str(entry.get("id", "")), *([paths] if isinstance(paths, str) else map(str, paths))]
+    return next((match[0] for name in names if (match := re.search(r"\bp\d{8}\b", name))), "")
 
 
 def _parts(name: str) -> tuple[str, str, str, str]:

@@ -72,6 +72,11 @@ def studies(source: Path, drops: Drops) -> dict[str, Study]:
     )
 
 
+def has_studies(source: Path) -> bool:
+    """Whether `studies` would find any file to read."""
+    return (source / REPORTS).is_file() or next(source.rglob("*.xml"), None) is not None
+
+
 def views(source: Path) -> dict[str, list[tuple[str, str]]]:
     """{number: [(file name, "frontal" or "lateral")]} in the table's order; {} without the table."""
     if not (source / PROJECTIONS).is_file():

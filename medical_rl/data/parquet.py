@@ -8,31 +8,19 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medical_rl.data import arrow, images, prompts
+from medical_rl.data import arrow, images, prompts, schema
+from medical_rl.data.schema import SCHEMA
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
-
-SCHEMA = pa.schema(
-    [
-        ("data_source", pa.string()),
-        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))),
-        ("ability", pa.string()),
-        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
-        ("extra_info", pa.struct([("split", pa.string()), ("index", pa.int64()), ("id", pa.string())])),
-        ("problem", pa.string()),
-        ("answer", pa.string()),
-        ("sample", pa.string()),
-    ]
-)
 
 
 def write_split(
@@ -57,11 +45,21 @@ def write_split(
             labels[sample.answer] += 1
             pixels += _pixels(sample)
             if len(rows) >= rows_per_group or pixels >= max_pixels_per_row_group:
-                writer.write_table(arrow.table(_columns(rows, labels.total() - len(rows)), SCHEMA))
+                writer.write_table(arrow.table(schema.columns(rows, labels.total() - len(rows)), SCHEMA))
                 rows, pixels = [], 0
         if rows:
-            writer.write_table(arrow.table(_columns(rows, labels.total() - len(rows)), SCHEMA))
+            writer.write_table(arrow.table(schema.columns(rows, labels.total() - len(rows)), SCHEMA))
     return {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
+
+
+def write_records(records: Iterable[Mapping], path: Path | str, schema: pa.Schema, rows_per_group: int = 512) -> int:
+    """Number of records written to `path` under `schema`: streamed, a row group in memory at a time, and atomic."""
+    written, waiting = 0, iter(records)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        while group := list(itertools.islice(waiting, rows_per_group)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            written += len(group)
+    return written
 
 
 @contextlib.contextmanager
@@ -124,54 +122,8 @@ def _opened(path: Path | str, needed: Iterable[str] = ()) -> Iterator[pq.Parquet
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}.") from error
     with file:
-        schema = file.schema_arrow
-        if missing := [name for name in needed if name not in schema.names]:
-            raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(schema.names)}.")
-        for name in needed:
-            if not _alike(schema.field(name).type, SCHEMA.field(name).type):
-                raise UserError(
-                    f"Column {name} of {path} is {schema.field(name).type}, but should be {SCHEMA.field(name).type}."
-                )
+        schema.refuse_other(file.schema_arrow, needed, path)
         yield file
-
-
-def _alike(got: pa.DataType, want: pa.DataType) -> bool:
-    """Whether `got` serves as `want`: other tools write large strings, or a struct's fields in another order."""
-    if pa.types.is_list(want):
-        return (pa.types.is_list(got) or pa.types.is_large_list(got)) and _alike(got.value_type, want.value_type)
-    if pa.types.is_struct(want):
-        if not pa.types.is_struct(got):
-            return False
-        fields = {field.name: field.type for field in got}
-        return all(field.name in fields and _alike(fields[field.name], field.type) for field in want)
-    if pa.types.is_string(want):
-        return pa.types.is_string(got) or pa.types.is_large_string(got)
-    if pa.types.is_binary(want):
-        return pa.types.is_binary(got) or pa.types.is_large_binary(got)
-    return got == want
-
-
-def _columns(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> dict:
-    """The columns of SCHEMA, as `arrow.table` takes them, for samples with their chats; `first` is the first row's index."""
-    samples, chats = zip(*rows, strict=True)
-    turns = [turn for chat in chats for turn in chat]
-    pictures = [picture for sample in samples for picture in sample.images]
-    answers = [sample.answer for sample in samples]
-    return {
-        "data_source": [sample.source for sample in samples],
-        "prompt": (map(len, chats), {key: [turn[key] for turn in turns] for key in ("role", "content")}),
-        "images": ([len(sample.images) for sample in samples], {"bytes": pictures, "path": [None] * len(pictures)}),
-        "ability": ["medical"] * len(samples),
-        "reward_model": {"style": ["rule"] * len(samples), "ground_truth": answers},
-        "extra_info": {
-            "split": [sample.split for sample in samples],
-            "index": range(first, first + len(samples)),
-            "id": [sample.id for sample in samples],
-        },
-        "problem": [chat[-1]["content"] for chat in chats],
-        "answer": answers,
-        "sample": [sample.to_json() for sample in samples],
-    }
 
 
 def _pixels(sample: Sample) -> int:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medical_rl.data import card as cards
-from medical_rl.data.parquet import SCHEMA
+from medical_rl.data import reports
+from medical_rl.data.schema import SCHEMA
 from medical_rl.errors import UserError
 
 PREFIX = ".preparing-"
@@ -22,7 +23,7 @@ PREFIX = ".preparing-"
 
 def refuse_others(out: Path, source, splits: Iterable[str]) -> None:
     """None; UserError where writing into `out` would replace the source or a file that no preparation wrote."""
-    names = ["README.md", *(f"{split}.parquet" for split in splits)]
+    names = ["README.md", reports.FILE, *(f"{split}.parquet" for split in splits)]
     if source and Path(os.path.realpath(os.path.expanduser(source))) in {
         Path(os.path.realpath(path)) for path in (out, *(out / name for name in names))
     }:
@@ -74,7 +75,7 @@ def _ours(path: Path, listed: set[str]) -> bool:
     if path.name == "README.md":
         return bool(listed) or cards.MADE_BY in path.read_text(encoding="utf-8", errors="replace")
     try:
-        return pq.read_schema(path).names == SCHEMA.names
+        return pq.read_schema(path).names in (SCHEMA.names, reports.SCHEMA.names)
     except (pa.ArrowInvalid, OSError):
         return False
 

@@ -1,4 +1,4 @@
-"""Prepare a dataset: a reader's rows to `<split>.parquet`, with `card.json` and `README.md`.
+"""Prepare a dataset: a reader's rows to `<split>.parquet`, its reports to `reports.parquet`, with `card.json` and `README.md`.
 
 Everything is written into a hidden folder inside `out` and moved at the end, so a failure
 leaves `out` as it was. A second call with the same recipe and intact files does nothing.
@@ -13,26 +13,31 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from medical_rl.data import ahead, gold, parquet, place, readers, recipe, splits
+from medical_rl.data import ahead, corpus, gold, parquet, place, readers, recipe, splits
 from medical_rl.data import card as cards
 from medical_rl.data import knowledge as knowledges
 from medical_rl.data.drops import Drops, sentences
 from medical_rl.data.pace import Pace
+from medical_rl.data.reports import FILE as REPORTS
 from medical_rl.data.tally import BadSplit, Tally, refuse_leaks, shared_images
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
 # Draws the rows of `test_per_class`: not the run's seed, so that every run is tested on the same rows.
 TEST_SEED = 0
+# What may leave training rows out, in the order in which it does.
+TRAIN_OPTIONS = ("train_where", "top_k", "score", "shots", "balanced", "limit")
 
 
 def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, batch_size: int) -> dict:
     """The card of the prepared data in `out`; writes it where it is not there yet.
 
     data_cfg    name, reader, source, params (of the reader), only (the splits wanted; null: all),
+                train_where ({meta key: values}: rows of train and val that are used),
                 shots and test_per_class (rows a class), whole_from (from so many shots on, train is taken whole),
                 limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
                 knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`),
+                reports (files or folders of the reports to retrieve; null: those of the source; false: none),
                 num_proc (rows made at a time; null takes the CPUs there are): the outcome does not depend on it
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
     batch_size  rows of one training batch; verl stops with fewer
@@ -63,6 +68,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             counts = parquet.write_split(rows, folder / f"{split}.parquet", prompt)
             facts[split] = cards.split_facts(counts, tally.read, tally.distinct)
         refuse_leaks(tallies)
+        with _source_told(data.get("source")):
+            reports = corpus.write(reader, data, about, tallies, folder, drops)
         dropped = drops.summary()
         changes = sentences(dropped) + _changes(facts, data)
         warnings = shared_images(tallies) + knowledges.warnings(data.get("knowledge"))
@@ -75,11 +82,12 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             "prompt": prompt.get("name", ""),
             "knowledge": knowledges.told(data.get("knowledge")),
             "splits": facts,
+            "reports": reports,
             "dropped": dropped,
             "changes": changes,
             "warnings": warnings,
             "notes": [*about.get("altered", ()), *changes, *warnings],
-            "files": {f"{split}.parquet": cards.sha256(folder / f"{split}.parquet") for split in facts},
+            "files": {name: cards.sha256(folder / name) for name in _written(facts, reports)},
         }
         place.move(card, folder, out)
     return card
@@ -94,13 +102,20 @@ def _source_told(source) -> Iterator[None]:
         raise UserError(f"The source {source} cannot be read: {error}.") from error
 
 
+def _written(facts: Mapping, reports: Mapping | None) -> list[str]:
+    """The names of the parquet files."""
+    return [*(f"{split}.parquet" for split in facts), *([REPORTS] if reports else [])]
+
+
 def _rows(read, source, split: str) -> Iterator[Sample]:
     with _source_told(source):
         yield from read(source, split)
 
 
 def _chosen(samples: Iterator[Sample], split: str, data: dict, seed: int) -> Iterable[Sample]:
-    """Top-k by score, then shots, balanced and limit on train, `test_per_class` on test; every other split whole."""
+    """`train_where`, then top-k by score, shots, balanced and limit on train, `test_per_class` on test; every other split whole."""
+    if split != "test" and data.get("train_where"):
+        samples = splits.where(samples, data["train_where"], split)
     if split == "train" and data.get("top_k") is not None:
         samples = splits.top_k(samples, data["top_k"], data.get("score"), seed)
     if split == "train" and data.get("shots") is not None:
@@ -145,7 +160,7 @@ def _changes(facts: Mapping[str, dict], data: dict) -> list[str]:
     """What was left out or repeated by choice, a sentence each."""
     changes = []
     for split, fact in facts.items():
-        options = ("test_per_class",) if split == "test" else ("top_k", "score", "shots", "balanced", "limit")
+        options = {"test": ("test_per_class",), "train": TRAIN_OPTIONS}.get(split, ("train_where",))
         why = ", ".join(f"{name}={data[name]}" for name in options if data.get(name) is not None)
         if fact["distinct"] < fact["read"]:
             changes.append(f"{split}: {fact['distinct']:,} of {fact['read']:,} rows were kept ({why}).")

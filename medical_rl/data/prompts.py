@@ -1,7 +1,7 @@
 r"""Prompts: the text a model sees for a `Sample`, and the text SFT teaches it to answer.
 
 A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of
-`conf/prompt/`; a new one is a YAML file, not code. The `template` may place images itself
+`conf/prompt/`; a new one is a YAML file, not code. One that asks for boxes may name their `frame`. The `template` may place images itself
 with `<image>` as plain text; otherwise they come first.
 
 verl cuts a message at `<image>`, `<video>` and `<audio>`, and Qwen's processor at its
@@ -21,6 +21,7 @@ import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from medical_rl.answers import gold
+from medical_rl.data.box_frame import in_frame
 from medical_rl.data.options import LETTERS
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -69,7 +70,7 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
     >>> target(s, {"target": "Answer: {{ answer }}"})
     'Answer: normal, benign'
     """
-    return _without_image(sample, _required(prompt_cfg, "target"), "target")
+    return _without_image(in_frame(sample, prompt_cfg), _required(prompt_cfg, "target"), "target")
 
 
 def _variables(sample: Sample) -> dict:
@@ -113,10 +114,10 @@ def _without_image(sample: Sample, template: str, role: str) -> str:
     return text
 
 
-def _neutralise(value):
+def neutralise(value):
     """What a template puts out, with placeholders and special tokens in it made plain text.
 
-    >>> _neutralise("<image> <|im_end|> p<0.05")
+    >>> neutralise("<image> <|im_end|> p<0.05")
     '[image] [|im_end|] p<0.05'
     """
     return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))
@@ -127,7 +128,7 @@ def _compile(template: str, role: str) -> tuple[jinja2.Template, bool]:
     """The template, and whether its text depends on the variables of _SHARED alone."""
     # `finalize` sees every {{ ... }} and no plain text, which is what tells data from template.
     environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, finalize=_neutralise, trim_blocks=True, lstrip_blocks=True
+        undefined=jinja2.StrictUndefined, finalize=neutralise, trim_blocks=True, lstrip_blocks=True
     )
     try:
         parsed = environment.parse(template)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -16,11 +15,11 @@ from medical_rl.data import ahead, concepts, rule
 from medical_rl.data.drops import Drops
 from medical_rl.data.grouped import grouped
 from medical_rl.data.images import image_size
+from medical_rl.data.question_options import SPLITS, Options
 from medical_rl.data.rule import Question
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
-SPLITS = ("train", "val", "test")
 ABSENT = "its image is not in the folder"
 LEAVES = "the path of its image leaves the folder"
 SHARES = {"test": 0.1, "val": 0.1}
@@ -46,43 +45,6 @@ class Images(Protocol):
 
     def load(self, name: str, row: str, drops: Drops) -> Loaded | None:
         """The encoded images and what goes into `meta`; None, told to `drops`, where they cannot be used."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How questions become rows; the same in every reader.
-
-    splits          seeded: 80/10/10 of the groups by `split_seed`; published: the split its image has elsewhere;
-                    test: all are test, as in the papers that test on the whole file
-    require_images  False keeps a row whose image is not there, without an image
-    doubtful        drop or keep the rows that `medical_rl.data.rule` reads with doubt
-    concepts        lexicon stores the terms of the question; none
-    """
-
-    splits: str = "seeded"
-    split_seed: int = 0
-    require_images: bool = True
-    doubtful: str = "drop"
-    concepts: str = "lexicon"
-
-    def __post_init__(self) -> None:
-        known = {
-            "splits": ("seeded", "published", "test"),
-            "doubtful": ("drop", "keep"),
-            "concepts": concepts.EXTRACTORS,
-        }
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise unknown(f"value of {name}", getattr(self, name), values)
-
-
-def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
-    """The splits that there are with these parameters of a reader.
-
-    >>> splits_of(splits="test", questions="iuxray_test.jsonl")
-    ('test',)
-    """
-    return ("test",) if splits == "test" else SPLITS
 
 
 def samples(

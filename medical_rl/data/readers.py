@@ -2,7 +2,10 @@
 
 A reader is a module with `rows(source, split, **params) -> Iterator[Sample]`,
 `describe(source, **params) -> dict` and, where its splits are not train, val and test, a
-tuple `SPLITS`, or `splits_of(**params)` where they depend on its parameters. A reader that may leave rows out takes `drops` as well (medical_rl/data/drops.py).
+tuple `SPLITS`, or `splits_of(**params)` where they depend on its parameters. A reader that may
+leave rows out takes `drops` as well (medical_rl/data/drops.py), one that reads more or less
+than its source has `reads(source, **params)`, and one that has reports to retrieve has
+`reports(source, *, drops=None, **params)` (medical_rl/data/corpus.py).
 To add one, write `data_preprocess/<name>.py` and name it here.
 """
 
@@ -30,6 +33,7 @@ READERS = {
     "mimic_cxr": "mimic_cxr",
     "mmmu": "mmmu",
     "omnimedvqa": "omnimedvqa",
+    "phantom_reports": "medical_rl.tiny.phantom_reports",
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
@@ -90,6 +94,12 @@ def splits(reader: ModuleType, params: Mapping | None = None, only: Sequence[str
         if split not in found:
             raise unknown("split to prepare", split, found)
     return tuple(split for split in found if split in wanted)
+
+
+def reads(reader: ModuleType, source, params: Mapping) -> list:
+    """The files and folders whose content decides the rows: what the reader's own `reads` names, else the source."""
+    of = getattr(reader, "reads", None)
+    return list(of(source, **params)) if of else [source]
 
 
 def takes_drops(reader: ModuleType) -> bool:

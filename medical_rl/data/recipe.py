@@ -8,13 +8,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from medical_rl.data import files
+from medical_rl.data import corpus, files, readers
 
 # What `prepare` reads of a data configuration; other keys are for other stages.
-READ = ("name", "reader", "params", "shots", "whole_from", "limit", "test_per_class", "train_repeat", "knowledge")
+READ = (
+    "name",
+    "reader",
+    "params",
+    "shots",
+    "whole_from",
+    "limit",
+    "test_per_class",
+    "train_repeat",
+    "knowledge",
+    "reports",
+)
 
 # Which splits are prepared, and how training rows are drawn besides `shots` and `limit`.
-SAMPLING = ("only", "balanced", "top_k", "score")
+SAMPLING = ("only", "train_where", "balanced", "top_k", "score")
 
 # Raise it when the same settings come to mean other files.
 FORMAT = 2
@@ -31,14 +42,16 @@ def fingerprint(
 ) -> str:
     """A SHA-256 over all that decides the content of prepared files, the code included.
 
-    Where the source lies is not part of it, nor is `out`, which may be inside the source. A file that a reader reads
-    and that may lie elsewhere is the reader's to tell: its content belongs into `about`.
+    Where the source lies is not part of it, nor is `out`, which may be inside the source. What a reader reads and that
+    may lie elsewhere is the reader's to tell: a folder by its `reads`, a file's content in `about`.
     """
     source = data.get("source")
     parts = {
         "format": FORMAT,
         "data": {**{key: data.get(key) for key in (*READ, *SAMPLING)}, "source": Path(source).name if source else None},
-        "content": about.get("md5") or content(source, out),
+        "content": about.get("md5")
+        or [content(path, out) for path in readers.reads(reader, source, data.get("params") or {})],
+        "reports": [content(path, out) for path in corpus.named(data)],
         "about": about,
         "prompt": prompt,
         "seed": seed,

@@ -35,14 +35,20 @@ def preferences(path: Path, group: Callable[[str], str]) -> Iterator[dict]:
         }
 
 
-def corpus(path: Path, group: Callable[[str], str]) -> Iterator[dict]:
-    """The reports of a retrieval file: id, text, study, split."""
+def retriever_files(*folders: Path | None) -> list[Path]:
+    """The retrieval files (*retriever*.json) of the first of the folders that has any."""
+    return next((found for folder in folders if folder and (found := sorted(folder.glob("*retriever*.json")))), [])
+
+
+def corpus(path: Path, group: Callable[[str], str], patient: Callable[[dict], str] | None = None) -> Iterator[dict]:
+    """The reports of a retrieval file: id, text, study, split; and group where `patient` reads one off the entry."""
     for entry in json_files.listed(path, ("id", "report")):
         yield {
             "id": entry["id"],
             "text": entry["report"],
             "study": group(str(entry["id"])),
             "split": entry.get("split", ""),
+            **({"group": found} if patient and (found := patient(entry)) else {}),
         }
 
 

@@ -8,14 +8,36 @@ A stream is never held in memory as a whole.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from medical_rl.data.seeded import place
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
+
+
+def where(samples: Iterable[Sample], wanted: Mapping[str, Sequence], split: str = "train") -> Iterator[Sample]:
+    """The samples whose meta has one of the wanted values under each key of `wanted`.
+
+    UserError at the end where nothing was kept, with the values there are.
+
+    >>> pool = [Sample(id=m, source="d", question="?", kind="label", answer="a", meta={"modality": m}) for m in ("MRI", "CT")]
+    >>> [s.id for s in where(pool, {"modality": ["CT"]})]
+    ['CT']
+    """
+    found = False
+    seen: dict[str, set] = {key: set() for key in wanted}
+    for sample in samples:
+        for key in wanted:
+            seen[key].add(str(sample.meta.get(key)))
+        if all(str(sample.meta.get(key)) in map(str, values) for key, values in wanted.items()):
+            found = True
+            yield sample
+    if not found and any(seen.values()):
+        there = "; ".join(f"{key}: {', '.join(sorted(values)[:20])}" for key, values in seen.items())
+        raise UserError(f"conf.data.train_where={dict(wanted)} keeps no row of {split}. There are {there}.")
 
 
 def k_shot(
@@ -132,8 +154,7 @@ def _score(sample: Sample, score: str) -> float:
 
 
 def _rank(seed: int | str, sample: Sample) -> int:
-    digest = hashlib.sha256(f"{seed}:{sample.source}:{sample.id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")
+    return place(f"{seed}:{sample.source}:{sample.id}")
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -13,7 +13,8 @@ from medical_rl.data.grouped import grouped
 from medical_rl.data.images import image_size
 from medical_rl.data.iu_images import IuImages
 from medical_rl.data.openi import Study
-from medical_rl.data.question_rows import ABSENT, NO_SPLIT, SHARES, SPLITS, Options
+from medical_rl.data.question_options import SPLITS, Options
+from medical_rl.data.question_rows import ABSENT, NO_SPLIT, SHARES
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 

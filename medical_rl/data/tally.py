@@ -20,16 +20,18 @@ class BadSplit(UserError):
 
 
 class Tally:
-    """What passed through one split: rows read, rows chosen, their groups and their images."""
+    """What passed through one split: rows read and the studies they are of; rows chosen, their groups and their images."""
 
     def __init__(self) -> None:
         self.read = self.distinct = 0
         self.groups: set[str] = set()
+        self.studies: set[str] = set()
         self.images: set[bytes] = set()
 
     def reading(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         for sample in samples:
             self.read += 1
+            self.studies.update(filter(None, (sample.group or sample.id, sample.meta.get("study"))))
             yield sample
 
     def choosing(self, samples: Iterable[Sample]) -> Iterator[Sample]:

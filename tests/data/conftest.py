@@ -2,7 +2,6 @@
 
 import io
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +12,11 @@ from medical_rl.data.drops import Drops
 from medical_rl.data.images import encode_png
 from medical_rl.sample import Sample
 
-REALDATA = Path(__file__).resolve().parents[3] / "shared/realdata"
-
 
 @pytest.fixture(scope="session")
-def pneumonia():
+def pneumonia(realdata):
     """The real PneumoniaMNIST file, whose train split a mirror cut to 3,882 rows."""
-    path = REALDATA / "medmnist/pneumoniamnist.npz"
-    if not path.exists():
-        pytest.skip(f"no real data here: {path} is absent")
-    return path
+    return realdata / "medmnist/pneumoniamnist.npz"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import yaml
 from medical_rl.data import __main__ as command_line
 from medical_rl.data import attributes, command, knowledge, parquet, prepare
 from medical_rl.data.checks.run import check
-from medical_rl.judges.client import Judge
 from tests.judges.fake_endpoint import FakeEndpoint
 
 TEXT = json.dumps({"attributes": "dense; white areas in the lower lung. "})
@@ -34,19 +33,6 @@ def asks(server, tmp_path, capsys, monkeypatch):
         return code, *capsys.readouterr()
 
     return run
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """[(messages, images)] of every question that reached the client."""
-    seen, ask = [], Judge.ask
-
-    async def noted(self, messages, schema, images=(), restricted=False, source=""):
-        seen.append((messages, tuple(images)))
-        return await ask(self, messages, schema, images, restricted, source)
-
-    monkeypatch.setattr(Judge, "ask", noted)
-    return seen
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.data import box_files, box_match
+from medical_rl.data import box_files, box_match, files
 from medical_rl.data.box_files import Drawn
 from medical_rl.data.drops import Drops
+from medical_rl.data.images import image_size
 from medical_rl.errors import UserError
 
 # The same box, columns 10 to 29 and rows 5 to 14 of an image of 100 x 50 (width x height), in all four forms.
@@ -49,6 +50,21 @@ def test_the_real_coco_file_has_its_one_and_two_boxes(realdata):
     assert drawn[0].label == "ActiveTuberculosis"
     # x 381.83 + 40.24 = 422.07, y 126.87 + 44.57 = 171.44
     assert drawn[0].pixels((512, 512)) == [381.83, 126.87, 422.07, 171.44]
+
+
+def test_the_real_boxes_find_their_images_and_lie_within_them(realdata):
+    found = {path: path.parent.name for path in files.below(realdata / "cxr_bbox/imgs")}
+    drawn, _ = read(realdata / "cxr_bbox/TBX11K_train.json")
+    drops = Drops()
+    matched = box_match.match(drawn, found, {"tb": "tb", "health": "health"}.get, drops)
+    # the healthy chest has none
+    assert {path.name: len(boxes) for path, boxes in matched.items()} == {"tb0005.png": 1, "tb0007.png": 2}
+    assert len(found) == 3 and not drops.summary()
+    for path, boxes in matched.items():
+        size = image_size(path.read_bytes())
+        for one in boxes:
+            x1, y1, x2, y2 = one.pixels(size)
+            assert 0 <= x1 < x2 <= size[1] and 0 <= y1 < y2 <= size[0]
 
 
 OUTSIDE = [(90, 5, 120, 15), (-9, 5, 30, 15), (10, 40, 30, 52), (200, 200, 210, 210)]

@@ -16,9 +16,12 @@ from medical_rl.rewards.format import format_reward
 
 FORM = {
     "brief": "boxed",
+    "brief_box": "json",
     "brief_tagged": "tagged",
     "class_names": "boxed",
     "detection": "json",
+    "detection_relative": "json",
+    "detection_resized": "json",
     "multiple_choice": "boxed",
     "multiple_choice_tagged": "tagged",
     "visual_attributes": "boxed",

@@ -162,6 +162,23 @@ def test_boxes_outside_the_source_are_part_of_the_recipe(heel_set, tmp_path):
     assert answers == {"[1, 1, 6, 5]"}
 
 
+def test_an_output_inside_the_folder_of_the_boxes_is_prepared_once_and_a_new_box_seen(heel_set, tmp_path):
+    data, folder = heel_set
+    data["params"] = {"boxes": str(tmp_path / "boxes")}
+    lines = [f"{name}/{i}.png,1,1,5,5" for name in ("heelspur", "sever") for i in range(20)]
+    # YOLO: a file an image, which shares its name with one of another class but not its folder
+    for line in lines:
+        path = tmp_path / "boxes" / Path(line.split(",")[0]).with_suffix(".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("0 0.5 0.5 0.5 0.5")
+    out = tmp_path / "boxes/prepared"
+    card = run(data, out)
+    before = (out / "card.json").stat().st_mtime_ns
+    assert run(data, out) == card and (out / "card.json").stat().st_mtime_ns == before
+    path.write_text("0 0.5 0.5 0.25 0.25")
+    assert run(data, out)["recipe"] != card["recipe"]
+
+
 def test_a_table_outside_the_source_is_part_of_the_recipe(put, image_bytes, tmp_path):
     # 40 lesions of one image each; then another age in the table
     for i in range(40):

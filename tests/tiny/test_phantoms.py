@@ -79,3 +79,23 @@ def test_an_unknown_task_or_split_is_refused():
         list(phantoms.rows(None, "train", task="graading"))
     with pytest.raises(UserError, match="warm_start"):
         list(phantoms.rows(None, "trian"))
+
+
+def test_on_a_grid_boxes_are_multiples_of_it_and_wrong_ones_are_a_step_further_where_there_is_room():
+    rows = list(
+        phantoms.rows(split="warm_start", task="localisation", sizes={"warm_start": 200}, label_noise=1.0, grid=14)
+    )
+    for row in rows:
+        truth, said = json.loads(row.meta["truth"]), json.loads(row.answer)
+        assert all(v % 14 == 0 and 0 <= v <= 56 for v in truth + said)
+        assert truth[2] - truth[0] == truth[3] - truth[1] in (28, 42)
+        # x moves with x, y with y, each by 14 unless the box already ends at the edge
+        assert [b - a for a, b in zip(truth, said, strict=True)] == [14 * (truth[2] < 56), 14 * (truth[3] < 56)] * 2
+    assert len({row.meta["truth"] for row in rows}) == 9 + 4, "nine places for the small disc, four for the large one"
+
+
+def test_a_grid_is_of_localisation_only():
+    with pytest.raises(UserError, match="grid=14 is of the phantom task localisation"):
+        next(phantoms.rows(task="grading", grid=14))
+    with pytest.raises(UserError, match="grid=5"):
+        next(phantoms.rows(task="localisation", grid=5))

@@ -13,6 +13,8 @@ from medical_rl.sample import Sample
 
 LONG = 25  # words; nobody writes the same case description of this length twice
 FORM = 3  # groups; a text asked about so many within one split is a form, not a case
+# The same over all splits, which may have divided a form's few groups evenly; a case with a repeated row is about fewer.
+FORM_OVERALL = 5
 
 
 class Memory:
@@ -52,9 +54,9 @@ class Memory:
         self._remember_text(sample, bool(keys))
         return repeats
 
-    def is_form(self, key: bytes) -> bool:
-        """Whether a text of `texts` or `doubtful_texts` is asked about several groups: one group's repeated row is a case."""
-        return len(self._asked_of.get(key, ())) >= FORM
+    def asked_of(self, key: bytes) -> set[str]:
+        """The groups that a text of `texts` or `doubtful_texts` is asked about, of more than FORM the first."""
+        return self._asked_of.get(key, set())
 
     def _remember_text(self, sample: Sample, shown: bool) -> None:
         """None; without a picture a question is told from another by what it is about, as far as `meta` tells."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from medical_rl.data.checks.finding import Finding
 from medical_rl.data.checks.looks import alike
-from medical_rl.data.checks.memory import Memory
+from medical_rl.data.checks.memory import FORM, FORM_OVERALL, Memory
 
 TRAINING = ("warm_start", "train")
 SHOWN = 5
@@ -30,8 +30,17 @@ def compared(memories: Sequence[Memory]) -> Iterator[tuple[Memory, Memory]]:
             yield one, other
 
 
-def leaks(one: Memory, other: Memory) -> Iterator[Finding]:
-    """A leak for each kind of thing that both splits have; a warning for short questions about no known image."""
+def is_form(key: bytes, memories: Sequence[Memory]) -> bool:
+    """Whether a text is asked about so many groups, of one split or of all, that it is no case: see FORM."""
+    asked = [memory.asked_of(key) for memory in memories]
+    return max(map(len, asked)) >= FORM or len(set().union(*asked)) >= FORM_OVERALL
+
+
+def leaks(one: Memory, other: Memory, memories: Sequence[Memory]) -> Iterator[Finding]:
+    """A leak for each kind of thing that both splits have; a warning for short questions about no known image.
+
+    `memories` are those of all splits, which tell a form from a case.
+    """
     for check, level, what, name in (
         ("shared_group", "leak", "groups (patients, lesions or studies)", "groups"),
         ("shared_id", "leak", "row ids", "ids"),
@@ -42,7 +51,7 @@ def leaks(one: Memory, other: Memory) -> Iterator[Finding]:
         ours, theirs = getattr(one, name), getattr(other, name)
         shared = [key for key in theirs if key in ours]
         if check == "shared_text":
-            shared = [key for key in shared if not (one.is_form(key) or other.is_form(key))]
+            shared = [key for key in shared if not is_form(key, memories)]
         if shared:
             where = [f"{key}" if name in ("groups", "ids") else f"{ours[key]} and {theirs[key]}" for key in shared]
             message = f"{len(shared):,} {what} are in both {one.split} and {other.split}."

@@ -11,6 +11,7 @@ from PIL import Image
 
 from medical_rl.answers import gold, parse
 from medical_rl.data import images
+from medical_rl.data.box_frame import in_frame
 from medical_rl.data.checks.columns import disagreements
 from medical_rl.data.checks.finding import Finding
 from medical_rl.data.checks.memory import Memory
@@ -69,7 +70,7 @@ def _answer_problems(sample: Sample, pictures: list[Image.Image], prompt: Mappin
     except UserError as error:
         yield "the gold answer cannot be put into the prompt's target", f"{sample.id}: {error}"
         return
-    if accuracy(parse(response), sample) != 1.0:
+    if accuracy(parse(response), in_frame(sample, prompt)) != 1.0:
         yield "the gold answer does not score 1.0 under accuracy", f"{sample.id}: {sample.answer!r}"
     elif sample.choices and sample.kind != "box" and gold(sample) not in sample.choices:
         yield "the gold answer is none of the choices", f"{sample.id}: {sample.answer!r}"

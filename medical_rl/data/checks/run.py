@@ -14,6 +14,7 @@ from medical_rl.data.checks.finding import CHECKS, Finding
 from medical_rl.data.checks.memory import Memory
 from medical_rl.data.checks.overlap import Pair
 from medical_rl.data.checks.rows import check_file
+from medical_rl.data.reports import FILE as REPORTS
 from medical_rl.errors import UserError, unknown
 
 USUAL = ("warm_start", "train", "val", "test")
@@ -54,7 +55,7 @@ def check(folder: Path, accept: Iterable[str] = (), prompt: Mapping | None = Non
     findings += _checksums(folder, card)
     pairs: list[Pair] = []
     for one, other in overlap.compared(memories):
-        findings += overlap.leaks(one, other)
+        findings += overlap.leaks(one, other, memories)
         near = overlap.look_alikes(one, other)
         if near:
             message = (
@@ -83,6 +84,7 @@ def split_files(folder: Path, card: Mapping) -> list[Path]:
         raise UserError(f"There is no folder {folder.absolute()}. Give one that data_preprocess/<dataset>.py wrote.")
     names = [name for name in card.get("files", ()) if name in cards.files(folder)]
     found = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_turn)
+    found = [path for path in found if path.name != REPORTS]
     if not found:
         raise UserError(f"{folder.absolute()} holds no parquet files. Prepare a dataset into it first.")
     return found

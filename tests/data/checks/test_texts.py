@@ -30,6 +30,16 @@ def test_a_long_text_asked_of_three_patients_of_one_split_is_a_form(folder, clea
     assert found_in(folder(clean)) == {}
 
 
+@pytest.mark.parametrize(("more", "accused"), [((), True), (("test", 1), False)])
+def test_a_form_that_the_draw_divided_evenly_is_none_and_a_case_of_four_rows_is_a_leak(
+    folder, clean, found_in, more, accused
+):
+    # Two groups in train, one in val, one in test: four; as Med-R1's real Fundus files have it, 2 + 2 + 1: five.
+    for split, index in (("train", 0), ("train", 1), ("val", 0), ("test", 0), *([more] if more else [])):
+        clean[split][index] = dataclasses.replace(clean[split][index], question=VIGNETTE)
+    assert ("shared_text" in found_in(folder(clean))) == accused
+
+
 def test_generic_questions_about_different_absent_images_are_not_accused(folder, clean, found_in):
     rows = {split: [bare(s, image=f"{s.group}.png") for s in samples] for split, samples in clean.items()}
     assert found_in(folder(rows)) == {}

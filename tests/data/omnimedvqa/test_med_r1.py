@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from medical_rl.data import command, prepare
 from medical_rl.data import omnimedvqa_files as files
+from medical_rl.data.checks import run
 from medical_rl.data.images import encode_png
 from medical_rl.data.options import BadOptions
 from medical_rl.errors import UserError
@@ -94,6 +96,20 @@ def test_the_real_overlap_can_be_kept_and_is_told(omni, fundus, realdata, every)
     assert "were kept: test accuracy is too high" in omni.describe(fundus, **params)["notes"][-1]
 
 
+def test_the_real_files_are_prepared_with_every_answer_proved_and_no_leak_left(fundus, realdata, tmp_path):
+    params = {"med_r1": str(realdata / "omnimedvqa"), "tasks": ["Fundus"]}
+    data = {"name": "fundus", "reader": "omnimedvqa", "source": str(fundus), "params": params}
+    card = prepare.prepare(data, command.load_prompt("multiple_choice"), tmp_path / "out", 0, 1)
+    assert {split: facts["rows"] for split, facts in card["splits"].items()} == {
+        "train": 3773,
+        "val": 421,
+        "test": 1098,
+    }
+    assert "106 of 1,085 test images are also in train" in (tmp_path / "out/README.md").read_text()
+    found = run.check(tmp_path / "out", prompt=command.load_prompt("multiple_choice"))
+    assert not [finding for finding in found.findings if finding.fails]
+
+
 def test_a_task_without_a_file_is_named(omni, fundus, realdata):
     with pytest.raises(UserError, match="no file Retina_test.json. Tasks with a test file: Dermoscopy, Fundus"):
         omni.rows(fundus, "test", med_r1=realdata / "omnimedvqa", tasks=["Retina"])
@@ -133,3 +149,15 @@ def test_kept_overlap_is_in_groups_of_its_own(omni, copied, every):
 def test_filters_that_med_r1s_files_cannot_answer_are_refused(omni, copied, name):
     with pytest.raises(UserError, match="Choose with tasks"):
         omni.rows(copied, "train", med_r1=copied / "splits", **{name: ["X"]})
+
+
+def test_an_output_beside_the_split_files_is_prepared_once_and_a_changed_file_seen(copied, bare, tmp_path_factory):
+    folder = (copied / "splits").rename(tmp_path_factory.mktemp("med_r1") / "splits")
+    data = {"name": "o", "reader": "omnimedvqa", "source": str(copied), "params": {"med_r1": str(folder)}}
+    card = prepare.prepare(data, bare, folder / "prepared", 0, 1)
+    before = (folder / "prepared/card.json").stat().st_mtime_ns
+    assert prepare.prepare(data, bare, folder / "prepared", 0, 1) == card
+    assert (folder / "prepared/card.json").stat().st_mtime_ns == before
+    path = folder / "X_train.json"
+    path.write_text(path.read_text().replace("A)CT, B)MRI", "A)CT, B)X-ray"))
+    assert prepare.prepare(data, bare, folder / "prepared", 0, 1)["recipe"] != card["recipe"]

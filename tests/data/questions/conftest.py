@@ -8,7 +8,6 @@ import io
 import json
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,19 +16,11 @@ from medical_rl.data import readers
 from medical_rl.data.drops import Drops
 from medical_rl.data.images import encode_png
 
-REALDATA = Path(__file__).resolve().parents[4] / "shared/realdata/iu_xray"
-
 
 @pytest.fixture(scope="session")
-def real():
+def real(realdata):
     """A function from a file's name to its path among the real ones of IU-Xray."""
-
-    def path(name):
-        if not (REALDATA / name).exists():
-            pytest.skip(f"no real data here: {REALDATA / name} is absent")
-        return REALDATA / name
-
-    return path
+    return lambda name: realdata / "iu_xray" / name
 
 
 @pytest.fixture

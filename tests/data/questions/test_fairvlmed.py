@@ -159,6 +159,19 @@ def test_the_card_says_restricted_and_86_percent_yes(fairvlmed, copy, bare, tmp_
     assert sum(found.get("yes", 0) for found in labels) == 25 and sum(found.get("no", 0) for found in labels) == 5
 
 
+def test_an_output_inside_the_folder_of_the_images_is_prepared_once_and_a_lost_image_seen(copy, bare, tmp_path_factory):
+    images = tmp_path_factory.mktemp("images")
+    for folder in FOLDERS:
+        (copy / folder).rename(images / folder)
+    data = {"name": "f", "reader": "fairvlmed", "source": str(copy), "params": {"images": str(images)}}
+    card = prepare.prepare(data, bare, images / "prepared", 0, 1)
+    before = (images / "prepared/card.json").stat().st_mtime_ns
+    assert prepare.prepare(data, bare, images / "prepared", 0, 1) == card
+    assert (images / "prepared/card.json").stat().st_mtime_ns == before
+    (images / "Training/data_00003.npz").unlink()
+    assert prepare.prepare(data, bare, images / "prepared", 0, 1)["recipe"] != card["recipe"]
+
+
 def test_notes_are_a_corpus_with_their_split(fairvlmed, copy, tmp_path_factory):
     reports = list(fairvlmed.reports(copy))
     assert len(reports) == 30

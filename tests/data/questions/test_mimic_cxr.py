@@ -118,6 +118,15 @@ def test_the_card_says_that_nothing_may_leave_the_machine(mimic_cxr, copy, bare,
     assert prepare.prepare(data, bare, out, 0, 1)["recipe"] != card["recipe"]
 
 
+def test_a_changed_question_is_part_of_the_recipe_and_an_output_inside_the_copy_is_not(copy, write, ask, bare):
+    data, out = {"name": "m", "reader": "mimic_cxr", "source": str(copy)}, copy / "files/prepared"
+    card = prepare.prepare(data, bare, out, 0, 1)
+    assert prepare.prepare(data, bare, out, 0, 1) == card
+    path = copy / "mimic_test.jsonl"
+    path.write_text(path.read_text().replace("heart", "chest"))
+    assert prepare.prepare(data, bare, out, 0, 1)["recipe"] != card["recipe"]
+
+
 def test_preparing_opens_no_connection(mimic_cxr, copy, bare, tmp_path_factory, monkeypatch):
     import socket
 

@@ -67,6 +67,19 @@ def test_it_is_prepared_with_a_card_and_a_second_run_does_nothing(iu_xray, r2gen
     assert prepare.prepare(data, bare, out, 0, 1) == card and (out / "card.json").stat().st_mtime_ns == before
 
 
+def test_an_output_inside_the_folder_of_the_images_is_prepared_once_and_a_new_image_seen(
+    r2gen_copy, phantom, tmp_path_factory, bare
+):
+    images = (r2gen_copy / "images").rename(tmp_path_factory.mktemp("elsewhere") / "images")
+    data = {"name": "iu_xray", "reader": "iu_xray", "source": str(r2gen_copy), "params": {"images": str(images)}}
+    card = prepare.prepare(data, bare, images / "prepared", 0, 1)
+    before = (images / "prepared/card.json").stat().st_mtime_ns
+    assert prepare.prepare(data, bare, images / "prepared", 0, 1) == card
+    assert (images / "prepared/card.json").stat().st_mtime_ns == before
+    (images / "CXR1_IM-0001/0.png").write_bytes(phantom(1000) + b"longer")
+    assert prepare.prepare(data, bare, images / "prepared", 0, 1)["recipe"] != card["recipe"]
+
+
 def test_what_was_dropped_reaches_the_card_with_row_and_reason(r2gen_copy, put, tmp_path_factory, bare):
     put(r2gen_copy / "images/CXR1_IM-0001/0.png", b"version https://git-lfs.github.com/spec/v1\n")
     out = tmp_path_factory.mktemp("out")

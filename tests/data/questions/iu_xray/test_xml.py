@@ -30,10 +30,19 @@ def test_bad_xml_is_a_drop_and_its_entities_are_never_expanded(xml_copy, xml, pu
     }
 
 
-def test_reports_come_from_xml_tables_annotation_and_corpus(iu_xray, xml_copy, real):
+def test_reports_come_from_xml_tables_annotation_and_corpus(iu_xray, xml_copy, real, put, tmp_path_factory):
     assert [(r["id"], r["study"]) for r in iu_xray.reports(xml_copy)] == [("1", "CXR1"), ("2", "CXR2")]
-    reports = list(iu_xray.reports(real(openi.REPORTS).parent))
+    alone = tmp_path_factory.mktemp("kaggle")
+    put(alone / openi.REPORTS, real(openi.REPORTS).read_bytes())
+    reports = list(iu_xray.reports(alone))
     # 25 of 3,851 have neither findings nor impression.
     assert len(reports) == 3826 and all(set(r) == {"id", "text", "study", "split"} for r in reports)
     annotated = list(iu_xray.reports(real("r2gen_annotation_BROKEN_TEST_KEY.json")))
     assert len(annotated) == 2955 and annotated[0]["study"].startswith("CXR") and annotated[-1]["split"] == "test"
+    # Beside RULE's retriever files the tables, which hold tested studies too, are not read: 1,034 + 1,035.
+    assert len(list(iu_xray.reports(real(openi.REPORTS).parent))) == 2069
+    put(alone / "annotation.json", real("r2gen_annotation_BROKEN_TEST_KEY.json").read_bytes())
+    assert len(list(iu_xray.reports(alone))) == 2955
+    # Of a folder that holds no reports there are none; where they may lie is the images' folder too.
+    empty = tmp_path_factory.mktemp("empty")
+    assert list(iu_xray.reports(empty)) == [] and len(list(iu_xray.reports(empty, images=str(alone)))) == 2955

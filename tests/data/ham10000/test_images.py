@@ -2,15 +2,8 @@
 
 import pytest
 
-from medical_rl.data import readers
-
 HEAD = "lesion_id,image_id,dx,dx_type,age,sex,localization\n"
 ONE_HOT = "image,AKIEC,BCC,BKL,DF,MEL,NV,VASC\n"
-
-
-@pytest.fixture
-def ham():
-    return readers.load_reader("ham10000")
 
 
 @pytest.fixture
