@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 
+from medical_rl.data.images import FORMATS, decode, encode_png
 from medical_rl.errors import RewardFailed, UserError, unknown
 from medical_rl.judges.images import data_uri
 from medical_rl.judges.restricted import refuse_restricted
 from medical_rl.judges.retry import backoff, is_retried
+from medical_rl.reward_model.turns import turns
 from medical_rl.sample import Sample
 
 FIRST_PAUSE_S = 0.5
@@ -71,13 +74,13 @@ class RewardModel:
         raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {failed}")
 
     def _body(self, sample: Sample, text: str) -> dict:
-        images = [{"type": "image_url", "image_url": {"url": data_uri(image, None)}} for image in sample.images]
-        turns = [
-            {"role": "user", "content": [*images, {"type": "text", "text": sample.question}]},
-            {"role": "assistant", "content": text},
-        ]
+        images = [{"type": "image_url", "image_url": {"url": data_uri(opaque(image), None)}} for image in sample.images]
         # the raw output of the head, not a probability; and no turn opened for another answer
-        body = {"messages": turns, "add_generation_prompt": False, "use_activation": False}
+        body = {
+            "messages": turns(sample.question, text, images),
+            "add_generation_prompt": False,
+            "use_activation": False,
+        }
         return {"model": self.model, **body} if self.model else body
 
     def _connected(self, httpx):
@@ -87,3 +90,20 @@ class RewardModel:
             self._loop, self._slots = loop, asyncio.Semaphore(self.concurrency)
             self._client = httpx.AsyncClient(timeout=self.timeout_s)
         return self._client, self._slots
+
+
+def opaque(data: bytes) -> bytes:
+    """The image file, written anew without its transparency where it has any.
+
+    vLLM lays a transparent picture on white, `decode` (what R_phi was trained with) takes its colours as they are.
+    """
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.mode in ("L", "RGB") and "transparency" not in image.info:
+                return data
+    except OSError:
+        return data  # no image: `data_uri` says so
+    return encode_png(np.asarray(decode(data)))

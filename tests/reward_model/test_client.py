@@ -106,3 +106,20 @@ def test_settings_are_checked_by_name():
         RewardModel.from_config({"base_url": None})
     with pytest.raises(UserError, match="Did you mean 'base_url'"):
         RewardModel.from_config({"base_ulr": "http://x"})
+
+
+def test_a_transparent_image_is_sent_as_it_was_trained_on():
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from medical_rl.data.images import decode
+
+    pixels = np.random.default_rng(0).integers(0, 255, (9, 9, 4), np.uint8)
+    Image.fromarray(pixels, "RGBA").save(buffer := io.BytesIO(), format="PNG")
+    sent = client.opaque(buffer.getvalue())
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.mode == "RGB" and np.array_equal(np.asarray(image), np.asarray(decode(buffer.getvalue())))
+    grey = encode_png(pixels[:, :, 0])
+    assert client.opaque(grey) is grey

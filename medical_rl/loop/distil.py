@@ -1,0 +1,85 @@
+"""Distillation: rows that teach a local generator what R_phi scored high ("Self-Updating Generator"; Algorithm 1, line 14).
+
+A row is the generator's own prompt with an image, and as its target a reply that gives kept triplets about that image.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medical_rl.data.prompts import target
+from medical_rl.errors import UserError
+from medical_rl.loop.instructions import settings_prompt
+from medical_rl.loop.replies import read, write
+from medical_rl.loop.triplets import Triplet, image_key
+from medical_rl.sample import Sample
+from medical_rl.warm_start.rows import write_turns
+
+
+def write_rows(
+    kept: Iterable[Sample], path: Path, settings: Mapping[str, Any], limits: Mapping[str, int]
+) -> dict[str, int]:
+    """{"rows", "taught", "left_out"} after `path` was written in the warm start's schema (atomically).
+
+    kept      generated rows of high reward; `taught` of them are in a reply of up to `per_reply` triplets
+    settings  conf.generator of the local generator that will be trained: its strategy, format and per_reply
+    left_out  rows that its format cannot hold (a "|" in a line, say): their reply would be read as something else
+    """
+    if settings["tell_facts"]:
+        raise UserError(
+            "A generator that is told facts (conf.generator.tell_facts=true) cannot be distilled: of a generated row the image is "
+            "known, not the facts that its question came from."
+        )
+    prompt, format = settings_prompt(settings), settings["format"]
+    counts = collections.Counter({"rows": 0, "taught": 0, "left_out": 0})
+
+    def lessons() -> Iterator[Sample]:
+        for rows in _by_image(kept, int(settings["per_reply"]), prompt, format, counts):
+            counts["taught"] += len(rows)
+            yield _lesson(rows, format)
+
+    counts["rows"] = write_turns(lessons(), path, prompt, limits)
+    return dict(counts)
+
+
+def triplet_of(sample: Sample) -> Triplet:
+    """The triplet that a generated row was made of."""
+    options = () if sample.kind == "yes_no" else sample.choices
+    return Triplet(sample.question, sample.answer, str(sample.meta.get("thought") or ""), options)
+
+
+def is_read_back(sample: Sample, prompt: Mapping, format: str) -> bool:
+    """Whether the reply that teaches this row alone is read as this row, spaces aside."""
+    triplets, bad = read(target(_lesson([sample], format), prompt), format)
+    return not bad and list(map(_plain, triplets)) == [_plain(triplet_of(sample))]
+
+
+def _by_image(
+    kept: Iterable[Sample], per_reply: int, prompt: Mapping, format: str, counts: collections.Counter
+) -> Iterator[list[Sample]]:
+    """Up to `per_reply` rows about the same images at a time, as soon as they are together; incomplete ones at the end."""
+    waiting: dict[str, list[Sample]] = {}
+    for sample in kept:
+        if not is_read_back(sample, prompt, format):
+            counts["left_out"] += 1
+            continue
+        rows = waiting.setdefault(image_key(sample.images), [])
+        rows.append(sample)
+        if len(rows) == per_reply:
+            yield waiting.pop(image_key(sample.images))
+    yield from waiting.values()
+
+
+def _lesson(rows: Sequence[Sample], format: str) -> Sample:
+    """The row whose prompt is the generator's and whose target is the reply that gives `rows`."""
+    reply = write(map(triplet_of, rows), format)
+    return dataclasses.replace(rows[0], knowledge="", meta={"reply": reply})
+
+
+def _plain(triplet: Triplet) -> tuple[str, ...]:
+    texts = (triplet.question, triplet.answer, triplet.rationale, *triplet.options)
+    return tuple(" ".join(text.split()) for text in texts)
