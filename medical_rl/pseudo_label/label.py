@@ -1,0 +1,90 @@
+"""`Asked` and `Label`: a question with its retrieved reports, and what a labeller made of it; the file of labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from medical_rl.data import json_files
+from medical_rl.data.parquet import replacing
+from medical_rl.errors import UserError
+from medical_rl.pseudo_label.reports import Report
+from medical_rl.sample import Sample
+
+ANSWERS = ("yes", "no")
+OUTCOMES = ("answered", "abstained", "unparsed", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A yes/no question and the reports that may help to answer it, the most similar first; () asks without any."""
+
+    sample: Sample
+    reports: tuple[Report, ...] = ()
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the row or any of its reports may not be sent to a third party."""
+        return self.sample.restricted or any(report.restricted for report in self.reports)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A pseudo-label.
+
+    id          of the row
+    answer      "yes", "no", or None
+    rationale   why, in sentences; "" where there is no answer
+    retrieved   ids of the reports it was given, the most similar first
+    confidence  in [0, 1]; None where the labeller has none
+    failed      why the labeller gave nothing (an endpoint was down, say); None where it did
+    unparsed    a model replied, and no answer could be read: an abstention that is counted by itself
+    used        ids of those reports that it names as its grounds
+    """
+
+    id: str
+    answer: str | None
+    rationale: str = ""
+    retrieved: tuple[str, ...] = ()
+    confidence: float | None = None
+    failed: str | None = None
+    unparsed: bool = False
+    used: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES.
+
+        >>> Label("1", None).outcome, Label("1", None, failed="timeout").outcome, Label("1", "no").outcome
+        ('abstained', 'failed', 'answered')
+        """
+        if self.failed is not None:
+            return "failed"
+        return "answered" if self.answer in ANSWERS else "unparsed" if self.unparsed else "abstained"
+
+
+def write_labels(labels: Iterable[Label], path: Path) -> int:
+    """Number of labels written to `path`, one JSON object a line, atomically."""
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for label in labels:
+            # Lone surrogates, which a model can emit and UTF-8 cannot hold, become question marks.
+            line = json.dumps(dataclasses.asdict(label), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+            file.write(line + "\n")
+            count += 1
+    return count
+
+
+def read_labels(path: Path) -> Iterator[Label]:
+    """The labels of a file that `write_labels` wrote; UserError naming the line that is none."""
+    names = {field.name for field in dataclasses.fields(Label)}
+    # A file's own lines end at "\\n" alone: str.splitlines would also break at U+2028, which JSON leaves as it is.
+    for number, record in json_files.lines(path):
+        if record is None or set(record) - names or "id" not in record or "answer" not in record:
+            raise UserError(
+                f"Line {number} of {Path(path).absolute()} is no label: it needs {', '.join(sorted(names))}."
+            )
+        lists = {name: tuple(record[name]) for name in ("retrieved", "used") if name in record}
+        yield Label(**{**record, **lists})

@@ -1,0 +1,106 @@
+"""Pseudo-labels as training rows: the label is the answer, the rationale the thought; the warm start's targets follow from both."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from medical_rl.answers import gold
+from medical_rl.data.parquet import write_split
+from medical_rl.pseudo_label.label import Label
+from medical_rl.sample import Sample
+
+# Where the gold answer and the study's own report go: no reward, prompt, labeller or measurement reads these names.
+GOLD = "gold_kept_for_audit"
+# What describes the image by its own report: it would tell the answer to whoever reads `meta`.
+OWN_REPORT = "report"
+NO_THOUGHT = "without thought"
+_MARKS = re.compile(r"<\s*/?\s*(?:think|answer)\b|\\boxed", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_OF_REPORTS = re.compile(
+    r"\b(?:reports?|reported|retrieved|references?|other patients?|similar (?:case|patient|stud)\w*)\b", re.IGNORECASE
+)
+_QUOTED = re.compile(r"\bReport [^\"]+: \"[^\"]*\"")
+
+
+def write_rows(
+    samples: Iterable[Sample],
+    labels: Iterable[Label],
+    path: Path,
+    prompt: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """{"rows", "labels": {answer: n}, "dropped": {reason: n}, "without_thought"} after `path` was written as prepared data, atomically.
+
+    without_thought  rows whose rationale holds marks of an answer (<answer>, </think>, \\boxed), which a target has once: the label is
+                     good, the words are not
+
+    prompt    the policy's: its `target` is what the warm start teaches, <think>rationale</think><answer>label</answer>
+    settings  conf.labeller
+    """
+    dropped: collections.Counter[str] = collections.Counter()
+    written = write_split(pseudo_labelled(samples, labels, settings, dropped), path, prompt)
+    without = dropped.pop(NO_THOUGHT, 0)
+    return {**written, "dropped": dict(sorted(dropped.items())), "without_thought": without}
+
+
+def pseudo_labelled(
+    samples: Iterable[Sample],
+    labels: Iterable[Label],
+    settings: Mapping[str, Any],
+    dropped: collections.Counter[str],
+) -> Iterator[Sample]:
+    """The rows that have a usable label, with it as their answer; the others are counted in `dropped` by reason (NO_THOUGHT stays).
+
+    The gold answer stays in meta under GOLD, for audits alone; the study's own report does not stay.
+    """
+    known = {label.id: label for label in labels}
+    for sample in samples:
+        label = known.get(sample.id)
+        if reason := _reason(label, float(settings["min_confidence"])):
+            dropped[reason] += 1
+            continue
+        row = _row(sample, label, settings)
+        if _MARKS.search(row.meta["thought"]):
+            row = dataclasses.replace(row, meta={**row.meta, "thought": ""})
+            dropped[NO_THOUGHT] += 1
+        yield row
+
+
+def without_reports(rationale: str) -> str:
+    """The rationale without quotations of reports and sentences that speak of them.
+
+    >>> without_reports('Report 7: "No effusion. Heart normal." The angles are sharp. Most reports deny it. There is no effusion.')
+    'The angles are sharp. There is no effusion.'
+    """
+    sentences = _SENTENCE.split(_QUOTED.sub(" ", rationale).strip())
+    return " ".join(sentence for sentence in sentences if sentence and not _OF_REPORTS.search(sentence))
+
+
+def _reason(label: Label | None, least: float) -> str:
+    """Why a row is left out, "" where it stays."""
+    if label is None:
+        return "not labelled"
+    if label.outcome != "answered":
+        return f"failed: {label.failed}" if label.failed is not None else label.outcome
+    if least > 0 and label.confidence is None:
+        return "no confidence"
+    return "confidence below min_confidence" if least > 0 and label.confidence < least else ""
+
+
+def _row(sample: Sample, label: Label, settings: Mapping[str, Any]) -> Sample:
+    thoughts = {"rationale": label.rationale, "without_reports": without_reports(label.rationale), "none": ""}
+    kept = {name: value for name, value in sample.meta.items() if name not in (OWN_REPORT, "thought")}
+    own = {
+        "thought": thoughts[settings["thought"]],
+        "rationale": label.rationale,
+        "retrieved": list(label.retrieved),
+        "confidence": label.confidence,
+        "labeller": settings["name"],
+        GOLD: gold(sample),
+    }
+    return dataclasses.replace(sample, answer=label.answer, meta={**kept, **own})
