@@ -29,7 +29,9 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     macro_f1             mean F1 over the gold classes present
     unparsed             share without a readable answer
     precision, recall, f1      of "yes", where every row is yes_no
+    always_yes, always_no      accuracy of one answer to everything, there
     mae, quadratic_kappa       where every row is a grade, see `grade_metrics`
+    auroc                where options were scored and both right and wrong ones occur, see `auroc.auroc`
     hit_rate, mean_iou         where every row is a box, instead of the class figures
 
     All are fractions in [0, 1], except mae (in grades) and quadratic_kappa (in [-1, 1]). Raises `UserError` on no
@@ -40,6 +42,8 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     (0.75, 0.5)
     """
     from sklearn.metrics import f1_score, recall_score
+
+    from medical_rl.evaluation.auroc import auroc
 
     kinds = _kinds(records)
     if kinds == {"box"}:
@@ -58,6 +62,8 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
         found |= yes_no_metrics(records)
     if kinds == {"grade"}:
         found |= grade_metrics(records)
+    if (area := auroc(records)[0]) is not None:
+        found["auroc"] = area
     return found
 
 
@@ -102,14 +108,18 @@ def interval(k: int, n: int) -> tuple[float, float]:
 
 
 def yes_no_metrics(records: Sequence[Record]) -> dict[str, float]:
-    """{"precision", "recall", "f1"} with "yes" as the positive; an unparsed "yes" is a miss."""
+    """{"precision", "recall", "f1"} with "yes" as the positive, an unparsed "yes" a miss; {"always_yes", "always_no"}: shares of gold."""
     from sklearn.metrics import precision_recall_fscore_support
 
     gold, pred = _columns(records)
     if bad := [row["id"] for row in records if row["gold"] not in ("yes", "no")]:
         raise UserError(f"{len(bad)} yes_no gold answers are neither 'yes' nor 'no'; the first is row {bad[0]!r}.")
     found = precision_recall_fscore_support(gold, pred, labels=["yes"], average="macro", zero_division=0)
-    return dict(zip(("precision", "recall", "f1"), map(float, found), strict=False))
+    yes = gold.count("yes") / len(gold)
+    return dict(zip(("precision", "recall", "f1"), map(float, found), strict=False)) | {
+        "always_yes": yes,
+        "always_no": 1 - yes,
+    }
 
 
 def grade_metrics(records: Sequence[Record]) -> dict[str, float]:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medical_rl.evaluation.results import COLUMNS, DISCLAIMER, LABELS, by_dataset, figure, label
+from medical_rl.evaluation.groups import GROUPS, group_cells, group_columns, short_name
+from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER, LABELS, RIVALS, by_dataset, figure, label
 
 # Headings whose widest line is about as wide as a figure: eleven columns have to fit into 80 characters.
 NARROW = {
@@ -23,6 +24,8 @@ NARROW = {
     "mean_iou": "Mean\nIoU",
     "hit_rate": "Hit\nrate",
 }
+
+MODELS_SHOWN = 4  # beside the group's name, within 80 characters
 
 
 def results_table(results: dict[str, Any]) -> Table:
@@ -50,11 +53,33 @@ def results_table(results: dict[str, Any]) -> Table:
     return table
 
 
+def group_tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """Tables of accuracies by group of one data set, a column a model (at most `MODELS_SHOWN` of them); [] without groups."""
+    columns = {by: found for by in GROUPS if (found := group_columns(rows, by))}
+    tables = []
+    for first in range(0, len(rows) if columns else 0, MODELS_SHOWN):
+        shown = rows[first : first + MODELS_SHOWN]
+        table = Table(title="Accuracy by group", box=SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+        table.add_column("Group", overflow="fold")
+        table.add_column("n", justify="right", no_wrap=True)
+        for row in shown:
+            table.add_column(Text(short_name(row)), justify="right", overflow="fold", min_width=5, max_width=10)
+        for by, names in columns.items():
+            micro, macro, *each = zip(*(group_cells(row, by, list(names)) for row in shown), strict=True)
+            if by == next(iter(columns)):
+                table.add_row("all rows (micro)", str(rows[0]["n"]), *micro)
+            table.add_row(f"each {GROUPS[by]} alike (macro)", "", *macro, style="bold")
+            for (name, n), cells in zip(names.items(), each, strict=True):
+                table.add_row(Text(f"  {name}"), str(n), *cells)
+        tables.append(table)
+    return tables
+
+
 def gains(rows: list[dict[str, Any]]) -> list[float | None]:
     """Each row's accuracy minus that of the last stage above it on the same data set and split.
 
-    None for the first stage, for a model that is no stage of ours, and without an accuracy. The rival arm `sft` is
-    compared with the stage above it, and no later stage is compared with it.
+    None for the first stage, for a model that is no stage of ours, and without an accuracy. A rival arm (`sft`,
+    `localize_sft`) is compared with the stage above it, and no later stage is compared with it.
 
     >>> on = {"dataset": "d", "split": "test"}
     >>> gains([on | {"model": m, "metrics": {"accuracy": a}} for m, a in [("base", 0.25), ("sft", 0.75), ("rl", 1.0)]])
@@ -64,9 +89,9 @@ def gains(rows: list[dict[str, Any]]) -> list[float | None]:
     found: list[float | None] = []
     for row in rows:
         place, accuracy = (row["dataset"], row["split"]), row["metrics"].get("accuracy")
-        ours = row["model"] in LABELS and accuracy is not None
+        ours = row["model"] in LABELS and row["model"] != "retrieve_then_answer" and accuracy is not None
         found.append(accuracy - before[place] if ours and place in before else None)
-        if ours and row["model"] != "sft":
+        if ours and row["model"] not in RIVALS:
             before[place] = accuracy
     return found
 
@@ -84,6 +109,9 @@ def print_results(results: dict[str, Any], console: Console | None = None) -> No
     for rows in by_dataset(results["evaluations"]).values():
         say("")
         console.print(results_table(results | {"evaluations": rows}))
+        for table in group_tables(rows):
+            say("")
+            console.print(table)
     say("")
     say("Gain: accuracy minus that of the stage before it, as fractions.")
     say(DISCLAIMER)

@@ -58,6 +58,7 @@ def test_yes_no_takes_yes_as_the_positive_and_an_unparsed_yes_as_a_miss():
     assert found["precision"] == 0.5
     assert found["recall"] == pytest.approx(1 / 3)
     assert found["f1"] == pytest.approx(0.4)
+    assert (found["always_yes"], found["always_no"]) == (0.75, 0.25)
 
 
 def test_yes_no_gold_answers_in_other_words_are_the_datas_fault():
@@ -69,7 +70,13 @@ def test_metrics_of_a_kind_are_absent_from_the_others_and_from_a_mix():
     plain = {"accuracy", "balanced_accuracy", "majority_rate", "macro_f1", "unparsed"}
     assert set(metrics(rows("label", "ab", "ab"))) == plain
     assert set(metrics(rows("label", "ab", "ab") + rows("grade", "12", "12"))) == plain
-    assert set(metrics(rows("yes_no", ["no"], ["no"]))) == plain | {"precision", "recall", "f1"}
+    assert set(metrics(rows("yes_no", ["no"], ["no"]))) == plain | {
+        "precision",
+        "recall",
+        "f1",
+        "always_yes",
+        "always_no",
+    }
     assert set(metrics(rows("grade", "12", "12"))) == plain | {"mae", "quadratic_kappa"}
 
 

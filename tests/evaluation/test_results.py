@@ -22,7 +22,19 @@ BASE = entry("base", "pneumoniamnist", "test", rows("aaab", ["a", "a", "b", None
 
 def test_an_entry_keeps_the_contract():
     found = entry("rl", "heel", "test", rows("0122", "0122", "grade"), round=2)
-    assert list(found) == ["model", "round", "dataset", "split", "n", "metrics", "interval", "per_class"]
+    contract = [
+        "model",
+        "round",
+        "dataset",
+        "split",
+        "n",
+        "metrics",
+        "interval",
+        "groups",
+        "macro_accuracy",
+        "per_class",
+    ]
+    assert list(found) == contract
     assert (found["model"], found["round"], found["dataset"], found["split"], found["n"]) == (
         "rl",
         2,
