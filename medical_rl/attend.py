@@ -14,15 +14,18 @@ from rich.console import Console
 
 from medical_rl import processes
 from medical_rl.engine.environment import stage_environment
+from medical_rl.engine.settings import sft_length
 from medical_rl.errors import StageFailed, UserError
+from medical_rl.loop.plan import place, stage_of
 from medical_rl.progress import StageProgress, duration
 from medical_rl.run_folder import RunFolder
+from medical_rl.stages import REINFORCED, SUPERVISED
 
 
 def attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
     """The stage's result; watches its process, shows progress, ends it when it stalls or the user stops."""
-    log = folder.logs / f"{stage}.log"
-    result = folder.logs / f"{stage}.result.json"
+    log = folder.log(stage)
+    result = log.with_suffix(".result.json")
     result.unlink(missing_ok=True)
     begins = log.stat().st_size if log.exists() else 0  # earlier attempts wrote the log up to here
     environment = stage_environment(config.conf.engine, folder.id, stage, str(folder.metrics_file))
@@ -37,9 +40,6 @@ def attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
                 time.sleep(0.25)
                 progress.look()
                 stalled = progress.silent_s() > limit
-    except KeyboardInterrupt:
-        folder.update_stage(stage, status="interrupted", finished=now())
-        raise
     finally:
         if child.poll() is None:
             child.terminate()
@@ -51,13 +51,21 @@ def attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
 
 def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:
     """Number of steps the stage will take, None where it has no steps."""
-    if stage == "rl":
+    round_, step = place(stage)
+    if step in REINFORCED:
         return config.trainer.total_training_steps
     card = folder.path / "data" / "card.json"
-    if stage == "warm_start" and card.exists():
-        splits, warm = json.loads(card.read_text())["splits"], config.conf.warm_start
-        rows = splits.get(warm.split, splits["train"])["rows"]
-        return min(rows, warm.limit or rows) // int(warm.batch_size) * int(warm.epochs)
+    if step in ("warm_start", *SUPERVISED) and card.exists():
+        splits, warm = json.loads(card.read_text())["splits"], config.conf[step if step == "warm_start" else "sft"]
+        rows = splits.get(warm.get("split", "train"), splits.get("train", {"rows": 0}))["rows"]
+        if step == "warm_start" and folder.output("pseudo_label", "warm_start") is not None:
+            rows = folder.manifest()["stages"]["pseudo_label"]["figures"]["rows"]
+        if round_ is not None:
+            rows = folder.manifest()["stages"][stage_of(round_, "select")]["figures"]["total"]
+        if warm.get("also"):
+            return None
+        rows = min(rows, warm.get("limit") or rows)
+        return sft_length(warm, rows)[0] if rows >= int(warm.batch_size) else None
     return None
 
 

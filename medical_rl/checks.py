@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.errors import UserError
+from medical_rl.errors import UserError, unknown
 from medical_rl.fingerprint import refuse_secrets
 from medical_rl.judges.build import checked
+from medical_rl.loop.check import check_loop
+from medical_rl.pseudo_label.check import check_labels
 from medical_rl.rewards.mix import Mix
 from medical_rl.rewards.services import endpoints
+from medical_rl.stages import SUPERVISED, reinforces
 
 SERVED = ("rewards", "judge", "reward_model")
 
@@ -22,19 +25,31 @@ LEGACY = {
 
 def check_config(config: DictConfig) -> None:
     """None; UserError for settings that could not work, each with what to write instead."""
+    _check_arm(config)
     missing = sorted(OmegaConf.missing_keys(config.conf))
     if missing:
-        raise UserError(f"These settings must be given: {', '.join('conf.' + m for m in missing)}.")
+        raise UserError(
+            f"These settings must be given: {', '.join('conf.' + m.removeprefix('conf.') for m in missing)}."
+        )
     refuse_secrets(config)
     _check_legacy(config)
     conf = {name: OmegaConf.to_container(config.conf[name], resolve=True) for name in SERVED if config.conf.get(name)}
     mix = Mix.from_config(conf["rewards"])
     checked(conf.get("judge"))
-    if "rl" in config.conf.stages:
+    if reinforces(config.conf.stages):
         endpoints(mix, conf)
+    if "loop" in config.conf.stages and config.conf.get("loop"):
+        parts = ("loop", "generator", "reward_training")
+        check_loop(*(OmegaConf.to_container(config.conf[name], resolve=True) for name in parts))
+    if config.conf.get("pseudo_label"):
+        parts = ("stages", "retriever", "calibration", "labeller", "pseudo_label", "judge")
+        whole = OmegaConf.to_container(config.conf, resolve=True)
+        check_labels({name: whole[name] for name in parts})
     from medical_rl.pipeline import planned
 
     planned(config)
+    if "evaluate" in config.conf.stages:
+        _check_evaluation(config)
     if OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"):
         raise UserError(
             "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would change nothing. "
@@ -60,6 +75,16 @@ def check_config(config: DictConfig) -> None:
         raise UserError(f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward.")
 
 
+def _check_arm(config: DictConfig) -> None:
+    """None; UserError for an arm (conf.arm, conf.localize.by) that the recipe has no stages for, or stages without their settings."""
+    for name in ("arm", "localize.by"):
+        chosen = OmegaConf.select(config.conf, name)
+        if chosen is not None and chosen not in config.conf.stages_of:
+            raise unknown(f"conf.{name}", str(chosen), config.conf.stages_of)
+    if set(SUPERVISED) & set(config.conf.stages) and not config.conf.get("sft"):
+        raise UserError("conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one.")
+
+
 def _check_estimator(config: DictConfig) -> None:
     """None; UserError for estimators under which a dropped sample or GDPO's terms would not mean what they say."""
     estimator, in_reward = str(config.algorithm.adv_estimator), bool(config.algorithm.use_kl_in_reward)
@@ -74,6 +99,17 @@ def _check_estimator(config: DictConfig) -> None:
             "conf/algorithm=gdpo makes advantages of the reward terms alone, so algorithm.use_kl_in_reward would be lost. "
             "Use the KL as a loss: actor_rollout_ref.actor.use_kl_loss=true."
         )
+
+
+def _check_evaluation(config: DictConfig) -> None:
+    """None; UserError for a further test set that cannot be composed or a further model whose folder is not there."""
+    from medical_rl.stages.measured_on import further_sets
+    from medical_rl.stages.models import is_local, resolve_model
+
+    further_sets(config)
+    for model in config.conf.evaluation.get("models") or ():
+        if is_local(str(model)):
+            resolve_model(str(model), setting="conf.evaluation.models")
 
 
 def _check_legacy(config: DictConfig) -> None:
@@ -111,6 +147,8 @@ def _check_ranks(config: DictConfig) -> None:
     batches = {"actor_rollout_ref.actor.ppo_mini_batch_size x actor_rollout_ref.rollout.n": mini}
     if config.conf.warm_start.enabled:
         batches["conf.warm_start.batch_size"] = int(config.conf.warm_start.batch_size)
+    if set(SUPERVISED) & set(config.conf.stages):
+        batches["conf.sft.batch_size"] = int(config.conf.sft.batch_size)
     for name, size in batches.items():
         if size % ranks:
             fitting = [str(r) for r in range(1, min(size, 64) + 1) if size % r == 0]

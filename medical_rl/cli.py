@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.compose import choices, groups
 from medical_rl.errors import UserError, unknown
+from medical_rl.slurm import LAUNCHERS as SLURM
+from medical_rl.slurm import announcement, check_launcher
 
+LEARN_BOXES = ("vrft_aug_localize",)
 LOCAL_LAUNCHERS = ("local", "basic", "joblib")
 HELP = """medical_rl reinforces medical vision-language models on verl.
 
@@ -27,7 +30,7 @@ Often used:
   conf.engine.ranks=2         FSDP ranks
   conf.model.lora_rank=16     LoRA on the language model
   trainer.total_training_steps=50   any key of verl's own configuration
-  -m conf.seed=1,2,3          a sweep, one folder a job
+  -m conf.seed=1,2,3          a sweep, one folder a job (on a cluster: conf/launcher=slurm)
   --cfg job                   print the composed configuration
 
 Where conf/scale is not given it is `tiny` without an accelerator, else `paper`. Not for clinical use.
@@ -57,6 +60,7 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     recipe = _given(arguments, "conf")
     if recipe is None:
         raise UserError(f"No recipe was given: conf=RECIPE. Available: {', '.join(choices())}.")
+    arguments = [_boxes(argument, recipe) for argument in arguments]
     _check_choices(arguments)
     launcher = _given(arguments, "conf/launcher") or _given(arguments, "hydra/launcher") or "local"
     scale, engine = _given(arguments, "conf/scale"), _given(arguments, "conf/engine")
@@ -66,6 +70,8 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
             f"With the launcher {launcher!r} give {missing}: the job runs on another machine, so its scale and engine cannot be "
             f"read off this one. Scales: {', '.join(choices('scale'))}. Engines: {', '.join(choices('engine'))}."
         )
+    if launcher in SLURM:
+        check_launcher(arguments, str(engine))
     from medical_rl.accelerator import count_gpus
 
     gpus = count_gpus() if not (scale and engine) else 0
@@ -85,12 +91,28 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     ):
         added.append(f"conf.engine.ranks={gpus}")  # the GPUs that are there
     prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
+    said = f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
     sweep = [a for a in arguments if a in ("-m", "--multirun")]
     others = [a for a in arguments if a not in sweep]
     if sweep:
         added.append(_name_jobs_by_what_differs(others))
+        if launcher in SLURM:
+            said += "\n" + announcement(_given(arguments, "conf.run_dir") or f"runs/{recipe}")
     # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
-    return [*added, *others, *sweep[:1]], f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
+    return [*added, *others, *sweep[:1]], said
+
+
+def _boxes(argument: str, recipe: str) -> str:
+    """The argument; for a recipe that learns boxes a set is named by its plain name, and its boxes are meant.
+
+    >>> _boxes("conf/data=ham10000,heel_boxes", "vrft_aug_localize"), _boxes("conf/data=ham10000", "vrft_aug")
+    ('conf/data=ham10000_boxes,heel_boxes', 'conf/data=ham10000')
+    """
+    name, _, value = argument.partition("=")
+    if name != "conf/data" or recipe not in LEARN_BOXES:
+        return argument
+    known = choices("data")
+    return name + "=" + ",".join(f"{one}_boxes" if f"{one}_boxes" in known else one for one in value.split(","))
 
 
 def _name_jobs_by_what_differs(arguments: list[str]) -> str:

@@ -41,15 +41,17 @@ def choices(group: str = "") -> list[str]:
 
 
 def groups() -> list[str]:
-    """The groups below `conf/`."""
-    return sorted(p.name for p in (root() / "conf").iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
+    """The groups below `conf/`, a group within a group as `warm_start/source`."""
+    top = root() / "conf"
+    names = (p.relative_to(top).as_posix() for p in top.rglob("*") if p.is_dir())
+    return sorted(name for name in names if not any(part.startswith(("_", ".")) for part in name.split("/")))
 
 
 def store_primary() -> None:
     """None; puts the primary config where Hydra finds it under NAME."""
     from hydra.core.config_store import ConfigStore
 
-    nowhere = {"run": {"dir": "."}, "sweep": {"dir": ".", "subdir": "."}, "output_subdir": None}
+    nowhere = {"run": {"dir": "."}, "sweep": {"dir": "${conf.run_dir}", "subdir": "."}, "output_subdir": None}
     primary = {
         "defaults": [
             {"conf": "???"},
@@ -70,3 +72,20 @@ def compose(overrides: list[str]):
     store_primary()
     with initialize_config_dir(str(root()), version_base="1.3"):
         return hydra_compose(NAME, overrides=list(overrides))
+
+
+def choose(group: str, name: str):
+    """The DictConfig of one choice, `conf/<group>/<name>.yaml` with its defaults, unresolved: it may refer to other groups."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.singleton import Singleton
+
+    # This may be asked within a job that Hydra itself runs: its state is put back.
+    state = Singleton.get_state()
+    try:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(root()), version_base="1.3"):
+            return hydra_compose(f"conf/{group}/{name}").conf[group]
+    finally:
+        Singleton.set_state(state)

@@ -23,6 +23,9 @@ from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.errors import UserError
 from medical_rl.rewards.proof import check_rows, prove
+from medical_rl.stages import SUPERVISED, reinforces
+from medical_rl.stages.also import prepare_also
+from medical_rl.stages.measured_on import further_sets, prepare_further
 from medical_rl.stages.models import is_local, resolve_model
 from medical_rl.stages.prepare import learned, refuse_missing, settings
 
@@ -44,6 +47,11 @@ def dry_run(config: DictConfig, console: Console) -> None:
             ("disk", lambda: _disk(config)),
             ("hardware", lambda: _hardware(config)),
         ]
+        evaluation = config.conf.evaluation if "evaluate" in config.conf.stages else {}
+        if evaluation.get("data"):
+            steps.append(("further test sets", lambda: _further_data(config, Path(scratch))))
+        if evaluation.get("models"):
+            steps.append(("further models", lambda: "; ".join(_found(str(m)) for m in evaluation.models)))
         problems = []
         for name, check in steps:
             try:
@@ -59,6 +67,7 @@ def _data(config: DictConfig, out: Path) -> str:
     data, prompt = settings(config)
     card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
     refuse_missing(config, card)
+    prepare_also(config, out.parent)
     for split in card["splits"]:
         check_columns(out / f"{split}.parquet")
     counts = ", ".join(f"{split} {facts['rows']} rows" for split, facts in card["splits"].items())
@@ -70,7 +79,7 @@ def _gold(config: DictConfig, out: Path) -> str:
     card = card_of(out)
     rows, mean = prove(read_samples(out / f"{learned(card)}.parquet"), rewards, prompt)
     conf = OmegaConf.to_container(config.conf, resolve=True)
-    for split in ("train", "val") if "rl" in config.conf.stages else ():
+    for split in ("train", "val") if reinforces(config.conf.stages) else ():
         check_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
     return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
 
@@ -79,11 +88,23 @@ def _model(config: DictConfig) -> str:
     path = config.conf.model.path
     if path is None:
         return f"{config.conf.model.name}: built by the stage prepare"
-    if (said := _hub_model(str(path))) is not None:
+    return _found(str(path))
+
+
+def _found(path: str) -> str:
+    if (said := _hub_model(path)) is not None:
         return said
-    folder = Path(resolve_model(str(path), download=False))
+    folder = Path(resolve_model(path, download=False))
     kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
     return f"{path}: {kind}, complete"
+
+
+def _further_data(config: DictConfig, scratch: Path) -> str:
+    split, found = str(config.conf.evaluation.split), []
+    for data, prompt in further_sets(config):
+        card = prepare_further(data, prompt, scratch / f"data_{data['name']}", config)
+        found.append(f"{data['name']} {split} {card['splits'][split]['rows']} rows")
+    return ", ".join(found)
 
 
 def _hub_model(path: str) -> str | None:
@@ -121,11 +142,15 @@ def parameters(config: DictConfig) -> float:
 
 
 def disk_needed(config: DictConfig) -> int:
-    """Bytes a run will take at most: kept RL steps, the one being written, the best and the warm start."""
+    """Bytes a run will take at most: kept RL steps, the one being written, the best and supervised models."""
     kept = config.conf.max_ckpt_to_keep or max(
         1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq)
     )
-    steps = int(kept) + 1 + 2 * int(bool(config.conf.warm_start.enabled))
+    supervised = sum(stage in SUPERVISED for stage in config.conf.stages)
+    reinforced = int(kept) + 1 if reinforces(config.conf.stages) or not supervised else 0
+    steps = reinforced + 2 * (int(bool(config.conf.warm_start.enabled)) + supervised)
+    if "loop" in config.conf.stages:  # every round keeps its own, and an R_phi with the state it was trained in
+        steps = (steps + 2) * int(config.conf.loop.rounds)
     return int(parameters(config) * (BYTES_SAVED * steps + 4))
 
 

@@ -1,5 +1,8 @@
 """The exceptions a user of medical_rl can meet, and the exit code of each."""
 
+import sys
+from collections.abc import Callable
+
 
 class UserError(Exception):
     """The user's configuration or data is wrong: one paragraph, exit code 2, no traceback.
@@ -40,6 +43,16 @@ class JudgeFailed(RewardFailed):
 
 class BudgetMet(JudgeFailed):
     """A judge was not asked because a cap of conf.judge.budget is met."""
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """0 after `work` ended well, 2 after its UserError was printed: the end of a process that another of ours started."""
+    try:
+        work()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return UserError.exit_code
+    return 0
 
 
 def unknown(kind: str, asked: str, available) -> UserError:

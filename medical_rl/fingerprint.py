@@ -14,9 +14,21 @@ from medical_rl.errors import UserError
 
 # What each stage reads. A stage that is not here reads everything.
 READS = {
-    "prepare": ("conf.data", "conf.prompt", "conf.knowledge", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size"),
+    "prepare": ("conf.data", "conf.prompt", "conf.knowledge", "conf.seed", "conf.model.path", "conf.model.build", "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size", "conf.reward_training.synonyms", "conf.warm_start.also"),
+    "retrieve": ("conf.retriever", "conf.calibration", "conf.alignment.enabled", "conf.alignment.share", "conf.labeller.kind", "conf.seed", "conf.pseudo_label", "conf.evaluation.split"),
+    "calibrate": ("conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share", "conf.pseudo_label.path", "conf.seed", "conf.model", "conf.engine"),
+    "align": ("conf.alignment", "conf.calibration", "conf.labeller", "conf.pseudo_label.path", "conf.prompt", "conf.seed", "conf.model", "conf.engine"),
+    "pseudo_label": ("conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration", "conf.alignment.enabled", "conf.alignment.share", "conf.warm_start.source", "conf.evaluation.split", "conf.prompt", "conf.seed", "conf.model", "conf.engine"),
     "warm_start": ("conf.warm_start", "conf.model", "conf.seed", "conf.engine"),
-    "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model"),
+    **dict.fromkeys(("sft", "localize_sft"), ("conf.sft", "conf.model", "conf.seed", "conf.engine")),
+    "evaluate": ("conf.evaluation", "conf.engine.dtype", "conf.model", "conf.prompt.frame"),
+    "reward_model": ("conf.reward_training", "conf.seed", "conf.prompt", "conf.model", "conf.engine"),
+    "generate": ("conf.generator", "conf.loop.distil", "conf.seed", "conf.prompt", "conf.reward_training.rows"),
+    "score": ("conf.prompt", "conf.model"),
+    "select": ("conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.seed", "conf.prompt"),
+    "preferences": ("conf.loop.preferences", "conf.seed", "conf.prompt", "conf.model", "conf.engine"),
+    "distil": ("conf.generator", "conf.warm_start", "conf.seed", "conf.engine"),
+    "best": (),
 }  # fmt: skip
 # What may change without making a result another one: places, names, pace and how often to look.
 IGNORED = (
@@ -30,11 +42,16 @@ IGNORED = (
     "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
     "conf.judge.backoff_s", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
     "conf.judge.endpoint.base_url", "conf.judge.endpoint.api_key_env", "conf.judge.endpoint.local", "conf.judge.endpoint.covered",
-    "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
+    "conf.arm", "conf.localize", "conf.stages_of", "conf.sft",
+    "conf.loop", "conf.generator", "conf.reward_training", "conf.retriever", "conf.calibration", "conf.labeller", "conf.alignment", "conf.pseudo_label", "conf.reward_model.serve", "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
     "conf.rewards.max_failure_rate",
 )  # fmt: skip
 # Of what a stage reads, what decides how fast it is and nothing else.
-PACE = ("conf.data.num_proc",)
+PACE = (
+    "conf.data.num_proc", "conf.retriever.batch_size", "conf.retriever.device", "conf.labeller.batch", "conf.labeller.gpus", "conf.labeller.max_failed",
+    *(f"conf.labeller.service.{name}" for name in ("limits", "budget", "on_met", "cache", "mode", "max_attempts", "backoff_s")),
+    *(f"conf.labeller.service.endpoint.{name}" for name in ("timeout_s", "prices", "base_url", "api_key_env", "local", "covered")),
+)  # fmt: skip
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
 SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)

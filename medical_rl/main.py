@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     """The exit code of the run that `argv` (default: the process's own arguments) asks for."""
     from medical_rl.cli import finish_arguments, help_text
     from medical_rl.explain import explain
+    from medical_rl.slurm import STOPPED, explain_failure, submits
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -34,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         print(said, flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
-        print("\nStopped. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        said = STOPPED if submits(arguments) else "Stopped. What was done is kept; the same command goes on from there."
+        print(f"\n{said}", file=sys.stderr)
         return 130
     except (UserError, StageFailed) as error:
         print(f"\n{error}", file=sys.stderr)
@@ -46,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
               "the same command goes on from there.", file=sys.stderr)  # fmt: skip
         return StageFailed.exit_code
     except Exception as error:
+        if failure := explain_failure(error):
+            print(f"\n{failure}", file=sys.stderr)
+            return failure.exit_code
         paragraph = explain(error, arguments)
         if paragraph is None:
             raise
@@ -63,6 +68,7 @@ def _hydra(arguments: list[str]) -> int:
     import hydra
 
     from medical_rl.compose import NAME, root, store_primary
+    from medical_rl.slurm import ending_in_order
 
     store_primary()
     # Hydra names a job after the script and reads sys.argv itself.
@@ -71,7 +77,8 @@ def _hydra(arguments: list[str]) -> int:
 
     def guarded(config) -> None:
         try:
-            job(config)
+            with ending_in_order():
+                job(config)
         except (UserError, StageFailed) as error:
             if os.getpid() != driver:  # a job on another node: its launcher must see the failure
                 raise

@@ -16,19 +16,24 @@ from rich.console import Console
 from medical_rl import processes
 from medical_rl.attend import attend, now
 from medical_rl.engine.versions import engine_versions
-from medical_rl.errors import unknown
+from medical_rl.errors import UserError, unknown
 from medical_rl.fingerprint import changes, fingerprint, only_grew, stage_config
+from medical_rl.loop.plan import place
+from medical_rl.loop.run import run_loop
 from medical_rl.progress import duration
 from medical_rl.run_folder import RunFolder, write_json
-from medical_rl.stages import NEEDS, STAGES, TITLES
+from medical_rl.stages import IN_LOOP_ONLY, LOOP, STAGES, TITLES, needs
 
 
 def planned(config: DictConfig) -> list[str]:
     """The stages to run; UserError for an unknown one."""
     stages = list(config.conf.stages)
+    available = [LOOP, *(s for s in STAGES if s not in IN_LOOP_ONLY)]
     for stage in stages:
-        if stage not in STAGES:
-            raise unknown("stage", stage, STAGES)
+        if stage not in available:
+            raise unknown("stage", stage, available)
+    if LOOP in stages and not config.conf.get("loop"):
+        raise UserError("conf.stages has loop, and this recipe has no conf/loop. conf=medgr2 has one.")
     return [s for s in stages if s != "warm_start" or config.conf.warm_start.enabled]
 
 
@@ -45,7 +50,10 @@ def run(config: DictConfig, console: Console) -> RunFolder:
                 f"  ended {left} processes that an earlier, killed run of this folder had left", style="yellow"
             )
         for stage in planned(config):
-            _stage(stage, config, folder, console)
+            if stage == LOOP:
+                run_loop(config, folder, console, lambda step: _stage(step, config, folder, console))
+            else:
+                _stage(stage, config, folder, console)
     finally:
         processes.end_all(folder.id)
         held.close()
@@ -71,7 +79,7 @@ def _inputs(stage: str, config: DictConfig, folder: RunFolder) -> dict[str, str]
     """{"<stage>/<output>": sha256} of what `stage` takes from stages before it, and the data source's state."""
     manifest = folder.manifest()["stages"]
     found = {}
-    for need in NEEDS[stage]:
+    for need in needs(stage, config.conf):
         if need == "warm_start" and not config.conf.warm_start.enabled:
             continue
         entry = manifest.get(need, {})
@@ -86,7 +94,7 @@ def _inputs(stage: str, config: DictConfig, folder: RunFolder) -> dict[str, str]
 def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> None:
     settings, inputs = stage_config(config, stage), _inputs(stage, config, folder)
     key, before = fingerprint(settings, inputs), folder.manifest()["stages"].get(stage, {})
-    title = TITLES.get(stage, stage)
+    title = TITLES.get(place(stage)[1], stage)
     if before.get("hash") == key and before.get("status") == "done":
         if all(folder.holds(o) for o in before["outputs"].values()):
             console.print(f"[green]✓[/green] {stage} ({title}): done before, skipped", highlight=False)
@@ -94,17 +102,22 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
         console.print(f"  {stage}: an output was changed or removed since; the stage runs again", style="yellow")
     elif before:
         _settle(stage, before, settings, inputs, key, folder, console)
-    console.print(f"[bold]▶ {stage}[/bold] ({title})  log: {_short(folder.logs / f'{stage}.log')}", highlight=False)
+    console.print(f"[bold]▶ {stage}[/bold] ({title})  log: {_short(folder.log(stage))}", highlight=False)
     attempts = before.get("attempts", 0) + 1
-    folder.update_stage(stage, status="running", hash=key, settings=settings, inputs=inputs, outputs={}, attempts=attempts,
-                        started=now(), versions=engine_versions(), seed=int(config.conf.seed))  # fmt: skip
     start = time.monotonic()
-    result = attend(stage, config, folder, console)
-    outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
+    try:
+        folder.update_stage(stage, status="running", hash=key, settings=settings, inputs=inputs, outputs={}, attempts=attempts,
+                            started=now(), versions=engine_versions(), seed=int(config.conf.seed))  # fmt: skip
+        result = attend(stage, config, folder, console)
+        outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
+    except (KeyboardInterrupt, SystemExit):
+        # Ctrl-C, SIGTERM or Slurm's time limit, at whatever moment: while the child starts, runs, or is hashed
+        folder.update_stage(stage, status="interrupted", finished=now())
+        raise
     wall = time.monotonic() - start
     folder.update_stage(
         stage, status="done", outputs=outputs, notes=result.get("notes", []), wall_s=round(wall, 1), finished=now(),
-        **{name: result[name] for name in ("judge",) if result.get(name)},
+        **{name: result[name] for name in ("judge", "figures") if result.get(name)},
     )  # fmt: skip
     for note in result.get("notes", []):
         console.print(f"  {note}", highlight=False)

@@ -15,7 +15,7 @@ from medical_rl.answers import parse
 from medical_rl.data.images import decode
 from medical_rl.errors import UserError
 
-STAGES = ("rl", "warm_start", "base")
+STAGES = ("rl", "localize_rl", "sft", "localize_sft", "warm_start", "base")
 
 
 def find_model(path: Path) -> Path:

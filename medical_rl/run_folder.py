@@ -1,7 +1,7 @@
 """The folder of a run: its layout, its manifest (written atomically), its lock.
 
 manifest.json  config.yaml  checkpoints/<stage>/huggingface/  rollouts/  logs/
-metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/
+metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/  round_<k>/ (of a loop)
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 
 from medical_rl.errors import UserError
+from medical_rl.loop.plan import place
 
 
 def write_json(path: Path, content) -> None:
@@ -46,9 +46,10 @@ def stamp(path: Path) -> list:
 
 
 class RunFolder:
-    """Paths and manifest of one run."""
+    """Paths and manifest of one run; `stage` is the one that this process works on ("" in the driver)."""
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, stage: str = ""):
+        self.stage = stage
         self.path = Path(path).expanduser().resolve()
         self.id = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
         self.manifest_file = self.path / "manifest.json"
@@ -66,6 +67,25 @@ class RunFolder:
             raise UserError(
                 f"The run folder {self.path} cannot be written: {error.strerror or error}. Choose another with conf.run_dir=FOLDER."
             ) from None
+
+    def rows(self, split: str = "train") -> Path:
+        """The prepared file of `split`; pseudo-labelled rows where there are any, and in a round of the loop rows of its own."""
+        round_, _ = place(self.stage)
+        if split == "train" and round_ is not None:
+            return self.round(round_) / "train.parquet"
+        if (labelled := self.output("pseudo_label", split)) is not None:
+            return labelled
+        return self.path / "data" / f"{split}.parquet"
+
+    def round(self, number: int) -> Path:
+        """The folder of a round's own files."""
+        return self.path / f"round_{number}"
+
+    def log(self, stage: str) -> Path:
+        """logs/<stage>.log, its folder made (a round's stages have one of their own)."""
+        path = self.logs / f"{stage}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def lock(self):
         """An open file whose lock holds while it lives; UserError if another process works in this folder."""
@@ -125,7 +145,7 @@ class RunFolder:
         """True if what a done stage took from stages before it is what they give now."""
         stages = self.manifest()["stages"]
         for name, sha in stages[stage].get("inputs", {}).items():
-            need, _, output = name.partition("/")
+            need, _, output = name.rpartition("/")
             now = stages.get(need, {})
             if output and (now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha):
                 return False
@@ -138,12 +158,12 @@ class RunFolder:
         that nothing old is taken for progress of the new run, and nothing that cost time is deleted.
         """
         left = [f"checkpoints/{stage}", f"rollouts/{stage}", f"tensorboard/{stage}"]
-        left += ["rollouts/validation"] if stage.endswith("rl") else []
+        left += [str(Path("rollouts", stage).with_name("validation"))] if stage.endswith("rl") else []
         here = [relative for relative in left if (self.path / relative).exists()]
         lines = self._metrics_of(stage)
         if not here and not lines:
             return None
-        moved = self.path / "superseded" / f"{stage}.{time.strftime('%Y%m%d-%H%M%S')}"
+        moved = self.path / "superseded" / f"{stage.replace('/', '.')}.{time.strftime('%Y%m%d-%H%M%S')}"
         for relative in here:
             (moved / relative).parent.mkdir(parents=True, exist_ok=True)
             (self.path / relative).rename(moved / relative)
@@ -162,12 +182,3 @@ class RunFolder:
     def _metrics_of(self, stage: str) -> list[str]:
         mark = f'{{"stage": {json.dumps(stage)},'  # how engine/tracking.py begins a line
         return [line for line in self._metrics_lines() if line.startswith(mark)]
-
-
-def link_or_copy(source: str, target: str) -> str:
-    """`target`, a hard link to `source` where the file system allows, else a copy. For files never edited in place."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target

@@ -11,6 +11,16 @@ RESTRICTED_SOURCES = ("mimic", "fairvlmed")
 KINDS = ("label", "choice", "yes_no", "grade", "box")
 
 
+def is_restricted(source: str) -> bool:
+    """Whether a source of this name is under a data use agreement, whatever its rows say.
+
+    >>> is_restricted("MIMIC-CXR-JPG"), is_restricted("my mimic_cxr part"), is_restricted("iu_xray")
+    (True, True, False)
+    """
+    name = "".join(c for c in source.lower() if c.isalnum())
+    return any(restricted in name for restricted in RESTRICTED_SOURCES)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One question about one patient's images, with its gold answer.
@@ -50,8 +60,7 @@ class Sample:
         if self.kind not in KINDS:
             raise ValueError(f"Sample {self.id!r} has kind {self.kind!r}; available: {', '.join(KINDS)}.")
 
-        name = "".join(c for c in self.source.lower() if c.isalnum())
-        if not self.restricted and any(source in name for source in RESTRICTED_SOURCES):
+        if not self.restricted and is_restricted(self.source):
             object.__setattr__(self, "restricted", True)
 
     def to_json(self) -> str:

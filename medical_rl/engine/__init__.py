@@ -11,5 +11,7 @@ advantages.py    what the trainer changes around verl's advantage step: failed t
 decoding.py      token ids to text by a table of bytes
 judge_desk.py    the judges' desk as an actor of the cluster
 verl_entry.py    the entry point that registers our reward manager in plain verl
-runner.py, sft.py, generate.py   the three heavy jobs: GRPO, supervised fine-tuning, greedy prediction
+runner.py, sft.py, generate.py   the three heavy jobs: GRPO, supervised fine-tuning, responses of a model
+vllm_inputs.py   a model under vLLM and what it is given; option_scores.py  log-probabilities of options
+responses.py     a request to such a process, and its lines, kept while the request stays the same
 """

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from medical_rl.engine.allocation import allocation, own_token, threads
+
 # Set by the driver for its children: a Ray actor without a GPU of its own must not
 # look for one and conclude that the host has none.
 DEVICE = "MEDICAL_RL_ENGINE_DEVICE"
@@ -49,7 +51,10 @@ def stage_environment(
         "VLLM_DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "WANDB_SILENT": "true",
-        "OMP_NUM_THREADS": str(engine.get("threads", 2)),
+        "OMP_NUM_THREADS": str(
+            threads(int(engine.get("threads", 2)), allocation(environment), int(engine.get("ranks", 1)))
+        ),
+        **own_token(environment),
     }
     if device == "cpu":
         defaults |= {
@@ -57,6 +62,8 @@ def stage_environment(
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_CPU_KVCACHE_SPACE": str(engine.get("kv_cache_gib", 1)),
             "VLLM_TARGET_DEVICE": "cpu",
+            # threads that wait for others sleep: spinning, two processes on two cores take turns at doing nothing
+            "OMP_WAIT_POLICY": "PASSIVE",
             # vLLM's worker lives in its engine process, which on CPU it does only with this set
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # Ray starts one idle Python a logical core at once; on two cores that costs the first seconds

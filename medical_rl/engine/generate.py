@@ -1,23 +1,25 @@
-"""Greedy answers by vLLM, in a process of its own: `python -m medical_rl.engine.generate REQUEST.json`.
+"""Responses by vLLM, in a process of its own: `python -m medical_rl.engine.generate REQUEST.json`.
 
 The request names a model folder, a parquet file of prepared rows, limits and where the
 responses go; each response is written as it comes, so an interrupted request goes on where
-it stopped.
+it stopped. It may further hold
+    temperature, top_p   sampling, seeded by (seed, row id); greedy without them
+    n                    responses a row: then a line holds "responses" and "finishes", one row's all or none
+    messages             chat turns asked of every row as they stand, in place of `prompt`, which is a template
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import medical_rl.engine.plugin  # noqa: F401, I001  before any other part of verl
-from medical_rl.data.images import decode, image_size
 from medical_rl.data.parquet import read_samples
-from medical_rl.data.prompts import messages
-from medical_rl.engine.tokens import PromptCounter, with_placeholders
+from medical_rl.engine.vllm_inputs import load_engine, load_processor, prompts
+from medical_rl.errors import UserError
 
 
 def answered(path: Path) -> set[str]:
@@ -31,53 +33,25 @@ def answered(path: Path) -> set[str]:
     return {json.loads(line)["id"] for line in whole}
 
 
-def longest(request: dict, processor) -> tuple[int, int]:
-    """(prompt tokens of the longest row, images of the row with most): vLLM must take every row, the long ones too."""
-    counter = PromptCounter(processor, request["limits"])
-    tokens, images = 0, 1
-    for sample in islice(read_samples(Path(request["rows"])), request.get("limit")):
-        turns = messages(sample, request["prompt"])
-        tokens = max(tokens, counter.count(turns, [image_size(b) for b in sample.images]))
-        images = max(images, len(sample.images))
-    return tokens, images
+def sampling(sample, request: dict) -> dict:
+    """vLLM's SamplingParams of a row, as keywords. Rows have seeds of their own: with one seed all would share their luck.
+
+    >>> sampling(None, {"max_new_tokens": 8, "seed": 1})
+    {'temperature': 0.0, 'max_tokens': 8, 'seed': 1}
+    """
+    chosen = {"temperature": float(request.get("temperature") or 0.0), "max_tokens": int(request["max_new_tokens"])}
+    if not chosen["temperature"]:
+        return {**chosen, "seed": int(request["seed"])}
+    name = f"{request['seed']}:{sample.id}".encode()
+    seed = int.from_bytes(hashlib.sha256(name).digest()[:6], "big")  # the n-th of a row's responses has seed + n
+    return {**chosen, "top_p": float(request.get("top_p") or 1.0), "n": int(request.get("n") or 1), "seed": seed}
 
 
-def load(request: dict):
-    """(vLLM engine, processor) of the request's model, with room for the longest row."""
-    from transformers import AutoProcessor
-    from vllm import LLM
-
-    processor = AutoProcessor.from_pretrained(request["model"])
-    tokens, images = longest(request, processor)
-    cpu = request["device"] == "cpu"
-    llm = LLM(
-        model=request["model"],
-        dtype=request["dtype"],
-        seed=int(request["seed"]),
-        enforce_eager=cpu,
-        max_model_len=tokens + int(request["max_new_tokens"]),
-        gpu_memory_utilization=float(request["gpu_memory_utilization"]),
-        limit_mm_per_prompt={"image": images},
-        disable_log_stats=True,
-        **({"distributed_executor_backend": "uni"} if cpu else {"tensor_parallel_size": int(request["gpus"])}),
-    )
-    return llm, processor
-
-
-def prompts(samples: list, prompt_config: dict, processor, limits: dict) -> list[dict]:
-    """What vLLM takes for each sample: the chat text and its images, resized as in training."""
-    from qwen_vl_utils.vision_process import fetch_image
-
-    made = []
-    for sample in samples:
-        turns = [
-            {"role": m["role"], "content": with_placeholders(m["content"])} for m in messages(sample, prompt_config)
-        ]
-        text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        patch = processor.image_processor.patch_size
-        images = [fetch_image({"image": decode(b), **limits}, image_patch_size=patch) for b in sample.images]
-        made.append({"prompt": text, **({"multi_modal_data": {"image": images}} if images else {})})
-    return made
+def record(sample_id: str, outputs: list, n: int) -> dict:
+    """The line of a row: "response" and "finish" where one was asked for, else "responses" and "finishes"."""
+    if n == 1:
+        return {"id": sample_id, "response": outputs[0].text, "finish": outputs[0].finish_reason}
+    return {"id": sample_id, "responses": [o.text for o in outputs], "finishes": [o.finish_reason for o in outputs]}
 
 
 def batches(samples: Iterator, size: int) -> Iterator[list]:
@@ -87,10 +61,15 @@ def batches(samples: Iterator, size: int) -> Iterator[list]:
 
 
 def main(request_file: Path) -> None:
-    """None; appends {"id", "response", "finish"} lines to the request's output for every row not answered yet."""
+    """None; appends a line (see `record`) to the request's output for every row not answered yet.
+
+    UserError for a request of several responses a row without a temperature: they would all be the same.
+    """
     from vllm import SamplingParams
 
     request = json.loads(request_file.read_text())
+    if int(request.get("n") or 1) > 1 and not request.get("temperature"):
+        raise UserError(f"{request_file} asks for {request['n']} responses a row at temperature 0: give a temperature.")
     output = Path(request["output"])
     done = answered(output)
     rows = islice(read_samples(Path(request["rows"])), request.get("limit"))
@@ -98,8 +77,8 @@ def main(request_file: Path) -> None:
     first = next(waiting, None)
     if first is None:
         return
-    llm, processor = load(request)
-    greedy = SamplingParams(temperature=0.0, max_tokens=int(request["max_new_tokens"]), seed=int(request["seed"]))
+    processor = load_processor(request["model"])
+    llm = load_engine(request, processor, int(request["max_new_tokens"]))
 
     def chained():
         yield first
@@ -107,15 +86,11 @@ def main(request_file: Path) -> None:
 
     with output.open("a", encoding="utf-8") as file:
         for batch in batches(chained(), int(request["batch"])):
-            found = llm.generate(
-                prompts(batch, request["prompt"], processor, request["limits"]), greedy, use_tqdm=False
-            )
-            for sample, result in zip(batch, found, strict=True):
-                out = result.outputs[0]
-                file.write(
-                    json.dumps({"id": sample.id, "response": out.text, "finish": out.finish_reason}, ensure_ascii=False)
-                    + "\n"
-                )
+            asked = [SamplingParams(**sampling(sample, request)) for sample in batch]
+            found = llm.generate(prompts(batch, request, processor), asked, use_tqdm=False)
+            for sample, result, params in zip(batch, found, asked, strict=True):
+                line = json.dumps(record(sample.id, result.outputs, params.n), ensure_ascii=False)
+                file.write(line + "\n")
             file.flush()
             print(f"answered {len(batch)} rows", flush=True)
 

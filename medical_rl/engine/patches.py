@@ -7,6 +7,9 @@ installed file. The first three of CPU_PATCHES act on hosts without an accelerat
 from __future__ import annotations
 
 import importlib.metadata
+import os
+
+from medical_rl.engine.environment import RUN
 
 
 def name_cuda_in_backend_string() -> None:
@@ -117,5 +120,25 @@ def leave_trl_alone() -> None:
     import_utils.is_trl_available = lambda: False
 
 
+def name_sockets_by_run() -> None:
+    """verl 0.9.1, any device: two runs on one host pass weights to their vLLM through sockets of their own.
+
+    verl names the socket by Ray's job, /tmp/rl-colocate-zmq-<job>-replica-0-rank-0.sock, and in every Ray that a run starts
+    for itself the first job is 01000000. So on a node with two jobs one run's vLLM could load the other's weights. Here the
+    job's name, which both ends ask Ray for, carries the run's mark.
+    """
+    from ray.runtime_context import RuntimeContext
+
+    original = RuntimeContext.get_job_id
+    if getattr(original, "names_the_run", False):
+        return
+
+    def get_job_id(self) -> str:
+        return "-".join(filter(None, (original(self), os.environ.get(RUN))))
+
+    get_job_id.names_the_run = True
+    RuntimeContext.get_job_id = get_job_id
+
+
 CPU_PATCHES = (alias_vllm_distribution, name_cuda_in_backend_string, keep_reference_unpinned)
-PATCHES = (fix_equal_length_position_ids, leave_trl_alone)
+PATCHES = (fix_equal_length_position_ids, leave_trl_alone, name_sockets_by_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -11,6 +12,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
+from medical_rl.engine import allocation as slurm
 from medical_rl.engine.environment import names_for_workers
 
 
@@ -57,7 +59,25 @@ def run_grpo(config: DictConfig) -> None:
     with open_dict(config):
         environment = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
         config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **environment}
+        config.ray_kwargs.ray_init, folder = own_ray(config)
     try:
         run_ppo(config, task_runner_class=MedicalTaskRunner)
     finally:
         ray.shutdown()
+    if folder:  # kept after a failure: Ray's own logs are in it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_ray(config: DictConfig) -> tuple[dict, str | None]:
+    """(ray.init's settings for `config`, fitted to what Slurm gave where a job runs there; the folder made for this Ray alone)."""
+    given = OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)
+    units = OmegaConf.select(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units") or 1
+    settings = slurm.ray_settings(
+        given,
+        slurm.allocation(os.environ),
+        device=str(config.conf.engine.device),
+        needed=slurm.needed_cores(int(config.conf.engine.ranks), int(units)),
+        folder=slurm.host_folder(),
+        shared_memory=slurm.free_shared_memory(),
+    )
+    return settings, None if "_temp_dir" in given else settings.get("_temp_dir")

@@ -58,15 +58,32 @@ def replay_settings(settings: DictConfig) -> dict:
     }
 
 
+def sft_length(settings, rows: int) -> tuple[int, int]:
+    """(steps, passes over the rows) of supervised training: its `steps` where they are given, else its `epochs`.
+
+    >>> sft_length({"batch_size": 256, "steps": 120}, 600), sft_length({"batch_size": 4, "epochs": 2}, 10)
+    ((120, 60), (4, 2))
+    """
+    a_pass = rows // int(settings["batch_size"])
+    steps = int(settings.get("steps") or a_pass * int(settings["epochs"]))
+    return steps, -(-steps // a_pass)
+
+
 def sft_overrides(
-    config: DictConfig, model: str, files: dict[str, str | None], checkpoints: Path, rows: int
+    config: DictConfig, model: str, files: dict, checkpoints: Path, rows: int, warm, stage: str
 ) -> tuple[list[str], list[str]]:
-    """(overrides of verl's `sft_trainer_engine`, notes) for the warm start; SFT has a schema of its own in verl."""
-    conf, warm = config.conf, config.conf.warm_start
+    """(overrides of verl's `sft_trainer_engine`, notes) for `stage` by `warm` (conf.warm_start or conf.sft).
+
+    SFT has a schema of its own in verl.
+    """
+    conf = config.conf
     implementation, remove_padding, notes = attention(conf.engine)
-    steps = rows // int(warm.batch_size) * int(warm.epochs)
+    steps, epochs = sft_length(warm, rows)
+    often = warm.get("save_freq") or "after_each_epoch"
     values = {
-        "data.train_files": files["train"],
+        "data.train_files": "["
+        + ",".join(_quote(str(file)) for file in [files["train"], *files.get("also", ())])
+        + "]",
         "data.val_files": files.get("val"),
         "data.train_batch_size": warm.batch_size,
         "data.use_dynamic_bsz": True,
@@ -92,13 +109,13 @@ def sft_overrides(
         "checkpoint.save_contents": "[model,optimizer,extra,hf_model]",
         "trainer.default_local_dir": checkpoints,
         "trainer.project_name": config.trainer.project_name,
-        "trainer.experiment_name": f"{conf.recipe}-warm_start",
+        "trainer.experiment_name": f"{conf.recipe}-{stage}",
         "trainer.logger": "[" + ",".join(config.trainer.logger) + "]",
-        "trainer.total_epochs": warm.epochs,
+        "trainer.total_epochs": epochs,
         "trainer.total_training_steps": steps,
         "trainer.seed": conf.seed,
-        "trainer.save_freq": "after_each_epoch",
-        "trainer.test_freq": "after_each_epoch",
+        "trainer.save_freq": often,
+        "trainer.test_freq": often,
         "trainer.max_ckpt_to_keep": 1,
         "trainer.device": conf.engine.device,
         "trainer.n_gpus_per_node": conf.engine.ranks,

@@ -16,9 +16,9 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from medical_rl.engine.advantages import group_of, put_back, set_apart, write_gdpo, write_totals
+from medical_rl.folders import link_or_copy
 from medical_rl.rewards.failures import FailureLog, Watch
 from medical_rl.rewards.mix import Mix
-from medical_rl.run_folder import link_or_copy
 
 
 def component_metrics(mix: Mix, results: list[Mapping[str, float]]) -> dict[str, float]:

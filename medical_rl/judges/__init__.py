@@ -14,6 +14,7 @@
     pump        between the askers of an event loop and the desk: `queues` before a `call`, answers after it
     client      `Judge`: what reward terms, generators and graders call
     build       a `Judge` of a `conf/judge` file
+    named       its messages in the words of generators and labellers
 
 Nothing here imports torch, ray or verl. A judge that fails raises `JudgeFailed`: marked failed, never scored.
 """

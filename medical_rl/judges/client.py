@@ -44,21 +44,26 @@ class Judge:
 
     async def ask(
         self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], images: Sequence[bytes] = (),
-        restricted: bool = False, source: str = "",
+        restricted: bool = False, source: str = "", draw: int = 0,
     ) -> dict[str, Any]:  # fmt: skip
         """The answer to `messages`, an object of `schema`; `images` (encoded files) go with the last message.
 
+        `draw` numbers the answers to one question where several are wanted of a model that samples: each is kept by itself.
         Raises UserError for a restricted row that may not be sent, JudgeFailed if no usable answer came, BudgetMet.
         """
         refuse_restricted(self.endpoint, restricted, source)
-        return await self._pump().answer(functools.partial(self._question, messages, schema, tuple(images)))
+        return await self._pump().answer(functools.partial(self._question, messages, schema, tuple(images), draw))
 
-    def _question(self, messages: Sequence[Mapping], schema: Mapping, images: tuple[bytes, ...]) -> Question:
-        """The question with its key: a hash of model, messages, parameters, schema and images."""
+    def _question(self, messages: Sequence[Mapping], schema: Mapping, images: tuple[bytes, ...], draw: int) -> Question:
+        """The question with its key: a hash of model, messages, parameters, schema, images and the draw's number."""
         # without images the request's body is made once, for its key and for sending
-        body = json.dumps({**self.endpoint.parameters(schema), "messages": list(messages)}).encode()
+        parameters = self.endpoint.parameters(schema)
+        if draw and self.endpoint.seed is not None:
+            parameters["seed"] = self.endpoint.seed + draw  # with one seed all draws would be the same answer
+        body = json.dumps({**parameters, "messages": list(messages)}).encode()
         side = self.max_image_side if images else None
-        named = json.dumps([schema, [image_hash(image) for image in images], side]).encode()
+        # the first draw has the key of a question that is asked once
+        named = json.dumps([schema, [image_hash(image) for image in images], side, *([draw] if draw else [])]).encode()
         key = hashlib.sha256(body + named).hexdigest()
         tokens = math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
         make = functools.partial(with_images, body, images, side) if images else lambda: body

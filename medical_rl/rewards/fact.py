@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import re
-import unicodedata
-
 from medical_rl.answers import Response
 from medical_rl.errors import UserError, unknown
+from medical_rl.reading.negation import AFTER, CLAUSE, NEGATIONS, stems
 from medical_rl.sample import Sample
 
 EACH = 0.2  # points a concept, MEDFACT-R1 section 2.3
 SCOPES = ("answer", "think", "both")
 MATCHES = ("words", "substring")
-NEGATIONS = frozenset(
-    ["no", "not", "without", "absent", "denies", "denied", "never", "nor", "neither", "free", "negative"]
-)
-AFTER = frozenset(["absent", "not", "excluded", "exclud", "negative", "negat", "unlikely"])
-# a dot inside a number ends no clause
-_CLAUSE = re.compile(r"\.(?=\s|$)|[;!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
 
 
 def fact(
@@ -58,7 +49,7 @@ def fact(
         text = response.text.lower()
         found = sum(any(part in text for part in _spellings(concept.lower())) for concept in sample.concepts)
     else:
-        clauses = [_stems(clause) for clause in _CLAUSE.split(_text(response, scope).casefold())]
+        clauses = [stems(clause) for clause in CLAUSE.split(_text(response, scope).casefold())]
         found = sum(_reflected(concept, clauses, skip_negated) for concept in dict.fromkeys(sample.concepts))
     return min(each * found, maximum(sample, cap=cap, each=each))
 
@@ -81,34 +72,16 @@ def _spellings(concept: str) -> list[str]:
 def _reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool) -> bool:
     """True if a clause holds the stems of one of the concept's spellings in a row."""
     for spelling in _spellings(concept.casefold()):
-        wanted = _stems(spelling)
-        for stems in clauses:
-            for start in range(len(stems) - len(wanted) + 1):
-                here = wanted and stems[start : start + len(wanted)] == wanted
-                if here and not (skip_negated and _negated(stems, start, start + len(wanted))):
+        wanted = stems(spelling)
+        for said in clauses:
+            for start in range(len(said) - len(wanted) + 1):
+                here = wanted and said[start : start + len(wanted)] == wanted
+                if here and not (skip_negated and _negated(said, start, start + len(wanted))):
                     return True
     return False
 
 
-def _negated(stems: tuple[str, ...], start: int, end: int) -> bool:
+def _negated(said: tuple[str, ...], start: int, end: int) -> bool:
     """True if the clause denies the mention: a negation before it, or "is absent", "was not seen" right after it."""
-    after = [stem for stem in stems[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
-    return bool(NEGATIONS.intersection(stems[:start]) or AFTER.intersection(after[:1]))
-
-
-def _stems(text: str) -> tuple[str, ...]:
-    plain = unicodedata.normalize("NFKC", text).replace("’", "'").replace("n't", " not")
-    return tuple(_stem(word) for word in re.findall(r"\d+(?:\.\d+)?|\w+", plain))
-
-
-@functools.lru_cache(maxsize=65536)
-def _stem(word: str) -> str:
-    return word if word in NEGATIONS else _stemmer().stem(word)
-
-
-@functools.cache
-def _stemmer():
-    # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
-    from nltk.stem.snowball import SnowballStemmer
-
-    return SnowballStemmer("english")
+    after = [stem for stem in said[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
+    return bool(NEGATIONS.intersection(said[:start]) or AFTER.intersection(after[:1]))

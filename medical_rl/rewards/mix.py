@@ -1,11 +1,12 @@
 """A mix of reward terms, composed from config: raw terms kept, weights only in YAML.
 
 terms: {accuracy: {weight: 0.9}, format: {weight: 0.1, form: boxed}}
+terms: {fact: false}      # left out, whether the file has it or not: what an ablation writes
 combine: sum              # sum of weight * term
 combine: normalised_sum   # the same divided by sum of weight * the term's maximum
 on_failure: group_mean    # a failed term takes its mean over the group's other samples
 on_failure: drop_sample   # the sample takes no part in its group
-max_failure_rate: 0.2     # a step in which a larger share of a term failed stops the run
+max_failure_rate: 0.2     # a term that failed for a larger share of the last samples stops the run: see `failures`
 """
 
 from __future__ import annotations
@@ -13,21 +14,15 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from medical_rl.answers import Response, parse
-from medical_rl.errors import BudgetMet, RewardFailed, UserError, unknown
-from medical_rl.rewards import REWARDS
+from medical_rl.errors import BudgetMet, RewardFailed
+from medical_rl.rewards import lost_terms, mix_settings
 from medical_rl.rewards.accuracy import accuracy
 from medical_rl.rewards.detection import detection
 from medical_rl.rewards.terms import number, read_term
 from medical_rl.sample import Sample
-
-COMBINE = ("sum", "normalised_sum")
-ON_FAILURE = ("group_mean", "drop_sample")
-RESERVED = frozenset(("score", "acc", "reward", "total", "accuracy_strict"))
-SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate")
 
 
 class Mix:
@@ -45,47 +40,19 @@ class Mix:
         max_failure_rate: float = 0.2,
     ):
         """Raises UserError for an unknown term, parameter or combination, or a term without a weight."""
-        if not terms:
-            raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
-        if combine not in COMBINE:
-            raise unknown("way to combine rewards", combine, COMBINE)
-        if on_failure not in ON_FAILURE:
-            raise unknown("way to treat a failed reward", on_failure, ON_FAILURE)
         self.combine, self.on_failure = combine, on_failure
         self.max_failure_rate = number(max_failure_rate, "conf.rewards.max_failure_rate")
-        self.terms = {name: read_term(name, given) for name, given in terms.items()}
+        self.terms = {name: read_term(name, given) for name, given in (terms or {}).items() if given is not False}
         self.weights = {name: term.weight for name, term in self.terms.items()}
         self.services: dict[str, object] = {}
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
-        self._refuse_unusable()
-        unbounded = [name for name, term in self.terms.items() if term.most is None]
-        if combine == "normalised_sum" and unbounded:
-            raise UserError(
-                f"combine: normalised_sum divides by each term's largest value, which is not known of {', '.join(unbounded)}: "
-                "add max: <number> to the term."
-            )
-        if combine == "normalised_sum" and (below := [name for name, weight in self.weights.items() if weight < 0]):
-            raise UserError(
-                f"combine: normalised_sum divides by the sum of weights times largest values, which the negative weight of {', '.join(below)} "
-                "would turn round. Use combine: sum, or give the term negative values."
-            )
+        mix_settings.refuse_unusable(self.terms, combine, on_failure, self.max_failure_rate)
 
     @classmethod
     def from_config(cls, rewards: Mapping) -> Mix:
         """The mix of a `conf/rewards` file."""
-        for key in rewards:
-            if key not in SETTINGS:
-                raise unknown("setting of a reward mix named", key, SETTINGS)
+        mix_settings.refuse_unknown(rewards)
         return cls(**{"terms": {}, **rewards})
-
-    def _refuse_unusable(self) -> None:
-        """None; UserError for names that results use themselves and for figures that are none."""
-        for name in RESERVED.intersection(self.terms):
-            raise UserError(
-                f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
-            )
-        if not 0 <= self.max_failure_rate <= 1:
-            raise UserError(f"conf.rewards.max_failure_rate={self.max_failure_rate} is no share between 0 and 1.")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -191,36 +158,11 @@ class Mix:
         A term that failed in the whole group is left out of it. So an outage neither rewards
         nor punishes a sample against its group.
         """
-        means: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for result, group in zip(results, groups, strict=True):
-            for name in self.weights:
-                if not result[f"{name}/failed"]:
-                    means[group, name].append(result[name])
-        mended = []
-        for result, group in zip(results, groups, strict=True):
-            new = dict(result)
-            for name in self.weights:
-                known = means[group, name]
-                if result[f"{name}/failed"] and known:
-                    value = sum(known) / len(known)
-                    new |= {name: value, f"{name}/weighted": self.weights[name] * value, f"{name}/failed": 0.0}
-            new["score"] = self.total(new)
-            mended.append(new)
-        return mended
+        mended = lost_terms.at_group_means(results, groups, self.weights)
+        return [result | {"score": self.total(result)} for result in mended]
 
     def dropped(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
-        """Which samples `on_failure: drop_sample` takes out of their groups.
-
-        Those with a failed term that others of the group have (a term that failed in the whole group is left out
-        of it), and then a sample left alone: with nobody to be compared with, its own reward would be its advantage.
-        """
+        """Which samples `on_failure: drop_sample` takes out of their groups; see `lost_terms.out_of_groups`."""
         if self.on_failure != "drop_sample":
             return [False] * len(results)
-        known = {(g, n) for r, g in zip(results, groups, strict=True) for n in self.weights if not r[f"{n}/failed"]}
-        out = [
-            any(result[f"{name}/failed"] and (group, name) in known for name in self.weights)
-            for result, group in zip(results, groups, strict=True)
-        ]
-        left = Counter(group for group, lost in zip(groups, out, strict=True) if not lost)
-        full = Counter(groups)
-        return [lost or (left[group] == 1 < full[group]) for group, lost in zip(groups, out, strict=True)]
+        return lost_terms.out_of_groups(results, groups, self.weights)

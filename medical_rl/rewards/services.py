@@ -8,6 +8,9 @@ from pathlib import Path
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
+# The address of a server that the run will start itself: known only once it listens.
+NOT_YET = "http://127.0.0.1"
+
 
 def _judge(conf: Mapping, run_dir: str | Path | None, desk):
     settings = conf.get("judge")
@@ -30,6 +33,9 @@ def _reward_model(conf: Mapping, run_dir: str | Path | None, desk):
         )
     from medical_rl.reward_model.client import RewardModel
 
+    settings = dict(settings)
+    if settings.pop("serve", None) and not settings.get("base_url"):
+        settings["base_url"] = NOT_YET
     return RewardModel.from_config(settings)
 
 

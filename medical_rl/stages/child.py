@@ -12,15 +12,16 @@ import traceback
 from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
+from medical_rl.loop.settings import settle_round
 from medical_rl.run_folder import RunFolder, write_json
 from medical_rl.stages import STAGES
 
 
 def main(stage: str, folder: str) -> int:
     """0 when the stage ended well, 2 on a user's error, 1 on anything else (its traceback is in the log)."""
-    run = RunFolder(folder)
-    result = run.logs / f"{stage.replace('/', '.')}.result.json"
-    config = OmegaConf.load(run.path / "config.yaml")
+    run = RunFolder(folder, stage)
+    result = run.log(stage).with_suffix(".result.json")
+    config = settle_round(OmegaConf.load(run.path / "config.yaml"), stage)
     module, function = STAGES[stage.rsplit("/", 1)[-1]].split(":")
     try:
         outcome = getattr(importlib.import_module(module), function)(config, run)

@@ -1,108 +1,146 @@
-"""Stage `evaluate`: greedy predictions of every model of the run on the same test rows, and results.{json,md}."""
+"""Stage `evaluate`: greedy predictions of every model on the same test rows, and results.{json,md}."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
 from itertools import islice
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from medical_rl.answers import gold, parse, read
+from medical_rl.data.box_frame import in_pixels
 from medical_rl.data.parquet import read_samples
+from medical_rl.engine.responses import respond
+from medical_rl.evaluation import one_answer
+from medical_rl.evaluation.auroc import auroc, probabilities
+from medical_rl.evaluation.groups import groups_of
 from medical_rl.evaluation.results import entry, write_results
+from medical_rl.pseudo_label.label import read_labels
 from medical_rl.rewards.accuracy import right
-from medical_rl.run_folder import RunFolder, digest, write_json
-from medical_rl.stages.models import base_model
+from medical_rl.run_folder import RunFolder
+from medical_rl.stages.candidates import Candidate, candidates
+from medical_rl.stages.measured_on import MeasuredOn, measured_on
+from medical_rl.stages.models import engine_request
 
-TRAINED = ("warm_start", "rl")
+BASELINE = "retrieve_then_answer"
+BOXES = "boxes"  # pictures of boxes, below the run folder
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """results.json and results.md of base, warm start and RL, those that are there."""
-    evaluation = config.conf.evaluation
-    rows = folder.path / "data" / f"{evaluation.split}.parquet"
-    card = json.loads((folder.path / "data" / "card.json").read_text())
-    models, stale = trained_models(config, folder)
-    models = {"base": base_model(config, folder), **models}
-    entries, notes = [], [*card["about"].get("notes", []), *card["notes"], *stale]
-    for name, model in models.items():
-        print(f"predicting with {name}: {model}", flush=True)
-        responses = predict(config, folder, name, model, rows)
-        records = score(rows, responses, evaluation.limit)
-        entries.append(entry(name, config.conf.data.name, str(evaluation.split), records))
-        write_predictions(folder, name, records)
+    """results.json and results.md: each test set in turn, on it base, the run's models by round, then further ones; pictures of boxes."""
+    models, stale = candidates(config, folder)
+    sets = measured_on(config, folder)
+    shutil.rmtree(folder.path / BOXES, ignore_errors=True)  # pictures of an earlier evaluation
+    entries, notes = [], [*(note for one in sets for note in one.notes), *stale]
+    for rows in sets:
+        answered: dict[str, list[dict]] = {}
+        for model in models:
+            print(f"predicting with {model.file} on {rows.name}: {model.model}", flush=True)
+            responses = predict(config, folder, model, rows)
+            records = score(rows, responses, config.conf.evaluation.limit)
+            if config.conf.evaluation.get("option_scores"):
+                records = with_scores(records, option_scores(config, folder, model, rows, responses))
+                notes.append(f"AUROC on {rows.name}: {auroc(records)[1]}.")
+            entries.append(entry(model.name, rows.name, str(config.conf.evaluation.split), records, model.round))
+            write_predictions(predictions_file(folder, model, rows), records)
+            answered[model.file] = records
+        draw_boxes(folder, rows, answered, int(config.conf.seed))
+        if rows is sets[0] and (labels := folder.output("pseudo_label", "test_labels")) is not None:
+            records = labelled(rows, labels, config.conf.evaluation.limit)
+            entries.append(entry(BASELINE, rows.name, str(config.conf.evaluation.split), records))
+            write_predictions(folder.path / "predictions" / f"{BASELINE}.jsonl", records)
+    notes = [*dict.fromkeys(notes), *one_answer.notes(entries)]
     write_results(folder.path, str(config.conf.recipe), str(config.conf.scale), int(config.conf.seed), entries, notes)
-    return {"outputs": {"results": "results.json", "table": "results.md", "predictions": "predictions"}, "notes": notes}
+    outputs = {"results": "results.json", "table": "results.md", "predictions": "predictions"}
+    outputs |= {"boxes": BOXES} if (folder.path / BOXES).is_dir() else {}
+    return {"outputs": outputs, "notes": notes}
 
 
-def trained_models(config: DictConfig, folder: RunFolder) -> tuple[dict[str, str], list[str]]:
-    """({name: model folder}, notes): the trained models that follow from what the run folder holds now.
+def draw_boxes(folder: RunFolder, rows: MeasuredOn, answered: dict[str, list[dict]], seed: int) -> Path | None:
+    """boxes/<data>.png, some test images with the true boxes and each model's; None where the rows ask for no boxes."""
+    if not all(row["kind"] == "box" for records in answered.values() for row in records):
+        return None
+    from medical_rl.evaluation import boxes
+    from medical_rl.evaluation.plot import PHANTOM, save
+    from medical_rl.evaluation.runs import phantom
 
-    A model whose own inputs have changed since (RL from an earlier warm start, say) is left out, with a note.
-    """
-    found, notes = {}, []
-    for name in TRAINED:
-        model = folder.output(name, "model")
-        if model is None or (name == "warm_start" and not config.conf.warm_start.enabled):
-            continue
-        if folder.is_current(name):
-            found[name] = str(model)
-        else:
-            notes.append(
-                f"{name} was trained from inputs that have changed since, so it is left out: run that stage again."
-            )
-    return found, notes
+    shown = boxes.sheet(rows.rows, answered, seed=seed)
+    notes = [*boxes.summary(answered), boxes.LEGEND, *([PHANTOM] if phantom(folder.path, rows.folder or None) else [])]
+    return save(
+        boxes.draw(shown), folder.path / BOXES / f"{rows.name}.png", f"{rows.name}: true and predicted boxes", notes
+    )
 
 
-def predict(config: DictConfig, folder: RunFolder, name: str, model: str, rows: Path) -> Path:
-    """File of the model's responses; one of the same model, rows and settings is used as it is or completed."""
-    conf = config.conf
-    request = {
-        "model": model,
-        "rows": str(rows),
-        "limit": conf.evaluation.limit,
-        "prompt": OmegaConf.to_container(conf.prompt, resolve=True),
-        "limits": {k: int(conf.model[k]) for k in ("min_pixels", "max_pixels")},
-        "max_new_tokens": int(conf.evaluation.max_new_tokens),
-        "batch": int(conf.evaluation.batch),
-        "device": str(conf.engine.device),
-        "dtype": str(conf.engine.dtype),
-        "gpus": int(conf.evaluation.gpus),
-        "gpu_memory_utilization": float(conf.engine.gpu_memory_utilization),
-        "seed": int(conf.seed),
-    }
-    asked = folder.path / "predictions" / f"{name}.request.json"
-    output = asked.with_name(f"{name}.responses.jsonl")
-    asked.parent.mkdir(exist_ok=True)
-    identity = {**request, "model": digest(Path(model)), "rows": digest(rows), "output": str(output)}
-    before = json.loads(asked.read_text()) if asked.exists() else {}
-    if before.get("identity") != identity:
-        output.unlink(missing_ok=True)
-    write_json(asked, {**request, "output": str(output), "identity": identity})
-    subprocess.run([sys.executable, "-m", "medical_rl.engine.generate", str(asked)], check=True)
-    return output
-
-
-def score(rows: Path, responses: Path, limit: int | None) -> list[dict]:
-    """One record a row: gold answer, answer read from the response (None where unparsed), whether it is right."""
-    texts = {r["id"]: r["response"] for r in map(json.loads, responses.read_text(encoding="utf-8").splitlines())}
+def labelled(rows: MeasuredOn, labels: Path, limit: int | None) -> list[dict]:
+    """One record a tested row, answered by the labeller from its retrieved reports; an abstention is an unparsed answer."""
+    known = {one.id: one for one in read_labels(labels)}
     records = []
-    for sample in islice(read_samples(rows), limit):
-        response = texts[sample.id]
-        predicted, truth = read(parse(response), sample), gold(sample)
+    for sample in islice(read_samples(rows.rows, with_images=False), limit):
+        if sample.id in rows.left_out or sample.id not in known:
+            continue
+        one, truth = known[sample.id], gold(sample)
         records.append(
-            {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": predicted, "choices": list(sample.choices),
-             "response": response, "correct": right(predicted, sample)}
+            {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": one.answer, "choices": list(sample.choices),
+             "response": one.rationale, "correct": one.answer == truth, "groups": groups_of(sample.meta)}
         )  # fmt: skip
     return records
 
 
-def write_predictions(folder: RunFolder, name: str, records: list[dict]) -> None:
-    """None; predictions/<model>.jsonl, one scored row a line."""
-    path = folder.path / "predictions" / f"{name}.jsonl"
+def predictions_file(folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Path:
+    """predictions/<model>.jsonl for the run's own test rows, predictions/<data>/<model>.jsonl for a further set."""
+    return folder.path / "predictions" / rows.folder / f"{model.file}.jsonl"
+
+
+def predict(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Path:
+    """File of the model's responses; one of the same model, rows and settings is used as it is or completed."""
+    place = predictions_file(folder, model, rows).parent
+    output = place / f"{model.file}.responses.jsonl"
+    return respond(request(config, model, rows), place / f"{model.file}.request.json", output)
+
+
+def option_scores(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn, responses: Path) -> Path:
+    """File of the log-probabilities that the model gives each row's options, given its own responses."""
+    place = responses.parent
+    output, file = place / f"{model.file}.option_scores.jsonl", place / f"{model.file}.option_scores.request.json"
+    return respond(request(config, model, rows), file, output, "option_scores", responses=responses)
+
+
+def with_scores(records: list[dict], scores: Path) -> list[dict]:
+    """The records with "option_scores" {option: probability}; a row without options has none."""
+    lines = map(json.loads, scores.read_text(encoding="utf-8").splitlines())
+    found = {line["id"]: probabilities(line["options"], line["scores"]) for line in lines}
+    return [{**row, "option_scores": found[row["id"]]} if row["id"] in found else row for row in records]
+
+
+def request(config: DictConfig, model: Candidate, rows: MeasuredOn) -> dict:
+    """What medical_rl.engine.generate is asked, without where the answers go."""
+    asked = engine_request(config, model.model, rows.rows, rows.prompt)
+    evaluation = config.conf.evaluation
+    return {**asked, "limit": evaluation.limit, "max_new_tokens": int(evaluation.max_new_tokens)}
+
+
+def score(rows: MeasuredOn, responses: Path, limit: int | None) -> list[dict]:
+    """One record a row: gold answer, answer read from the response (None where unparsed), whether it is right."""
+    # not `splitlines`: a response may hold separators that JSON leaves as they are
+    with responses.open(encoding="utf-8") as lines:
+        texts = {r["id"]: r["response"] for r in map(json.loads, lines)}
+    records = []
+    for sample in islice(read_samples(rows.rows), limit):
+        if sample.id in rows.left_out:
+            continue
+        response = texts[sample.id]
+        predicted, truth = in_pixels(read(parse(response), sample), sample, rows.prompt), gold(sample)
+        records.append(
+            {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": predicted, "choices": list(sample.choices),
+             "response": response, "correct": right(predicted, sample), "groups": groups_of(sample.meta)}
+        )  # fmt: skip
+    return records
+
+
+def write_predictions(path: Path, records: list[dict]) -> None:
+    """None; one scored row a line, written whole."""
     scratch = path.with_suffix(".tmp")
     scratch.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
     scratch.replace(path)

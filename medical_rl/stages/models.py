@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from medical_rl.errors import UserError
+from medical_rl.folders import replacing_folder
+from medical_rl.loop.plan import place, policy_before
 from medical_rl.run_folder import RunFolder
+from medical_rl.stages import REINFORCED, SUPERVISED
 
 CARD = """---
 license: other
@@ -37,26 +41,43 @@ def base_model(config: DictConfig, run: RunFolder) -> str:
     return resolve_model(str(config.conf.model.path))
 
 
+def image_limits(config: DictConfig) -> dict[str, int]:
+    """{"min_pixels", "max_pixels"} of the run's images."""
+    return {name: int(config.conf.model[name]) for name in ("min_pixels", "max_pixels")}
+
+
+def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping) -> dict:
+    """What every process of ours that runs a model under vLLM is asked (engine/responses.py), greedy unless more is added."""
+    conf = config.conf
+    return {
+        "model": str(model), "rows": str(rows), "limit": None, "prompt": dict(prompt), "limits": image_limits(config),
+        "max_new_tokens": int(config.data.max_response_length), "batch": int(conf.evaluation.batch), "gpus": int(conf.evaluation.gpus),
+        "device": str(conf.engine.device), "dtype": str(conf.engine.dtype),
+        "gpu_memory_utilization": float(conf.engine.gpu_memory_utilization), "seed": int(conf.seed),
+    }  # fmt: skip
+
+
 def is_local(path: str) -> bool:
     """True if `path` means a folder rather than a hub id (owner/name)."""
     return Path(path).expanduser().exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1
 
 
-def resolve_model(path: str, download: bool = True) -> str:
+def resolve_model(path: str, download: bool = True, setting: str = "conf.model.path") -> str:
     """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach.
 
     download  False looks for a hub id in the local cache only
+    setting   where `path` was given, for the messages
     """
     folder = Path(path).expanduser()
     if is_local(path):
         missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
         if missing:
             raise UserError(
-                f"{folder} is not a model folder: {', '.join(missing)} not found. conf.model.path takes a Hugging Face folder or hub id."
+                f"{folder} is not a model folder: {', '.join(missing)} not found. {setting} takes a Hugging Face folder or hub id."
             )
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             raise UserError(
-                f"{folder} has no weights (*.safetensors or *.bin). conf.model.path takes a Hugging Face folder or hub id."
+                f"{folder} has no weights (*.safetensors or *.bin). {setting} takes a Hugging Face folder or hub id."
             )
         return str(folder.resolve())
     from huggingface_hub import snapshot_download
@@ -70,42 +91,56 @@ def resolve_model(path: str, download: bool = True) -> str:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        example = "/path/to/folder" if setting == "conf.model.path" else "[/path/to/folder]"
         offline = " HF_HUB_OFFLINE is set." if os.environ.get("HF_HUB_OFFLINE") else ""
         raise UserError(
             f"The model {path!r} is no local folder and could not be had from the hub ({reason}).{offline} "
-            "Download it first and give its folder: conf.model.path=/path/to/folder."
+            f"Download it first and give its folder: {setting}={example}."
         ) from None
 
 
 def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
     """The model `stage` trains: the warm start's where there is one, else the base model."""
-    if stage.endswith("rl") and config.conf.warm_start.enabled:
+    if place(stage)[0] is not None:
+        return policy_of(policy_before(stage, config.conf.loop), config, run)
+    if stage in (*SUPERVISED, *REINFORCED) and config.conf.warm_start.enabled:
         warm = run.output("warm_start", "model")
         if warm is None:
             raise UserError(
-                "The stage `rl` starts from the warm start's model, and no warm start is done in this run folder. "
+                f"The stage `{stage}` starts from the warm start's model, and no warm start is done in this run folder. "
                 "Add warm_start to conf.stages, or start from the base model with conf/warm_start=none."
             )
         return str(warm)
     return base_model(config, run)
 
 
+def policy_of(stage: str | None, config: DictConfig, run: RunFolder) -> str:
+    """The model that `stage` of the loop trained; the base model where `stage` is None. UserError where it is not there."""
+    if stage is None:
+        return base_model(config, run)
+    model = run.output(stage, "model")
+    if model is None:
+        raise UserError(
+            f"{stage} has trained no policy in {run.path}, and a later step of the loop begins from it. "
+            "Add its step to conf.loop.steps, or begin each round from the base model: conf.loop.start=base."
+        )
+    return str(model)
+
+
 def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
     """Relative path checkpoints/<stage>/huggingface: a copy of `source`, or its LoRA merged into `start`, with a model card."""
     relative = f"checkpoints/{stage}/huggingface"
     goal = run.path / relative
-    scratch = goal.with_name(".huggingface.new")
-    shutil.rmtree(scratch, ignore_errors=True)
-    if int(config.conf.model.lora_rank) > 0:
-        from medical_rl.engine.merge_lora import merge
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(goal) as scratch:
+        if int(config.conf.model.lora_rank) > 0:
+            from medical_rl.engine.merge_lora import merge
 
-        merge(source, start, scratch, scale=config.conf.model.lora_alpha / config.conf.model.lora_rank)
-    else:
-        # Copied, not linked: should it be damaged, the same command makes it anew from `source`.
-        shutil.copytree(source, scratch)
-    (scratch / "README.md").write_text(model_card(config, run, stage))
-    shutil.rmtree(goal, ignore_errors=True)
-    scratch.rename(goal)
+            merge(source, start, scratch, scale=config.conf.model.lora_alpha / config.conf.model.lora_rank)
+        else:
+            # Copied, not linked: should it be damaged, the same command makes it anew from `source`.
+            shutil.copytree(source, scratch)
+        (scratch / "README.md").write_text(model_card(config, run, stage))
     return relative
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.prompts import messages, target
+from medical_rl.data.reports import FILE as REPORTS
+from medical_rl.data.reports import read_reports
 from medical_rl.errors import UserError
 from medical_rl.rewards.proof import prove
 from medical_rl.run_folder import RunFolder
+from medical_rl.stages import REINFORCED, SUPERVISED, reinforces
+from medical_rl.stages.also import FOLDER, prepare_also
 
 PROVED = 200  # training rows whose gold answers are scored by the run's own rewards before anything is trained
 TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
@@ -27,12 +32,15 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     refuse_missing(config, card)
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
     proved = list(islice(read_samples(folder.path / "data" / f"{learned(card)}.parquet"), PROVED))
-    prove(proved, rewards, prompt, whole="rl" in config.conf.stages)
+    prove(proved, rewards, prompt, whole=reinforces(config.conf.stages))
     outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
     if prompt["name"] == "visual_attributes" and not any(sample.knowledge for sample in proved):
         notes.append("these data have no visual attributes (knowledge), so the prompt names the classes only")
+    also = prepare_also(config, folder.path)
+    if also:
+        outputs["also"] = FOLDER
     if config.conf.model.path is None:
-        build_model(config, folder, prompt)
+        build_model(config, folder, prompt, also)
         outputs["model"] = "checkpoints/base/huggingface"
     return {"outputs": outputs, "notes": [*notes, *card["about"].get("notes", []), *card["notes"]]}
 
@@ -56,7 +64,8 @@ def learned(card: Mapping) -> str:
 def refuse_missing(config: DictConfig, card: Mapping) -> None:
     """None; UserError for a stage that reads a split which was not prepared."""
     warm = config.conf.warm_start
-    needs = {"rl": ("train", "val"), "evaluate": (str(config.conf.evaluation.split),)}
+    learning = dict.fromkeys((*SUPERVISED, *REINFORCED, "loop"), ("train", "val"))
+    needs = learning | {"evaluate": (str(config.conf.evaluation.split),)}
     if warm.enabled:
         needs["warm_start"] = (str(warm.split) if warm.split in card["splits"] else "train", "val")
     for stage in config.conf.stages:
@@ -68,7 +77,19 @@ def refuse_missing(config: DictConfig, card: Mapping) -> None:
             )
 
 
-def build_model(config: DictConfig, folder: RunFolder, prompt: dict) -> None:
+def graded_texts(config: DictConfig, train: Path, prompt: dict) -> set[str]:
+    """What R_phi will read besides the rows' own texts, in synonyms: spelt in letters they would be hard to tell apart."""
+    settings = config.conf.get("reward_training")
+    if not settings or not train.exists():
+        return set()
+    from medical_rl.reward_model.grades import graded_rows
+    from medical_rl.reward_model.synonyms import load
+
+    rows = list(islice(read_samples(train), TEXTS))
+    return {row.text for row in graded_rows(rows, prompt, int(config.conf.seed), load(str(settings.synonyms)))}
+
+
+def build_model(config: DictConfig, folder: RunFolder, prompt: dict, also: Sequence[tuple[Path, dict]] = ()) -> None:
     """None; builds the tiny model for this task's texts and copies it to checkpoints/base/huggingface."""
     import shutil
 
@@ -77,11 +98,18 @@ def build_model(config: DictConfig, folder: RunFolder, prompt: dict) -> None:
     texts, data = set(), folder.path / "data"
     # A tested row's text is looked at only where nothing will be trained.
     trained = [path for split in ("warm_start", "train") if (path := data / f"{split}.parquet").exists()]
-    for path in trained or sorted(data.glob("*.parquet")):
-        for i, sample in enumerate(read_samples(path)):
-            if i == TEXTS:
-                break
-            texts |= {m["content"] for m in messages(sample, prompt)} | {target(sample, prompt)}
+    for path, asked in [
+        *(
+            (path, prompt)
+            for path in trained or sorted(path for path in data.glob("*.parquet") if path.name != REPORTS)
+        ),
+        *also,
+    ]:
+        for sample in islice(read_samples(path), TEXTS):
+            texts |= {m["content"] for m in messages(sample, asked)} | {target(sample, asked)}
+    if (data / REPORTS).exists():
+        texts |= {report.text for report in islice(read_reports(data / REPORTS, with_images=False), TEXTS)}
+    texts |= graded_texts(config, data / "train.parquet", prompt)
     model = config.conf.model
     built = build_tiny_model(
         texts,

@@ -11,10 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.errors import UserError
+from medical_rl.progress import VALIDATION, read_metrics
 from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.run_folder import RunFolder
 from medical_rl.stages.models import leave_model, starting_model
 from medical_rl.stages.prepare import PROVED
+from medical_rl.stages.rating import served
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -24,15 +26,17 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.settings import rl_config
 
     rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
-    prove(islice(read_samples(folder.path / "data" / "train.parquet"), PROVED), rewards, prompt)
-    conf = OmegaConf.to_container(config.conf, resolve=True)
-    for split in ("train", "val"):
-        check_rows(read_samples(folder.path / "data" / f"{split}.parquet", with_images=False), rewards, conf)
-    start = starting_model(config, folder, "rl")
-    settings, notes = rl_config(config, start)
-    checkpoints = folder.path / "checkpoints" / "rl"
+    prove(islice(read_samples(folder.rows()), PROVED), rewards, prompt)
+    stage = folder.stage
+    start = starting_model(config, folder, stage)
+    checkpoints = folder.path / "checkpoints" / stage
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
-    run_grpo(settings)
+    with served(config, folder) as config:
+        conf = OmegaConf.to_container(config.conf, resolve=True)
+        for split in ("train", "val"):
+            check_rows(read_samples(folder.rows(split), with_images=False), rewards, conf)
+        settings, notes = rl_config(config, start)
+        run_grpo(settings)
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     if not (checkpoints / "best.json").exists():
         raise UserError(
@@ -45,11 +49,29 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         removed = json.loads(overlong.read_text())["removed"]
         notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
     return {
-        "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, "rl")},
+        "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, stage)},
         "notes": notes,
         "best": best,
+        "figures": validated(folder, best),
         "judge": judge_totals(conf, folder),
     }
+
+
+def validated(folder: RunFolder, best: dict) -> dict:
+    """What validation said before RL and at the best step: accuracy by rule, and R_phi's mean where it was asked.
+
+    {"accuracy_before", "accuracy", "learned_before", "learned", "step"}; None where a figure is not there.
+    """
+    seen = {k: v for k, v in read_metrics(folder.metrics_file, folder.stage).items() if VALIDATION in v}
+
+    def figure(step: int, name: str) -> float | None:
+        marks = ("val-core/", "val-aux/")
+        found = [v for k, v in seen.get(step, {}).items() if k.startswith(marks) and k.split("/")[2:3] == [name]]
+        return sum(found) / len(found) if found else None
+
+    first, step = min(seen, default=0), int(best["step"])
+    return {"step": step, "accuracy_before": figure(first, "acc"), "accuracy": figure(step, "acc"),
+            "learned_before": figure(first, "learned"), "learned": figure(step, "learned")}  # fmt: skip
 
 
 def judge_totals(conf: dict, folder: RunFolder) -> dict | None:

@@ -11,44 +11,67 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.errors import UserError
+from medical_rl.loop.plan import place
 from medical_rl.run_folder import RunFolder, write_json
-from medical_rl.stages.models import base_model, leave_model
+from medical_rl.stages.also import prepare_also
+from medical_rl.stages.models import image_limits, leave_model, starting_model
 from medical_rl.warm_start.rows import write_sft_rows
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """checkpoints/warm_start/huggingface, trained on `conf.warm_start.split` (or `train` where there is none)."""
-    from medical_rl.engine.settings import sft_overrides
-
     if not config.conf.warm_start.enabled:
         raise UserError(
             "conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the stage out."
         )
-    warm, data = config.conf.warm_start, folder.path / "data"
-    split = warm.split if (data / f"{warm.split}.parquet").exists() else "train"
+    warm = config.conf.warm_start
+    split = warm.split if folder.rows(warm.split).exists() and place(folder.stage)[0] is None else "train"
+    model, notes = teach(config, folder, warm, "conf.warm_start", split)
+    return {"outputs": {"model": model}, "notes": notes}
+
+
+def teach(config: DictConfig, folder: RunFolder, settings: DictConfig, where: str, split: str) -> tuple[str, list[str]]:
+    """(checkpoints/<stage>/huggingface, notes) of the stage's starting model after supervised training on `split`.
+
+    settings  conf.warm_start or conf.sft; `where` is its name, for messages. A `target` there stands in for the prompt's.
+    """
+    stage = folder.stage
     prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
-    limits = {k: int(config.conf.model[k]) for k in ("min_pixels", "max_pixels")}
-    files = {
-        "train": str(folder.path / "warm_start" / "train.parquet"),
-        "val": str(folder.path / "warm_start" / "val.parquet"),
-    }
-    rows = write_sft_rows(data / f"{split}.parquet", Path(files["train"]), prompt, limits, warm.limit)
-    write_sft_rows(data / "val.parquet", Path(files["val"]), prompt, limits)
-    if rows < int(warm.batch_size):
+    prompt |= {"target": settings.target} if settings.get("target") else {}
+    limits = image_limits(config)
+    files = {name: str(folder.path / stage / f"{name}.parquet") for name in ("train", "val")}
+    rows = write_sft_rows(folder.rows(split), Path(files["train"]), prompt, limits, settings.get("limit"))
+    write_sft_rows(folder.rows("val"), Path(files["val"]), prompt, limits)
+    for path, asked in prepare_also(config, folder.path) if settings.get("also") else ():
+        more = folder.path / stage / f"{path.parent.name}.parquet"
+        rows += write_sft_rows(path, more, asked, limits)
+        files.setdefault("also", []).append(str(more))
+    if rows < int(settings.batch_size):
+        what = "The warm start" if where == "conf.warm_start" else f"The stage {stage}"
         raise UserError(
-            f"The warm start has {rows} rows, fewer than one batch of {warm.batch_size}: lower conf.warm_start.batch_size."
+            f"{what} has {rows} rows, fewer than one batch of {settings.batch_size}: lower {where}.batch_size."
         )
-    checkpoints = folder.path / "checkpoints" / "warm_start"
-    start = base_model(config, folder)
-    overrides, notes = sft_overrides(config, start, files, checkpoints, rows)
-    write_json(folder.logs / "warm_start.overrides.json", overrides)
-    launch(folder.logs / "warm_start.overrides.json", int(config.conf.engine.ranks))
+    model, notes = fine_tune(config, folder, starting_model(config, folder, stage), files, rows, settings)
+    told = f"{rows} rows" + ("" if place(stage)[0] else f" of the split {split}")
+    return model, [told, *notes]
+
+
+def fine_tune(
+    config: DictConfig, folder: RunFolder, start: str, files: dict, rows: int, settings: DictConfig | None = None
+) -> tuple[str, list[str]]:
+    """(checkpoints/<stage>/huggingface, notes) after `start` was trained on the rows of `files` by `settings` (default: conf.warm_start)."""
+    from medical_rl.engine.settings import sft_overrides
+
+    stage = folder.stage
+    checkpoints = folder.path / "checkpoints" / stage
+    settings = config.conf.warm_start if settings is None else settings
+    overrides, notes = sft_overrides(config, start, files, checkpoints, rows, settings, stage)
+    written = folder.log(stage).with_suffix(".overrides.json")
+    write_json(written, overrides)
+    launch(written, int(config.conf.engine.ranks))
     step = (checkpoints / "latest_checkpointed_iteration.txt").read_text().strip()
     trained = checkpoints / f"global_step_{step}" / "huggingface"
-    return {
-        "outputs": {"model": leave_model(trained, start, config, folder, "warm_start")},
-        "notes": [f"{rows} rows of the split {split}, {step} steps", *notes],
-    }
+    return leave_model(trained, start, config, folder, stage), [f"{step} steps", *notes]
 
 
 def launch(overrides: Path, ranks: int) -> None:
