@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help setup demo test accept check format bench test-gpu bench-gpu clean
+.PHONY: help setup demo demo-vrft test accept check format bench test-gpu bench-gpu clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,14 +11,17 @@ help: ## this list
 setup: ## build .venv (CPU profile where no NVIDIA GPU is found, else GPU); does nothing the second time
 	@bash requirements/install.sh
 
-demo: setup ## train a tiny Qwen2.5-VL end to end on phantoms and print what each stage bought
+demo: setup ## MedGR2 end to end on phantoms: two rounds of generate, filter, SFT, GRPO, reward model; about 15 minutes
+	@$(PY) -m medical_rl.main conf=medgr2 conf/scale=tiny $(ARGS)
+
+demo-vrft: setup ## VRFT-Aug end to end on phantoms: warm start, then GRPO; about 6 minutes
 	@$(PY) -m medical_rl.main conf=vrft_aug conf/scale=tiny $(ARGS)
 
 test: setup ## all tests: units, contracts with verl, one end-to-end run
 	@$(PY) -m pytest -m "not accept and not bench and not gpu" $(ARGS)
 
 accept: setup ## the long proofs (seeds, controls, kills), resumable; figures go to benchmarks/
-	@$(PY) -m pytest -m accept tests/accept -o addopts="-ra --import-mode=importlib" -s $(ARGS)
+	@$(PY) -m pytest -m accept tests/accept tests/examples -o addopts="-ra --import-mode=importlib" -s $(ARGS)
 
 check: setup ## formatting and lint
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check .

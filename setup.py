@@ -29,7 +29,8 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["medical_rl", "medical_rl.*"]), "medical_rl._preprocess", *CONF],
     package_dir={"medical_rl._preprocess": "data_preprocess", **CONF},
-    package_data={name: ["*.yaml"] for name in CONF},
+    package_data={name: ["*.yaml"] for name in CONF}
+    | {name: ["prompts/*.txt"] for name in ("medical_rl.loop", "medical_rl.pseudo_label")},
     # The light part: composing configs, scoring, preparing data. The engine is an extra,
     # because its pins differ between a CPU and a GPU host (requirements/cpu.txt, requirements/gpu.txt).
     install_requires=[
@@ -43,14 +44,20 @@ setup(
         "psutil",
         "scikit-learn",
         "scipy",
+        "matplotlib",
         "nltk",
         "openai>=3.51",
         "aiohttp>=3.14.4",
         "jsonschema",
         "medmnist>=3.0.2",
+        "bm25s>=0.3.16",
     ],
     extras_require={
         "gpu": ["verl[vllm]==0.9.1"],
+        # conf/retriever=clip
+        "retrieval": ["faiss-cpu>=1.15.1"],
+        # preference alignment of a labeller (conf/alignment=dpo)
+        "align": ["trl>=1.16", "peft", "datasets"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
         "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "trl", "datasets"],
     },

@@ -10,7 +10,20 @@ from pathlib import Path
 
 import pytest
 
+# As a stage's own process has it (engine/environment.py), before torch is loaded: on two cores spinning threads of one process
+# take the time of the engine's other processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _by_path(name: str, path: Path):
+    """The module in `path`; not imported by name, as `tests` is also a package that some distributions install."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -30,15 +43,21 @@ def realdata() -> Path:
 
 @pytest.fixture(scope="session")
 def fake_endpoint():
-    """A fake OpenAI-compatible endpoint, running in a process of its own (tests/judges/fake_endpoint.py).
-
-    Loaded by its path: `tests` is also the name of a package that some distributions install.
-    """
-    spec = importlib.util.spec_from_file_location("fake_endpoint", ROOT / "tests" / "judges" / "fake_endpoint.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """A fake OpenAI-compatible endpoint, running in a process of its own (tests/judges/fake_endpoint.py)."""
+    module = _by_path("fake_endpoint", ROOT / "tests" / "judges" / "fake_endpoint.py")
     with module.FakeEndpoint() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A real Slurm of one node with two cores, this machine (tests/e2e/slurm/cluster.py); skipped where there can be none."""
+    cluster = _by_path("slurm_cluster", ROOT / "tests" / "e2e" / "slurm" / "cluster.py")
+    if why := cluster.missing():
+        pytest.skip(why)
+    with cluster.Slurm(tmp_path_factory.mktemp("slurm"), cpus=2) as running:
+        yield running
+        running.end_all()
 
 
 @pytest.fixture
@@ -54,3 +73,18 @@ def command(tmp_path):
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """[(messages, images)] of every question that reached the client."""
+    from medical_rl.judges.client import Judge
+
+    seen, ask = [], Judge.ask
+
+    async def noted(self, messages, schema, images=(), restricted=False, source=""):
+        seen.append((messages, tuple(images)))
+        return await ask(self, messages, schema, images, restricted, source)
+
+    monkeypatch.setattr(Judge, "ask", noted)
+    return seen

@@ -43,7 +43,8 @@ def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
     actor, rollout = config["actor_rollout_ref"]["actor"], config["actor_rollout_ref"]["rollout"]
     assert config["conf"]["model"]["path"] == "Qwen/Qwen2.5-VL-3B-Instruct"
     assert config["conf"]["warm_start"] == {"enabled": False}
-    assert config["conf"]["stages"] == ["prepare", "rl", "evaluate"]
+    assert config["conf"]["arm"] == "rl" and config["conf"]["stages_of"]["rl"] == ["prepare", "rl", "evaluate"]
+    assert config["conf"]["stages"] == "${conf.stages_of.${conf.arm}}"
     assert (rollout["n"], rollout["temperature"]) == (8, 0.9)
     assert (actor["use_kl_loss"], actor["kl_loss_coef"]) == (True, 0.04)
     assert (config["data"]["train_batch_size"], config["trainer"]["total_training_steps"]) == (256, 120)

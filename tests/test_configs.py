@@ -13,15 +13,25 @@ WITH = {
     ("engine", "multi_node"): ["conf/scale=paper"],
     ("reward_model", "endpoint"): ["conf.reward_model.base_url=http://localhost:8000"],
 }
+# groups that one recipe alone has
+OF_RECIPE = {
+    **dict.fromkeys(("loop", "generator", "reward_training"), "medgr2"),
+    **dict.fromkeys(
+        ("retriever", "calibration", "labeller", "alignment", "warm_start/source", "ablation"), "medfact_r1"
+    ),
+}
+# choices that one recipe alone has use for
+OF_ONE = {("sft", "vrft_aug_localize"): "vrft_aug_localize", ("prompt", "brief_box"): "vrft_aug_localize"}
 EVERY = [(group, name) for group in groups() for name in choices(group)]
 
 
 @pytest.mark.parametrize("group, name", EVERY)
 def test_every_choice_of_every_group_composes_and_resolves(group, name):
     base = {"scale": "tiny", "engine": "cpu"} | {group: name}
-    config = compose(["conf=vrft_aug", *(f"conf/{g}={n}" for g, n in base.items()), *WITH.get((group, name), [])])
+    recipe = OF_ONE.get((group, name)) or OF_RECIPE.get(group, "vrft_aug")
+    config = compose([f"conf={recipe}", *(f"conf/{g}={n}" for g, n in base.items()), *WITH.get((group, name), [])])
     resolved = OmegaConf.to_container(config, resolve=True)
-    if group in ("data", "model", "prompt", "engine"):
+    if group in ("data", "model", "prompt", "engine", "retriever", "labeller"):
         assert resolved["conf"][group]["name"] == name
 
 

@@ -26,8 +26,12 @@ def loaded(code: str) -> list[str]:
         "import medical_rl.rewards.mix, medical_rl.answers, medical_rl.sample",
         "import medical_rl.data.prepare, medical_rl.data.prompts, medical_rl.evaluation.results",
         "import medical_rl.judges.client, medical_rl.judges.build, medical_rl.judges.lean_http",
+        "import medical_rl.reward_model.probes, medical_rl.reward_model.policy_grades, medical_rl.reward_model.distilled",
+        "import medical_rl.loop.generate, medical_rl.loop.distil",
+        "import medical_rl.pseudo_label.answering, medical_rl.pseudo_label.agreement, medical_rl.pseudo_label.rows",
+        "import medical_rl.pseudo_label.retrieve, medical_rl.pseudo_label.bm25, medical_rl.pseudo_label.clip_index",
         "import medical_rl.pipeline, medical_rl.dry_run, medical_rl.checks",
-        "from medical_rl.data.readers import load_reader; load_reader('medmnist'); load_reader('phantoms')",
+        "from medical_rl.data.readers import load_reader; load_reader('medmnist'); load_reader('phantoms'); load_reader('phantom_reports')",
     ],
 )
 def test_nothing_heavy_is_imported(code):

@@ -30,7 +30,8 @@ def test_nothing_but_medical_rl_is_installed_at_the_top_level(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"medical_rl"}
     assert "medical_rl/_root/conf/vrft_aug.yaml" in names and "medical_rl/_root/conf/scale/tiny.yaml" in names
-    assert "medical_rl/_preprocess/medmnist.py" in names
+    assert "medical_rl/_preprocess/medmnist.py" in names and "medical_rl/loop/prompts/meta_cognitive.txt" in names
+    assert "medical_rl/pseudo_label/prompts/reply.txt" in names
 
 
 @pytest.fixture(scope="module")

@@ -183,3 +183,18 @@ def test_the_last_error_shown_is_the_inner_one_of_this_attempt(tmp_path):
         file.write("ValueError: the rows are too long\nsubprocess.CalledProcessError: Command failed\nno error: here\n")
     assert last_error(log, begins) == "The last error in its log: ValueError: the rows are too long "
     assert last_error(log, log.stat().st_size) == "" == last_error(tmp_path / "absent")
+
+
+def test_a_stop_is_noted_at_whatever_moment_it_comes(run, monkeypatch):
+    """SIGTERM between the child's start and the watch over it: a race that only this order of calls shows."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "attend", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert run.folder.manifest()["stages"]["first"]["status"] == "interrupted"
+    _, text = run()
+    assert "an earlier attempt ended as interrupted" in text and run.calls() == ["first", "second"]

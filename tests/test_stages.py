@@ -1,5 +1,7 @@
 """Small parts of the stages: which model is meant, what is kept on disk, whether two steps of a user fit together."""
 
+import json
+
 import pytest
 
 from medical_rl.errors import UserError
@@ -62,3 +64,19 @@ def test_rl_without_its_warm_start_says_what_to_add(tmp_path):
     config = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"])
     with pytest.raises(UserError, match="warm_start to conf.stages.*conf/warm_start=none"):
         starting_model(config, RunFolder(tmp_path), "rl")
+
+
+def test_a_response_with_a_line_separator_inside_is_one_response(tmp_path):
+    """U+2028 and U+0085 end a line for `str.splitlines`, and JSON leaves them as they are."""
+    from medical_rl.data.parquet import write_split
+    from medical_rl.sample import Sample
+    from medical_rl.stages.evaluate import score
+    from medical_rl.stages.measured_on import MeasuredOn
+
+    row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="yes")
+    write_split([row], tmp_path / "rows.parquet", {"template": "{{ question }}"})
+    said = "<think>a\u2028b\u0085c</think> \\boxed{yes}"
+    line = json.dumps({"id": "1", "response": said, "finish": "stop"}, ensure_ascii=False)
+    (tmp_path / "responses.jsonl").write_text(line + "\n", encoding="utf-8")
+    (record,) = score(MeasuredOn("demo", tmp_path / "rows.parquet", {}), tmp_path / "responses.jsonl", None)
+    assert record["correct"] and record["response"] == said

@@ -10,12 +10,7 @@ pytestmark = [pytest.mark.accept, pytest.mark.timeout(1800)]
 SMALL = (
     "conf.data.params.sizes={warm_start: 256, train: 64, val: 16, test: 30}",
     "conf.warm_start.epochs=2",
-    "data.train_batch_size=4",
-    "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=2",
-    "trainer.total_training_steps=2",
-    "trainer.save_freq=2",
-    "trainer.test_freq=2",
 )
 OPTIONS = {
     "ranks2": ("conf.engine.ranks=2",),
@@ -29,7 +24,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_option_trains_and_evaluates(accept, name):
-    folder = accept.train(f"option-{name}", *SMALL, *OPTIONS[name])
+    folder = accept.train(f"option-{name}", *accept.two_steps, *SMALL, *OPTIONS[name])
     found = read_metrics(folder / "metrics.jsonl", "rl")
     assert {1, 2} <= set(found)
     for step in (1, 2):

@@ -16,13 +16,8 @@ SMALL = (
     "conf.data.params.sizes={warm_start: 512, train: 64, val: 16, test: 30}",
     "conf.data.params.label_noise=0",
     "conf.warm_start.epochs=3",
-    "data.train_batch_size=4",
     "data.max_response_length=40",
-    "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=4",
-    "trainer.total_training_steps=2",
-    "trainer.save_freq=2",
-    "trainer.test_freq=2",
 )
 # {form: what its data and prompt are}
 FORMS = {
@@ -92,9 +87,10 @@ def warm(accept):
     """A function giving the warm-started model of a form, trained once."""
 
     def model(form: str) -> tuple[str, ...]:
-        folder = accept.train(f"mix-warm-{form}", *SMALL, *FORMS[form], "conf.stages=[prepare,warm_start]")
+        small = (*accept.two_steps, *SMALL, *FORMS[form])
+        folder = accept.train(f"mix-warm-{form}", *small, "conf.stages=[prepare,warm_start]")
         path = folder / "checkpoints" / "warm_start" / "huggingface"
-        return (*SMALL, *FORMS[form], f"conf.model.path={path}", "conf/warm_start=none", "conf.stages=[prepare,rl]")
+        return (*small, f"conf.model.path={path}", "conf/warm_start=none", "conf.stages=[prepare,rl]")
 
     return model
 

@@ -156,3 +156,22 @@ def test_the_gpu_engines_pass_verls_own_validation_at_the_papers_scale(verl, eng
     )
     for part in (settings.actor_rollout_ref.rollout, settings.actor_rollout_ref.actor.fsdp_config):
         omega_conf_to_dataclass(part)  # refuses a key that verl's own dataclass does not have
+
+
+@pytest.mark.parametrize("scale, engine", [("tiny", "cpu"), ("paper", "gpu_node")])
+def test_localisation_passes_verls_own_validation_where_the_steps_follow_from_the_epochs(verl, scale, engine):
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    from medical_rl.compose import compose
+    from medical_rl.engine.settings import rl_config
+
+    chosen = ["conf=vrft_aug_localize", f"conf/scale={scale}", f"conf/engine={engine}", "conf.data.source=/data/x"]
+    composed = OmegaConf.to_container(compose([*chosen, "conf.engine.ranks=2"]), resolve=True)
+    settings, _ = rl_config(OmegaConf.create(composed), "/model")
+    validate_config(
+        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+    )
+    assert settings.trainer.default_local_dir == "runs/vrft_aug_localize/checkpoints/localize_rl"
+    assert settings.trainer.total_training_steps == (24 if scale == "tiny" else None)

@@ -83,6 +83,18 @@ def test_the_learned_reward_is_clipped_to_its_grades(value, raw, unit):
     assert asyncio.run(learned(parse("x"), ITEM, reward_model=model, scale="unit")) == unit
 
 
+def test_a_response_without_an_answer_is_asked_about_as_in_the_paper_unless_told_to_be_low():
+    model = RewardModel(3.0)
+    for text in ("x", "<answer></answer>"):
+        assert asyncio.run(learned(parse(text), ITEM, reward_model=model)) == 3.0
+        assert asyncio.run(learned(parse(text), ITEM, reward_model=model, no_answer="low")) == -6.0
+        assert asyncio.run(learned(parse(text), ITEM, reward_model=model, no_answer="low", scale="unit")) == 0.0
+    right = parse(f"<think>t</think><answer>{ITEM.answer}</answer>")
+    assert asyncio.run(learned(right, ITEM, reward_model=model, no_answer="low")) == 3.0
+    with pytest.raises(UserError, match="no_answer"):
+        asyncio.run(learned(right, ITEM, reward_model=model, no_answer="zero"))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_reward_model_without_a_finite_number_is_a_failure(value):
     with pytest.raises(RewardFailed):

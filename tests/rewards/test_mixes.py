@@ -144,6 +144,8 @@ def test_any_string_scores_within_the_documented_ranges_under_one_key_set(text, 
         ({"terms": {"detection": {"weight": 1, "compare": "=>"}}}, ">="),
         ({"terms": {"accuracy": {"weight": 1}}, "on_failure": "skip"}, "group_mean"),
         ({"terms": {}}, "no terms"),
+        ({"terms": None}, "no terms"),
+        ({"terms": {"accuracy": {"weight": 1}}, "combine": "mean"}, "normalised_sum"),
         ({"terms": {"accuracy": {"weight": None}}}, "finite number"),
         ({"terms": {"accuracy": {"weight": "abc"}}}, "finite number"),
         ({"terms": {"accuracy": {"weight": float("nan")}}}, "finite number"),
@@ -262,3 +264,17 @@ def test_a_term_that_fails_on_every_gold_answer_is_broken_and_one_that_fails_now
     with pytest.raises(UserError, match="every row tried.*no licence"):
         prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:always", "weight": 1}}}, PROMPT)
     assert prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:once", "weight": 1}}}, PROMPT) == (2, 0.5)
+
+
+def test_a_term_that_is_false_is_left_out_and_one_that_is_empty_still_needs_a_weight():
+    chosen = [
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "conf/engine=cpu",
+        "conf.rewards.terms.format=false",
+        "+conf.rewards.terms.fact=false",
+    ]
+    rewards = OmegaConf.to_container(compose(chosen).conf.rewards, resolve=True)
+    assert list(Mix.from_config(rewards).terms) == ["outcome"]
+    with pytest.raises(UserError, match="no weight"):
+        Mix.from_config({"terms": {"accuracy": None}})
