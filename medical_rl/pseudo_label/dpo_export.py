@@ -10,6 +10,8 @@ import torch
 from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoProcessor, GenerationConfig
 
+from medical_rl.folders import replacing_folder
+
 FACTS = "alignment.json"
 CARD = """---
 license: other
