@@ -1,7 +1,4 @@
-"""A small endpoint of the OpenAI protocol that answers as a labeller, a lister of concepts or a judge: python answering_server.py PORT LOG.
-
-Which it is asked to be shows in the schema of the request. Every request that was answered is one line of LOG: its role, a hash of its body.
-"""
+"""A small endpoint of the OpenAI protocol that answers as a labeller, a lister of concepts or a judge: python answering_server.py PORT LOG."""
 
 import hashlib
 import json
@@ -9,12 +6,13 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from asked import note, role_of
+
 LATENCY_S = 0.05
-# property of the schema -> (role, what is answered)
-ROLES = {
-    "answer": ("labeller", {"rationale": "It looks so.", "answer": "yes", "confidence": 0.8}),
-    "concepts": ("concepts", {"concepts": ["bright disc"]}),
-    "verdict": ("judge", {"verdict": "sound", "reason": "The thought supports the answer."}),
+SAID = {
+    "labeller": {"rationale": "It looks so.", "answer": "yes", "confidence": 0.8},
+    "concepts": {"concepts": ["bright disc"]},
+    "judge": {"verdict": "sound", "reason": "The thought supports the answer."},
 }
 
 
@@ -23,15 +21,15 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
-        asked = json.loads(body)
-        properties = asked["response_format"]["json_schema"]["schema"]["properties"]
-        role, said = next(found for name, found in ROLES.items() if name in properties)
+        role, properties = role_of(body)
+        said = SAID[role]
         if role == "labeller":
             said = said | {"answer": "yes" if hashlib.sha256(body).digest()[0] % 2 else "no"}
             said = said | ({"used": [1]} if "used" in properties else {})
         time.sleep(LATENCY_S)
         message = {"role": "assistant", "content": json.dumps(said)}
-        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": asked["model"], "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": json.loads(body)["model"],
+                 "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
                  "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}  # fmt: skip
         data = json.dumps(reply).encode()
         self.send_response(200)
@@ -39,8 +37,12 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-        with open(sys.argv[2], "a") as log:
-            log.write(f"{role} {hashlib.sha256(body).hexdigest()}\n")
+        note(body, sys.argv[2])
+
+    def do_GET(self):  # whether it lives
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
     def log_message(self, *_):
         pass

@@ -4,13 +4,15 @@ import collections
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from servers import Small, Vllm  # noqa: E402
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(3600)]
 SMALL = (
@@ -28,29 +30,6 @@ SMALL = (
 )
 
 
-class Server:
-    """The answering server on a port of its own; its log outlives it."""
-
-    def __init__(self, folder: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.log_file = folder / "answered.txt"
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def start(self):
-        script = Path(__file__).with_name("answering_server.py")
-        self.process = subprocess.Popen([sys.executable, str(script), str(self.port), str(self.log_file)])
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def answered(self, role):
-        lines = self.log_file.read_text().split("\n") if self.log_file.exists() else []
-        return [line.split()[1] for line in lines if line.startswith(f"{role} ")]
-
-
 def until(met, process, printed, seconds=900):
     deadline = time.monotonic() + seconds
     while not met():
@@ -58,16 +37,34 @@ def until(met, process, printed, seconds=900):
         time.sleep(0.05)
 
 
-def test_a_run_survives_the_death_of_its_server_and_asks_nothing_twice(accept, tmp_path):
-    server, name = Server(tmp_path), "medfact_r1/http"
-    at = [f"endpoint.base_url={server.url}", "endpoint.model=fake", "endpoint.api_key_env=null", "limits.concurrency=4"]
+@pytest.mark.parametrize("kind", [Small, Vllm])
+def test_a_run_survives_the_death_of_its_server_and_asks_nothing_twice(accept, tmp_path, kind):
+    server, name = kind(tmp_path), f"medfact_r1/http-{kind.__name__.lower()}"
+    folder, printed = accept.runs / name, accept.runs / f"{name}.out"
+    subprocess.run(["rm", "-rf", str(folder), str(printed)], check=True)
+    with server:
+        run_with_two_deaths(accept, server, name, printed)
+    for role in ("labeller", "concepts", "judge"):
+        asked = collections.Counter(server.answered(role))
+        assert asked, role
+        # a reply that the server had logged when it was killed may not have arrived: at most one a connection
+        assert sum(count - 1 for count in asked.values()) <= 4, role
+    stages = json.loads((folder / "manifest.json").read_text())["stages"]
+    assert {one["status"] for one in stages.values()} == {"done"}
+    dropped = stages["pseudo_label"]["figures"]["dropped"]
+    assert set(dropped) <= ({"abstained"} if kind is Vllm else set()), dropped  # nothing lost
+    assert not stages["rl"]["judge"]["failures"]
+
+
+def run_with_two_deaths(accept, server, name, printed):
+    """None; the recipe ends well although its server dies twice, the first time with the run."""
+    at = ["endpoint.base_url=" + server.url, "endpoint.model=tiny", "endpoint.api_key_env=null", "limits.concurrency=4"]
     overrides = [
         *SMALL, "conf/labeller=openai", "conf/rewards=medfact_r1", "conf/judge=openai", "conf.pseudo_label.concepts=judge",
-        *(f"conf.labeller.service.{one}" for one in at), *(f"conf.judge.{one}" for one in at), "conf.judge.max_attempts=12",
+        "conf.judge.max_attempts=12",
     ]  # fmt: skip
-    folder, printed = accept.runs / name, accept.runs / f"{name}.out"
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
-    server.start()
+    for group in ("conf.labeller.service", "conf.judge"):
+        overrides += [f"{group}.{one}" for one in at] + [f"++{group}.{one}" for one in server.extra]
     process = accept.start(name, *overrides, recipe="medfact_r1")
     until(lambda: len(server.answered("labeller")) >= 60, process, printed)
     server.kill()  # in the middle of the calibration's questions
@@ -81,14 +78,3 @@ def test_a_run_survives_the_death_of_its_server_and_asks_nothing_twice(accept, t
     time.sleep(5)
     server.start()
     assert process.wait(timeout=1500) == 0, printed.read_text()[-4000:]
-    server.kill()
-    for role in ("labeller", "concepts", "judge"):
-        asked = collections.Counter(server.answered(role))
-        assert asked, role
-        # a reply that the server had logged when it was killed may not have arrived: at most one a connection
-        assert sum(count - 1 for count in asked.values()) <= 4, role
-    stages = json.loads((folder / "manifest.json").read_text())["stages"]
-    assert {one["status"] for one in stages.values()} == {"done"}
-    labelled = json.loads((folder / "manifest.json").read_text())["stages"]["pseudo_label"]["figures"]
-    assert not labelled["dropped"], labelled  # nothing lost
-    assert not stages["rl"]["judge"]["failures"]
