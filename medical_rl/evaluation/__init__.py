@@ -1,6 +1,7 @@
 """How good a model is, measured on answers it has already given.
 
 metrics.py   numbers from prediction records: pure functions, no files, no model
+grade_metrics.py  those of ordinal grades
 groups.py    the same numbers for each modality and type of question
 one_answer.py  what always answering yes, or no, would score
 auroc.py     AUROC from the probabilities of options; option_texts.py says what is scored

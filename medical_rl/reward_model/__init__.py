@@ -9,7 +9,7 @@ probes.py        kinds of text it is not trained on; counterfactual.py  images e
 policy_grades.py answers of the policy, graded by rule; distilled.py  preferences of a judge
 
 How it is trained and asked (torch):
-request.py, train.py, plan.py, tasks.py, losses.py, table.py, saved_state.py   the training process
+request.py, train.py, optimise.py, plan.py, tasks.py, losses.py, table.py, saved_state.py   the training process
 turns.py, encode.py, head.py, export.py   the conversation, its tensors, the network, its folder for vLLM
 score.py, scoring.py   scores of a file (vLLM: engine/classify.py; served beside GRPO: engine/reward_server.py); client.py asks a server
 calibration.py, report.py   how far it can be trusted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ class Units(Dataset):
         return {**self.encoder.encode(row.sample, row.text), "grades": grades}
 
 
-class Task:
+class Task(abc.ABC):
     """One phase: its name, settings, units, the module that is trained, and the loss of a batch."""
 
     def __init__(self, name: str, phase: Phase, units: Units, module: nn.Module):
@@ -55,9 +56,9 @@ class Task:
         batch["members"] = torch.tensor([[places[index] for index in unit] for unit in units])
         return batch
 
+    @abc.abstractmethod
     def loss(self, module: nn.Module, batch: dict) -> torch.Tensor:
         """The loss of a batch, `module` being `self.module` as it was wrapped for training."""
-        raise NotImplementedError
 
 
 class Language(Task):

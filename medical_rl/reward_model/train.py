@@ -7,28 +7,24 @@ on from its last saved state; one that is done is left as it is. Exit code 2 and
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch.utils.data import DataLoader
 
-from medical_rl.engine.environment import METRICS, STAGE
-from medical_rl.errors import StageFailed, UserError, exit_code
+from medical_rl.errors import UserError, exit_code
 from medical_rl.reward_model import saved_state
-from medical_rl.reward_model.encode import Encoder, limits_of, load_processor, moved
+from medical_rl.reward_model.encode import Encoder, limits_of, load_processor
 from medical_rl.reward_model.export import FACTS, export, read_facts
-from medical_rl.reward_model.head import HEAD, load_base, load_exported, with_head
-from medical_rl.reward_model.plan import batches, grouped, pairs, rate, share, steps_of
-from medical_rl.reward_model.request import Phase, Request
+from medical_rl.reward_model.head import load_base, load_exported, with_head
+from medical_rl.reward_model.optimise import optimise
+from medical_rl.reward_model.plan import grouped, pairs, steps_of
+from medical_rl.reward_model.request import Request
 from medical_rl.reward_model.table import GradedTable, lay_out
-from medical_rl.reward_model.tasks import Language, LanguageLoss, Task, Units, grading_task
+from medical_rl.reward_model.tasks import Language, LanguageLoss, Units, grading_task
 
 
 def train(request: Request) -> dict:
@@ -52,12 +48,12 @@ def train(request: Request) -> dict:
         task = Language("sft", request.sft, units["sft"], LanguageLoss(base))
         all_steps["sft"] = steps_of(len(task.units), task.phase.batch_size, task.phase.epochs, task.phase.steps)
         if state is None or state["phase"] == "sft":
-            _optimise(accelerator, request, task, all_steps["sft"], 0, state)
+            optimise(accelerator, request, task, all_steps["sft"], 0, state)
         total, state = all_steps["sft"], state if state and state["phase"] == "fit" else None
     model = with_head(base, 1 + len(request.criteria), request.seed) if request.starts_from_language else base
     task = grading_task(request, units["fit"], model)
     all_steps["fit"] = steps_of(len(task.units), task.phase.batch_size, task.phase.epochs, task.phase.steps)
-    last, weights = _optimise(accelerator, request, task, all_steps["fit"], total, state)
+    last, weights = optimise(accelerator, request, task, all_steps["fit"], total, state)
     facts = {"identity": request.identity(), "outputs": request.outputs, "base": request.model, **screening,
              "steps": all_steps, "last_loss": last, "seconds": round(time.monotonic() - begun, 1),
              "processes": accelerator.num_processes, **_told(request)}  # fmt: skip
@@ -133,81 +129,6 @@ def _units(request: Request, table: GradedTable, kept: list[int], encoder: Encod
     for units in found.values():
         units.groups = grouped([ids[first] for first, *_ in units.members])
     return found
-
-
-def _optimise(accelerator, request: Request, task: Task, steps: int, before: int, state: dict | None):
-    """(mean loss of the last logged steps or None, the trained weights); `before` steps of the whole training came earlier."""
-    phase, first = task.phase, 0
-    optimiser = torch.optim.AdamW(
-        _parts(task.module, phase), betas=(0.9, phase.beta2), weight_decay=phase.weight_decay, fused=True
-    )
-    module, optimiser = accelerator.prepare(task.module, optimiser)
-    if state is not None:
-        accelerator.load_state(str(state["folder"]))
-        first = state["step"]
-    plan = list(batches(task.units.groups, phase.batch_size, steps, request.seed))[first:]
-    shares = [share(batch, accelerator.process_index, accelerator.num_processes) for batch in plan]
-    loader = DataLoader(task.units, batch_sampler=shares, collate_fn=list, num_workers=request.workers)
-    module.train()
-    losses: list[float] = []
-    last = None
-    for step, units in enumerate(loader, start=first + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * rate(step - 1, steps, phase.lr_warmup_ratio)
-        losses.append(_step(accelerator, request, task, module, optimiser, units))
-        if step % request.log_every == 0 or step == steps:
-            told = {"loss": sum(losses) / len(losses), "lr": optimiser.param_groups[0]["lr"]}
-            _log(accelerator, request, task.name, before + step, told)
-            last, losses = told["loss"], []
-        if step % request.save_every == 0 or (step == steps and task.name == "sft"):
-            saved_state.save(accelerator, Path(request.work), request.identity(), task.name, step, before + step)
-    weights = accelerator.get_state_dict(module)
-    accelerator.unwrap_model(module, keep_fp32_wrapper=False)
-    accelerator.free_memory()
-    return last, weights
-
-
-def _parts(module, phase: Phase) -> list[dict]:
-    """Body and head as parameter groups with their peak learning rates."""
-    body, head = [], []
-    for name, parameter in module.named_parameters():
-        (head if name == HEAD else body).append(parameter)
-    peaks = ((body, phase.lr), (head, phase.lr * phase.head_lr_ratio))
-    return [{"params": parameters, "peak": peak, "lr": peak} for parameters, peak in peaks if parameters]
-
-
-def _step(accelerator, request: Request, task: Task, module, optimiser, units: list) -> float:
-    """Loss of one step over all processes, after the weights were changed by it."""
-    size = max(1, request.micro_batch // len(units[0]))
-    parts = [units[i : i + size] for i in range(0, len(units), size)]
-    whole = 0.0
-    for i, part in enumerate(parts):
-        batch = moved(task.batch(part), accelerator.device)
-        with accelerator.no_sync(module) if i + 1 < len(parts) else nullcontext():
-            loss = task.loss(module, batch) * (len(part) / len(units))
-            accelerator.backward(loss)
-        whole = whole + loss.detach()
-    whole = float(accelerator.reduce(whole, "mean"))
-    if whole != whole or whole in (float("inf"), float("-inf")):
-        raise StageFailed(f"The reward model's loss became {whole} in the phase {task.name}: lower its learning rate.")
-    accelerator.clip_grad_norm_(module.parameters(), request.max_grad_norm)
-    optimiser.step()
-    optimiser.zero_grad()
-    return whole
-
-
-def _log(accelerator, request: Request, phase: str, step: int, told: dict) -> None:
-    """None; one line of metrics.jsonl and one of the log."""
-    if not accelerator.is_main_process:
-        return
-    path = request.metrics or os.environ.get(METRICS)
-    record = {"stage": os.environ.get(STAGE, "reward_model"), "step": step, "time": round(time.time(), 3)}
-    record |= {f"reward_model/{phase}/{name}": value for name, value in told.items()}
-    record |= {f"train/{name}": value for name, value in told.items()}  # what the progress bar shows of any stage
-    if path:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    print(f"{phase} step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()), flush=True)
 
 
 def main(request_file: str) -> int:

@@ -1,0 +1,96 @@
+"""One phase of R_phi's training, step by step: its optimiser, its saved states and what is logged of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from medical_rl.engine.environment import METRICS, STAGE
+from medical_rl.errors import StageFailed
+from medical_rl.reward_model import saved_state
+from medical_rl.reward_model.encode import moved
+from medical_rl.reward_model.head import HEAD
+from medical_rl.reward_model.plan import batches, rate, share
+from medical_rl.reward_model.request import Phase, Request
+from medical_rl.reward_model.tasks import Task
+
+
+def optimise(accelerator, request: Request, task: Task, steps: int, before: int, state: dict | None):
+    """(mean loss of the last logged steps or None, the trained weights); `before` steps of the whole training came earlier."""
+    phase, first = task.phase, 0
+    optimiser = torch.optim.AdamW(
+        _parts(task.module, phase), betas=(0.9, phase.beta2), weight_decay=phase.weight_decay, fused=True
+    )
+    module, optimiser = accelerator.prepare(task.module, optimiser)
+    if state is not None:
+        accelerator.load_state(str(state["folder"]))
+        first = state["step"]
+    plan = list(batches(task.units.groups, phase.batch_size, steps, request.seed))[first:]
+    shares = [share(batch, accelerator.process_index, accelerator.num_processes) for batch in plan]
+    loader = DataLoader(task.units, batch_sampler=shares, collate_fn=list, num_workers=request.workers)
+    module.train()
+    losses: list[float] = []
+    last = None
+    for step, units in enumerate(loader, start=first + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * rate(step - 1, steps, phase.lr_warmup_ratio)
+        losses.append(_step(accelerator, request, task, module, optimiser, units))
+        if step % request.log_every == 0 or step == steps:
+            told = {"loss": sum(losses) / len(losses), "lr": optimiser.param_groups[0]["lr"]}
+            _log(accelerator, request, task.name, before + step, told)
+            last, losses = told["loss"], []
+        if step % request.save_every == 0 or (step == steps and task.name == "sft"):
+            saved_state.save(accelerator, Path(request.work), request.identity(), task.name, step, before + step)
+    weights = accelerator.get_state_dict(module)
+    accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+    accelerator.free_memory()
+    return last, weights
+
+
+def _parts(module, phase: Phase) -> list[dict]:
+    """Body and head as parameter groups with their peak learning rates."""
+    body, head = [], []
+    for name, parameter in module.named_parameters():
+        (head if name == HEAD else body).append(parameter)
+    peaks = ((body, phase.lr), (head, phase.lr * phase.head_lr_ratio))
+    return [{"params": parameters, "peak": peak, "lr": peak} for parameters, peak in peaks if parameters]
+
+
+def _step(accelerator, request: Request, task: Task, module, optimiser, units: list) -> float:
+    """Loss of one step over all processes, after the weights were changed by it."""
+    size = max(1, request.micro_batch // len(units[0]))
+    parts = [units[i : i + size] for i in range(0, len(units), size)]
+    whole = 0.0
+    for i, part in enumerate(parts):
+        batch = moved(task.batch(part), accelerator.device)
+        with accelerator.no_sync(module) if i + 1 < len(parts) else nullcontext():
+            loss = task.loss(module, batch) * (len(part) / len(units))
+            accelerator.backward(loss)
+        whole = whole + loss.detach()
+    whole = float(accelerator.reduce(whole, "mean"))
+    if whole != whole or whole in (float("inf"), float("-inf")):
+        raise StageFailed(f"The reward model's loss became {whole} in the phase {task.name}: lower its learning rate.")
+    accelerator.clip_grad_norm_(module.parameters(), request.max_grad_norm)
+    optimiser.step()
+    optimiser.zero_grad()
+    return whole
+
+
+def _log(accelerator, request: Request, phase: str, step: int, told: dict) -> None:
+    """None; one line of metrics.jsonl and one of the log."""
+    if not accelerator.is_main_process:
+        return
+    path = request.metrics or os.environ.get(METRICS)
+    record = {"stage": os.environ.get(STAGE, "reward_model"), "step": step, "time": round(time.time(), 3)}
+    record |= {f"reward_model/{phase}/{name}": value for name, value in told.items()}
+    record |= {f"train/{name}": value for name, value in told.items()}  # what the progress bar shows of any stage
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    print(f"{phase} step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()), flush=True)
