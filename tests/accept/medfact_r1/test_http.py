@@ -20,7 +20,9 @@ SMALL = (
     # the server guesses, so no number of reports can pass
     "conf.calibration.on_empty=best_k_without_guarantee",
     "conf.calibration.candidates=[1,4]",
-    "conf.warm_start.epochs=2",
+    # the judge is asked of answers in the right form only, so the form has to be learned
+    "conf.labeller.thought=none",
+    "conf.warm_start.epochs=16",
     "data.train_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=4",
