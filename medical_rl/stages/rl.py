@@ -14,13 +14,14 @@ from medical_rl.errors import UserError
 from medical_rl.progress import VALIDATION, read_metrics
 from medical_rl.rewards.proof import check_rows, prove
 from medical_rl.run_folder import RunFolder
+from medical_rl.stages.curve import draw_curve
 from medical_rl.stages.models import leave_model, starting_model
 from medical_rl.stages.prepare import PROVED
 from medical_rl.stages.rating import served
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """checkpoints/rl/huggingface: the step that validated best."""
+    """checkpoints/rl/huggingface: the step that validated best; curve.png: how training went."""
     import medical_rl.engine.plugin  # noqa: F401  before any other part of verl
     from medical_rl.engine.runner import run_grpo
     from medical_rl.engine.settings import rl_config
@@ -43,6 +44,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             "GRPO ended without a checkpoint that was validated: trainer.save_freq and trainer.test_freq must be positive "
             f"and meet at a step (they are {config.trainer.save_freq} and {config.trainer.test_freq})."
         )
+    draw_curve(config, folder)
     best = json.loads((checkpoints / "best.json").read_text())
     notes.append(f"best step by validation {best['metric']}: {best['step']} ({best['score']:.3f})")
     for overlong in sorted(folder.logs.glob("overlong-*.json")):

@@ -150,7 +150,8 @@ def test_predict_answers_with_the_trained_model(run, tmp_path):
     assert "answer:" in done.stdout and "Not for clinical use" in done.stdout
 
 
-def test_tensorboard_and_the_manifest_are_there(run):
+def test_tensorboard_the_curve_and_the_manifest_are_there(run):
+    assert (run.path / "curve.png").stat().st_size > 10_000
     assert list((run.path / "tensorboard" / "rl").glob("events*"))
     manifest = RunFolder(run.path).manifest()
     for stage in ("prepare", "warm_start", "rl", "evaluate"):
