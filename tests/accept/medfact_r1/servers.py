@@ -86,7 +86,7 @@ class Vllm(Small):
         return [
             sys.executable, "-m", "medical_rl.engine.reward_server", "--model", str(self.model), "--served-model-name", "tiny",
             "--host", "127.0.0.1", "--port", str(self.port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
-            "--structured-outputs-config", '{"disable_any_whitespace": true}', "--middleware", "asked.watch", "--disable-log-stats",
+            "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}', "--middleware", "asked.watch", "--disable-log-stats",
             "--uvicorn-log-level", "warning",
         ]  # fmt: skip
 
