@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medical_rl.errors import unknown
@@ -22,6 +22,16 @@ SHOWN = {
     "balanced_accuracy": "Balanced accuracy",
     "majority_rate": "Majority rate",
     "macro_f1": "Macro F1",
+}
+# Further columns, each where a run has the number: yes/no questions, grades, boxes, scored options.
+FURTHER = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "mae": "MAE",
+    "quadratic_kappa": "Quadratic kappa",
+    "mean_iou": "Mean IoU",
+    "auroc": "AUROC",
 }
 NAMED = 6  # settings in a run's name
 PLACE = ("dataset", "split", "model", "round")
@@ -47,21 +57,24 @@ def collect(runs: Sequence[Run], by: str | None = "seed") -> dict:
 def markdown(found: dict) -> str:
     """`collect`'s result as Markdown: a table of runs, one of means where there are any, runs without results named."""
     done, missing = ([r for r in found["runs"] if ("problem" in r) == lacks] for lacks in (False, True))
+    columns = SHOWN | {m: title for m, title in FURTHER.items() if any(r[m] is not None for r in done)}
     folders = len({row["folder"] for row in found["runs"]})
     parts = ["# Collected results", f"{folders} runs, {len(missing)} without results."]
     if done or missing:
-        body = [[r["run"], f"{r['dataset']}, {r['split']}", _model(r), str(r["n"]), *_figures(r)] for r in done]
-        body += [[r["run"], f"**{r['problem']}**", *["–"] * (2 + len(SHOWN))] for r in missing]
-        parts.append(table(["Run", "Data", "Model", "n", *SHOWN.values()], body))
+        body = [
+            [r["run"], f"{r['dataset']}, {r['split']}", _model(r), str(r["n"]), *_figures(r, columns)] for r in done
+        ]
+        body += [[r["run"], f"**{r['problem']}**", *["–"] * (2 + len(columns))] for r in missing]
+        parts.append(table(["Run", "Data", "Model", "n", *columns.values()], body))
     if found["means"]:
-        heading = [title.removesuffix(" [95 % CI]") for title in SHOWN.values()]
+        heading = [title.removesuffix(" [95 % CI]") for title in columns.values()]
         body = [
             [
                 r["runs"],
                 f"{r['dataset']}, {r['split']}",
                 _model(r),
                 str(len(r["over"])),
-                *(_spread(r, m) for m in SHOWN),
+                *(_spread(r, m) for m in columns),
             ]
             for r in found["means"]
         ]
@@ -75,7 +88,7 @@ def markdown(found: dict) -> str:
 def write(found: dict, out: Path) -> list[Path]:
     """The files written to the folder `out`: collected.md, collected.csv (the runs) and collected.json (all)."""
     out.mkdir(parents=True, exist_ok=True)
-    columns = ("run", "folder", *PLACE, "n", *SHOWN, "low", "high", "problem")
+    columns = ("run", "folder", *PLACE, "n", *SHOWN, *FURTHER, "low", "high", "problem")
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -109,7 +122,7 @@ def _rows(run: Run, name: str, shown: Sequence[str]) -> list[dict]:
     found = []
     for row in run.results["evaluations"]:
         low, high = row.get("interval", {}).get("accuracy", (None, None))
-        figures = {metric: row["metrics"].get(metric) for metric in SHOWN}
+        figures = {metric: row["metrics"].get(metric) for metric in (*SHOWN, *FURTHER)}
         found.append(head | {key: row.get(key) for key in (*PLACE, "n")} | figures | {"low": low, "high": high})
     return found
 
@@ -121,7 +134,10 @@ def _means(runs: Sequence[Run], names: Sequence[str], key: str) -> list[dict]:
     for run in runs:
         alike = json.dumps([run.settings.get(name, "(none)") for name in apart], default=str)
         for row in (run.results or {}).get("evaluations", []):
-            groups.setdefault((alike, *(row.get(place) for place in PLACE)), []).append((run, row))
+            members = groups.setdefault((alike, *(row.get(place) for place in PLACE)), [])
+            # runs that went further or less far with one seed are no two seeds
+            if run.settings.get(key) not in [other.settings.get(key) for other, _ in members]:
+                members.append((run, row))
     return [_mean(members, shown, key) for members in groups.values() if len(members) > 1]
 
 
@@ -132,7 +148,7 @@ def _mean(members: Sequence[tuple[Run, dict]], shown: Sequence[str], key: str) -
         "over": [r.settings.get(key) for r, _ in members],
         **{p: row.get(p) for p in PLACE},
     }
-    for metric in SHOWN:
+    for metric in (*SHOWN, *FURTHER):
         values = [of["metrics"][metric] for _, of in members if metric in of["metrics"]]
         if len(values) > 1:
             found[metric] = {"mean": statistics.fmean(values), "sd": statistics.stdev(values)}
@@ -143,8 +159,8 @@ def _model(row: dict) -> str:
     return row["model"] if row["round"] is None else f"{row['model']}, round {row['round']}"
 
 
-def _figures(row: dict) -> list[str]:
-    figures = ["–" if row[metric] is None else f"{row[metric]:.3f}" for metric in SHOWN]
+def _figures(row: dict, columns: Iterable[str]) -> list[str]:
+    figures = ["–" if row[metric] is None else f"{row[metric]:.3f}" for metric in columns]
     if row["low"] is not None:
         figures[0] += f" [{row['low']:.3f}, {row['high']:.3f}]"
     return figures

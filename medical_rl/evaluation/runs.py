@@ -19,6 +19,8 @@ from medical_rl.fingerprint import flatten
 UNTOLD = ("conf.run_dir", "conf.stages", "conf.dry_run", "conf.data.num_proc", "conf.max_ckpt_to_keep")
 # Settings that carry many others with them: where one differs, what differs in the same way need not be told.
 ROOTS = ("conf.recipe", "conf.scale")
+# The name of a row of an ablation: what differs between its rows and within none need not be told.
+ROW = "conf.ablation"
 MANY = 4  # settings of one group that differ in the same way: more are told by their first
 
 
@@ -80,6 +82,7 @@ def telling(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     seeds that copy it.
     """
     alike: dict[tuple, list[str]] = {}
+    names = [name for name in names if name in (ROW, "conf.seed") or not _follows(runs, name)]
     for name in sorted(names, key=lambda n: (n != "conf.seed", not n.startswith("conf."), n.count("."), n)):
         column = _column(runs, name)
         alike.setdefault(tuple(column.index(value) for value in column), []).append(name)
@@ -94,6 +97,12 @@ def telling(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
         copies = [_column(runs, name) for name in ours]
         kept += [name for i, name in enumerate(ours) if copies[i] not in copies[:i]]
     return sorted(kept, key=lambda n: (n == "conf.seed", n))
+
+
+def _follows(runs: Sequence[Run], name: str) -> bool:
+    """True if the row of an ablation says what `name` is."""
+    rows = _column(runs, ROW)
+    return len(set(rows)) > 1 and len(set(zip(rows, _column(runs, name), strict=True))) == len(set(rows))
 
 
 def _of_few(name: str, others: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medical_rl.errors import UserError, unknown
@@ -79,7 +79,7 @@ class Endpoint:
         for name in ("base_url", "model"):
             if not settings.get(name):
                 raise UserError(f"conf.judge.endpoint.{name} must be given.")
-        return cls(**settings)
+        return cls(**_plain(settings))
 
     def api_key(self) -> str:
         """The key from the environment, "none" where no key is needed; UserError if the variable is not set."""
@@ -115,3 +115,12 @@ class Endpoint:
         """
         price = self.prices
         return (prompt_tokens * price.get("prompt", 0.0) + completion_tokens * price.get("completion", 0.0)) / 1_000_000
+
+
+def _plain(value: Any) -> Any:
+    """`value` with mappings and sequences, those of a configuration too, as dicts and lists, which JSON takes."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(one) for one in value]
+    return value

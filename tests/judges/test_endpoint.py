@@ -1,6 +1,9 @@
 """Endpoint: what a request carries, and settings that are refused."""
 
+import json
+
 import pytest
+from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
 from medical_rl.judges.endpoint import Endpoint
@@ -43,3 +46,10 @@ def test_a_missing_key_names_the_variable(monkeypatch):
 def test_a_mistyped_setting_is_named():
     with pytest.raises(UserError, match="Did you mean 'timeout_s'"):
         Endpoint.from_mapping({"base_url": "http://x", "model": "m", "timeout": 3})
+
+
+def test_further_fields_from_a_configuration_can_be_sent():
+    body = {"logit_bias": {7: 3}, "guided": {"stop": ["a", "b"]}}
+    given = OmegaConf.create({"base_url": "http://localhost:1/v1", "model": "m", "extra_body": body})
+    sent = json.loads(json.dumps(Endpoint.from_mapping(given).parameters()))
+    assert sent["logit_bias"] == {"7": 3} and sent["guided"] == {"stop": ["a", "b"]}
