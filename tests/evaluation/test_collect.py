@@ -1,6 +1,7 @@
 """One table of several runs: named by what differs, averaged over seeds, none dropped."""
 
 import csv
+import itertools
 import json
 
 import pytest
@@ -66,6 +67,38 @@ def test_means_are_over_runs_that_differ_by_their_seed_alone(sweep):
     five = means["conf.data.shots=5"]
     assert five["accuracy"] == {"mean": pytest.approx(0.5), "sd": pytest.approx(0.1414, abs=1e-4)}
     assert five["over"] == [1, 2] and means["conf.data.shots=10"]["accuracy"]["mean"] == pytest.approx(0.8)
+
+
+def test_the_rows_of_an_ablation_are_named_by_it_and_what_follows_from_it_is_not_told(made_up):
+    rows = {"sft": (None, "[sft]"), "fact": (None, "[rl]"), "full": (1.0, "[rl]")}
+    for (name, (weight, stages)), seed in itertools.product(rows.items(), (1, 2)):
+        made_up(
+            f"{name}{seed}",
+            {"conf.ablation": name, "conf.seed": seed, "conf.rewards.fact": weight, "conf.stages": stages},
+            said(5),
+        )
+    runs = find_runs([made_up("base1", {"conf.ablation": "base", "conf.seed": 1}, said(1)).parent])
+    assert telling(runs, differing(runs)) == ["conf.ablation", "conf.seed"]
+    assert {row["runs"] for row in collect(runs)["means"]} == {
+        "conf.ablation=sft",
+        "conf.ablation=fact",
+        "conf.ablation=full",
+    }
+
+
+def test_two_runs_with_one_seed_are_no_two_seeds(made_up):
+    for name, stages in (("short", "[sft]"), ("long", "[sft,rl]")):
+        run = made_up(name, {"conf.stages": stages}, said(5))
+    assert collect(find_runs([run.parent]))["means"] == []
+
+
+def test_numbers_that_some_runs_have_get_columns_of_their_own(made_up):
+    run = made_up("a", {}, said(5))
+    results = json.loads((run / "results.json").read_text())
+    results["evaluations"][0]["metrics"] |= {"precision": 0.5, "f1": 0.25}
+    (run / "results.json").write_text(json.dumps(results))
+    text = markdown(collect(find_runs([run])))
+    assert "| Macro F1 | Precision | F1 |" in text and "| 0.500 | 0.250 |" in text and "Recall" not in text
 
 
 def test_another_setting_can_be_averaged_over_or_none(sweep):
