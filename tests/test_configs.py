@@ -53,3 +53,10 @@ def test_every_field_has_a_comment_above_it(root):
 def test_shared_parts_are_no_choices():
     assert not [name for _, name in EVERY if name.startswith("_")]
     assert "_common" not in choices("engine") and "cpu" in choices("engine")
+
+
+@pytest.mark.parametrize("scale", ["tiny", "paper"])
+@pytest.mark.parametrize("recipe", ["vrft_aug", "vrft_aug_localize", "medgr2", "medfact_r1"])
+def test_another_mix_of_rewards_keeps_nothing_of_a_recipes_own(recipe, scale):
+    config = compose([f"conf={recipe}", f"conf/scale={scale}", "conf/engine=cpu", "conf/rewards=accuracy_format"])
+    assert set(config.conf.rewards.terms) == {"accuracy", "format"}

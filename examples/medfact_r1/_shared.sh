@@ -14,3 +14,7 @@ fi
 label() {
   "$python" -m medical_rl.main "${shared[@]}" "conf.run_dir=$1" "conf.stages=[prepare,retrieve,calibrate,align,pseudo_label]" "${@:2}"
 }
+# collected OUT: the table of the rows in OUT; nothing after a dry run, which leaves none.
+collected() {
+  [ -z "$(find "$1/rows" -name manifest.json -print -quit)" ] || "$python" -m medical_rl.evaluation collect "$1/rows" --out "$1"
+}

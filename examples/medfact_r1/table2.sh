@@ -6,4 +6,4 @@ out=runs/medfact_r1-table2/$data
 label "$out/labels" "$@"
 shared+=("conf.pseudo_label.path=$PWD/$out/labels/pseudo_label")
 "$python" -m medical_rl.main "${shared[@]}" "conf.run_dir=$out/rows" conf/ablation=base,sft,grpo,accuracy_format,fact,full "$@" -m
-"$python" -m medical_rl.evaluation collect "$out"/rows/*/ --out "$out"
+collected "$out"

@@ -7,4 +7,4 @@ out=runs/medfact_r1-table3/$data
 label "$out/labels" "$@"
 shared+=("conf.pseudo_label.path=$PWD/$out/labels/pseudo_label")
 "$python" -m medical_rl.main "${shared[@]}" "conf.run_dir=$out/rows" conf/warm_start/source=base_vlm,rule,human "$@" -m
-"$python" -m medical_rl.evaluation collect "$out"/rows/*/ --out "$out"
+collected "$out"

@@ -10,4 +10,4 @@ else
   train conf=vrft_aug conf/prompt=visual_attributes $rewards conf/data=bloodmnist conf.data.shots=256 conf.data.test_per_class=64 \
     "conf.data.source='$medmnist/bloodmnist.npz'" conf.run_dir=$out -m
 fi
-[ ! -d $out ] || "$python" -m medical_rl.evaluation curve $out --out $out/figure4.png
+! ran $out || "$python" -m medical_rl.evaluation curve $out --out $out/figure4.png

@@ -29,8 +29,11 @@ on_medmnist() {
   done
 }
 
-# The runs below a folder in the form of the paper's table; nothing after a dry run, which leaves none.
+# True if a folder holds a run; a dry run leaves none.
+ran() { [ -n "$(find "$1" -name manifest.json -print -quit 2>/dev/null)" ]; }
+
+# The runs below a folder in the form of the paper's table; nothing after a dry run.
 collected() {
   local table=$1 out=$2
-  [ ! -d "$out" ] || "$python" -m medical_rl.evaluation collect "$out" ${ALSO:-} --paper "$table" --out "$out"
+  ! ran "$out" || "$python" -m medical_rl.evaluation collect "$out" ${ALSO:-} --paper "$table" --out "$out"
 }
