@@ -5,8 +5,10 @@ import json
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from asked import note, role_of
+sys.path.insert(0, str(Path(__file__).parent))
+from asked import note, role_of  # noqa: E402
 
 LATENCY_S = 0.05
 SAID = {

@@ -66,8 +66,8 @@ def test_the_figures_are_kept(accept, runs, figures):
     lines = [
         "# MFRS against plain accuracy as the reward",
         "",
-        "Phantom grading (discs drawn by code, graded 0 to 4), the recipe's tiny scale: 18 steps of GRPO from one warm start a seed, whose labels are",
-        "half a grade too low on purpose. Both rewards, same rows, same seed; 300 test phantoms, majority rate 0.200. Difference: MFRS minus accuracy",
+        "Phantom grading (discs drawn by code, graded 0 to 4), the recipe's tiny scale: 18 steps of GRPO from one warm start a seed, half of whose labels are",
+        "one grade too low on purpose. Both rewards, same rows, same seed; 300 test phantoms, majority rate 0.200. Difference: MFRS minus accuracy",
         "over the same test rows, with its 95 % bootstrap interval over rows (it does not contain the spread over seeds). Written by `make accept`.",
         "",
         "| seed | reward | accuracy [95 %] | mean absolute grade error [95 %] |",
