@@ -32,6 +32,10 @@ ROWS = {
 }
 
 
+# Of the whole table three images are there: a seed by which each falls into another split.
+SPLIT = ("conf.data.params.test_share=0.34", "conf.data.params.val_share=0.33", "conf.data.params.split_seed=1")
+
+
 @pytest.fixture(scope="module")
 def done(accept):
     """Runs a row once; gives (folder, evaluations)."""
@@ -83,7 +87,7 @@ def test_ham10000_from_its_real_image_and_mask_pairs(accept, realdata):
     folder = realdata / "ham10000"
     if not list(folder.rglob("*_segmentation.png")):
         pytest.skip("no masks of HAM10000 beside this checkout")
-    small = ("conf/data=ham10000", f"conf.data.source={folder}", "conf.data.params.by_image=true", "conf.data.params.val_share=0.2",
+    small = ("conf/data=ham10000", f"conf.data.source={folder}", "conf.data.params.by_image=true", *SPLIT,
              "data.train_batch_size=4", "conf.warm_start.batch_size=2", "conf.warm_start.epochs=1", "data.max_response_length=40",
              "actor_rollout_ref.rollout.n=4", "trainer.total_training_steps=1", "trainer.save_freq=1", "trainer.test_freq=1")  # fmt: skip
     folder = accept.train(
