@@ -108,7 +108,7 @@ def test_the_figures_are_kept(done, figures):
         "# VRFT-Aug, every method at the tiny scale",
         "",
         "Two steps of GRPO or eight of SFT on 60 test **phantoms** (drawn by code; nothing here speaks of patients): that each command runs, not what it",
-        "learns. The warm start stands in for the Instruct model; half its labels are wrong on purpose. Written by `make accept`.",
+        "learns: the warm start, which stands in for the Instruct model, is so short that it gives every picture one grade. Written by `make accept`.",
         "",
         "| method | tested on | warm start | trained | majority rate |",
         "|---|---|---|---|---|",
