@@ -120,7 +120,7 @@ def test_the_size_of_a_micro_batch_is_no_setting_of_the_result(whole, tiny, parq
 
 
 def test_a_finished_training_is_left_as_it_is(whole, tiny, parquet, monkeypatch):
-    monkeypatch.setattr(train, "_optimise", lambda *_: pytest.fail("trained a second time"))
+    monkeypatch.setattr(train, "optimise", lambda *_: pytest.fail("trained a second time"))
     assert run(whole[0], tiny, parquet)["identity"] == whole[1]["identity"]
 
 
