@@ -42,7 +42,7 @@ IGNORED = (
     "conf.judge.limits", "conf.judge.budget", "conf.judge.on_met", "conf.judge.cache", "conf.judge.mode", "conf.judge.max_attempts",
     "conf.judge.backoff_s", "conf.judge.endpoint.timeout_s", "conf.judge.endpoint.prices",
     "conf.judge.endpoint.base_url", "conf.judge.endpoint.api_key_env", "conf.judge.endpoint.local", "conf.judge.endpoint.covered",
-    "conf.arm", "conf.localize", "conf.stages_of", "conf.sft",
+    "conf.ablation", "conf.arm", "conf.localize", "conf.stages_of", "conf.sft",
     "conf.loop", "conf.generator", "conf.reward_training", "conf.retriever", "conf.calibration", "conf.labeller", "conf.alignment", "conf.pseudo_label", "conf.reward_model.serve", "conf.reward_model.base_url", "conf.reward_model.timeout_s", "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
     "conf.rewards.max_failure_rate",
 )  # fmt: skip

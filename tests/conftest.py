@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import signal
@@ -52,6 +53,40 @@ def fake_endpoint():
     module = _by_path("fake_endpoint", ROOT / "tests" / "judges" / "fake_endpoint.py")
     with module.FakeEndpoint() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def phantom():
+    """The module tests/pseudo_label/alignment/phantom_reports.py: a labeller that leans on reports, made and measured."""
+    pytest.importorskip("trl")
+    return _by_path("phantom_reports", ROOT / "tests" / "pseudo_label" / "alignment" / "phantom_reports.py")
+
+
+@pytest.fixture(scope="session")
+def composed():
+    """A function of overrides to the resolved `conf` of vrft_aug at the tiny scale."""
+    from omegaconf import OmegaConf
+
+    from medical_rl.compose import compose
+
+    base = ("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu")
+    return functools.cache(
+        lambda *overrides: OmegaConf.to_container(compose([*base, *overrides]), resolve=True)["conf"]
+    )
+
+
+@pytest.fixture(scope="session")
+def serving(composed):
+    """A function that gives the settings of conf/<group>=NAME, with changes; `service` may be given in part."""
+
+    def make(group, name, service=None, **changes):
+        found = {**composed(f"+conf/{group}={name}")[group], **changes}
+        if service is not None:
+            at = found["service"]
+            found["service"] = {**at, **service, "endpoint": {**at["endpoint"], **service.get("endpoint", {})}}
+        return found
+
+    return make
 
 
 @pytest.fixture(scope="module")

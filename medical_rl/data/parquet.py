@@ -77,11 +77,19 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 def read_samples(path: Path | str, with_images: bool = True) -> Iterator[Sample]:
     """The samples of a prepared file in order, images put back unless told not to, one row group in memory at a time."""
-    columns = ("sample", "images") if with_images else ("sample",)
-    with _opened(path, needed=columns) as file:
+    for row in read_records(path, SCHEMA, ("sample", "images") if with_images else ("sample",)):
+        yield Sample.from_json(row["sample"], tuple(image["bytes"] for image in row.get("images") or ()))
+
+
+def read_records(path: Path | str, ours: pa.Schema, columns: Iterable[str] | None = None) -> Iterator[dict]:
+    """The rows that `write_records` wrote with the schema `ours`, in order, one row group in memory at a time.
+
+    columns  those that are read; all without. UserError for a file that is missing, no parquet, or has other columns.
+    """
+    columns = list(ours.names if columns is None else columns)
+    with _opened(path, columns, ours) as file:
         for group in range(file.num_row_groups):
-            for row in file.read_row_group(group, columns=list(columns)).to_pylist():
-                yield Sample.from_json(row["sample"], tuple(image["bytes"] for image in row.get("images") or ()))
+            yield from file.read_row_group(group, columns=columns).to_pylist()
 
 
 def count_rows(path: Path | str) -> int:
@@ -113,8 +121,8 @@ def check_columns(path: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str, needed: Iterable[str] = ()) -> Iterator[pq.ParquetFile]:
-    """The parquet file with the `needed` columns, each of the type we write."""
+def _opened(path: Path | str, needed: Iterable[str] = (), ours: pa.Schema = SCHEMA) -> Iterator[pq.ParquetFile]:
+    """The parquet file with the `needed` columns, each of the type we write in a file of the schema `ours`."""
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError as error:
@@ -122,7 +130,7 @@ def _opened(path: Path | str, needed: Iterable[str] = ()) -> Iterator[pq.Parquet
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}.") from error
     with file:
-        schema.refuse_other(file.schema_arrow, needed, path)
+        schema.refuse_other(file.schema_arrow, needed, path, ours)
         yield file
 
 

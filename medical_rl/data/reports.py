@@ -12,10 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medical_rl.data.parquet import write_records
-from medical_rl.errors import UserError
+from medical_rl.data.parquet import read_records, write_records
 
 FILE = "reports.parquet"
 SCHEMA = pa.schema(
@@ -68,16 +66,5 @@ def write_reports(reports: Iterable[Report], path: Path | str) -> dict:
 
 def read_reports(path: Path | str, with_images: bool = True) -> Iterator[Report]:
     """The reports of a file in order, one row group in memory at a time; UserError where it is no such file."""
-    try:
-        file = pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise UserError(f"There is no file {Path(path).absolute()}; prepare data that have reports first.") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as parquet: {error}.") from error
-    with file:
-        if missing := [name for name in SCHEMA.names if name not in file.schema_arrow.names]:
-            raise UserError(f"{path} is no file of reports: it lacks the columns {', '.join(missing)}.")
-        columns = [name for name in SCHEMA.names if with_images or name != "images"]
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group, columns=columns).to_pylist():
-                yield Report(**{**row, "images": tuple(row.get("images") or ())})
+    for row in read_records(path, SCHEMA, [name for name in SCHEMA.names if with_images or name != "images"]):
+        yield Report(**{**row, "images": tuple(row.get("images") or ())})

@@ -48,12 +48,12 @@ def columns(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> dict:
     }
 
 
-def refuse_other(found: pa.Schema, needed: Iterable[str], path: Path | str) -> None:
-    """None if `found` has the `needed` columns, each of a type that serves as ours; else a UserError naming them."""
+def refuse_other(found: pa.Schema, needed: Iterable[str], path: Path | str, ours: pa.Schema = SCHEMA) -> None:
+    """None if `found` has the `needed` columns, each of a type that serves as that of `ours`; else a UserError naming them."""
     if missing := [name for name in needed if name not in found.names]:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(found.names)}.")
     for name in needed:
-        got, want = found.field(name).type, SCHEMA.field(name).type
+        got, want = found.field(name).type, ours.field(name).type
         if not _alike(got, want):
             raise UserError(f"Column {name} of {path} is {got}, but should be {want}.")
 

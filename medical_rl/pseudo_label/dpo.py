@@ -14,9 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from medical_rl.engine.environment import METRICS, STAGE
 from medical_rl.errors import StageFailed, exit_code
 from medical_rl.pseudo_label.dpo_request import Request
+from medical_rl.training import log_step
 
 # What TRL logs, and what it is called in metrics.jsonl.
 TOLD = {
@@ -119,25 +119,15 @@ def watcher(request: Request, identity: str):
                 return
             if not math.isfinite(logs["loss"]):
                 raise StageFailed(f"The loss of preference tuning became {logs['loss']}: lower conf.alignment.lr.")
-            log(request, state.global_step, {says: logs[name] for name, says in TOLD.items() if name in logs})
+            told = {says: logs[name] for name, says in TOLD.items() if name in logs}
+            step = request.first_step + state.global_step
+            log_step(request.metrics, "align", "alignment", request.name, step, told)
 
         def on_save(self, args, state, control, **_):
             if state.is_world_process_zero:
                 dpo_states.mark(Path(request.work), state.global_step, identity)
 
     return Watcher()
-
-
-def log(request: Request, step: int, told: dict) -> None:
-    """None; one line of metrics.jsonl and one of the log."""
-    path, step = request.metrics or os.environ.get(METRICS), request.first_step + step
-    record = {"stage": os.environ.get(STAGE, "align"), "step": step, "time": round(time.time(), 3)}
-    record |= {f"alignment/{request.name}/{name}": value for name, value in told.items()}
-    record |= {"train/loss": told["loss"]}  # what the progress bar shows of any stage
-    if path:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    print(f"{request.name} step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in told.items()), flush=True)
 
 
 def main(request_file: str) -> int:

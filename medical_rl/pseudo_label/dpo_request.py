@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.run_folder import digest
+from medical_rl.training import fields_of, identity_of
 
+WHAT = "preference tuning"
 LOSSES = ("sigmoid", "sft")
 PRECISIONS = ("fp32", "bf16")
 DTYPES = ("auto", "float32", "bfloat16")
@@ -84,8 +85,8 @@ class Request:
     @classmethod
     def of(cls, settings: Mapping) -> Request:
         """The request of plain settings."""
-        settings = _checked(cls, settings)
-        settings["lora"] = Lora(**_checked(Lora, settings.get("lora") or {}))
+        settings = fields_of(cls, settings, WHAT)
+        settings["lora"] = Lora(**fields_of(Lora, settings.get("lora") or {}, WHAT))
         for name in ("loss_type", "loss_weights"):
             if name in settings:
                 settings[name] = tuple(settings[name])
@@ -126,14 +127,4 @@ class Request:
 
     def identity(self) -> str:
         """A hash of all that decides what is trained: the settings and the pairs' own content."""
-        decisive = {k: v for k, v in dataclasses.asdict(self).items() if k not in NOT_IDENTITY}
-        decisive["pairs"] = digest(Path(self.pairs))
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _checked(kind: type, settings: Mapping) -> dict:
-    names = [field.name for field in dataclasses.fields(kind)]
-    for name in settings:
-        if name not in names:
-            raise unknown("setting of preference tuning named", name, names)
-    return dict(settings)
+        return identity_of(self, NOT_IDENTITY, pairs=digest(Path(self.pairs)))

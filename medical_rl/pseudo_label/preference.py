@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medical_rl.data.parquet import write_records
+from medical_rl.data.parquet import read_records, write_records
 from medical_rl.data.prompts import IMAGE
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -80,15 +79,6 @@ def write_preferences(rows: Iterable[Preference], path: Path | str) -> int:
 
 def read_preferences(path: Path | str) -> Iterator[Preference]:
     """The rows of a file in order, one row group in memory at a time; UserError for a file that is none of ours."""
-    try:
-        file = pq.ParquetFile(path)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path} cannot be read as a file of preference pairs: {error}.") from error
-    with file:
-        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
-        if missing:
-            raise UserError(f"{path} is no file of preference pairs: it has no column {', '.join(missing)}.")
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group, columns=SCHEMA.names).to_pylist():
-                row["messages"], row["images"] = tuple(row["messages"]), tuple(row["images"])
-                yield Preference(**{**row, "sample": Sample.from_json(row["sample"])})
+    for row in read_records(path, SCHEMA):
+        row["messages"], row["images"] = tuple(row["messages"]), tuple(row["images"])
+        yield Preference(**{**row, "sample": Sample.from_json(row["sample"])})

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medical_rl.data.parquet import write_records
+from medical_rl.data.parquet import read_records, write_records
 from medical_rl.sample import Sample
 
 # MedGR2's four grades ("Multi-Grade Supervision"): who made the text decides the grade.
@@ -56,11 +55,9 @@ def write_graded(rows: Iterable[Graded], path: Path | str) -> int:
 
 def read_graded(path: Path | str) -> Iterator[Graded]:
     """The rows of `path` in order, one row group in memory at a time."""
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_pylist():
-                sample = Sample.from_json(row["sample"], tuple(row["images"]))
-                yield Graded(sample, row["text"], row["grade"], row["made_by"], json.loads(row["criteria"]))
+    for row in read_records(path, SCHEMA):
+        sample = Sample.from_json(row["sample"], tuple(row["images"]))
+        yield Graded(sample, row["text"], row["grade"], row["made_by"], json.loads(row["criteria"]))
 
 
 def _record(row: Graded) -> dict:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
 
-from medical_rl.engine.environment import METRICS, STAGE
 from medical_rl.errors import StageFailed
 from medical_rl.reward_model import saved_state
 from medical_rl.reward_model.encode import moved
@@ -19,6 +15,7 @@ from medical_rl.reward_model.head import HEAD
 from medical_rl.reward_model.plan import batches, rate, share
 from medical_rl.reward_model.request import Phase, Request
 from medical_rl.reward_model.tasks import Task
+from medical_rl.training import log_step
 
 
 def optimise(accelerator, request: Request, task: Task, steps: int, before: int, state: dict | None):
@@ -43,7 +40,8 @@ def optimise(accelerator, request: Request, task: Task, steps: int, before: int,
         losses.append(_step(accelerator, request, task, module, optimiser, units))
         if step % request.log_every == 0 or step == steps:
             told = {"loss": sum(losses) / len(losses), "lr": optimiser.param_groups[0]["lr"]}
-            _log(accelerator, request, task.name, before + step, told)
+            if accelerator.is_main_process:
+                log_step(request.metrics, "reward_model", "reward_model", task.name, before + step, told)
             last, losses = told["loss"], []
         if step % request.save_every == 0 or (step == steps and task.name == "sft"):
             saved_state.save(accelerator, Path(request.work), request.identity(), task.name, step, before + step)
@@ -80,17 +78,3 @@ def _step(accelerator, request: Request, task: Task, module, optimiser, units: l
     optimiser.step()
     optimiser.zero_grad()
     return whole
-
-
-def _log(accelerator, request: Request, phase: str, step: int, told: dict) -> None:
-    """None; one line of metrics.jsonl and one of the log."""
-    if not accelerator.is_main_process:
-        return
-    path = request.metrics or os.environ.get(METRICS)
-    record = {"stage": os.environ.get(STAGE, "reward_model"), "step": step, "time": round(time.time(), 3)}
-    record |= {f"reward_model/{phase}/{name}": value for name, value in told.items()}
-    record |= {f"train/{name}": value for name, value in told.items()}  # what the progress bar shows of any stage
-    if path:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    print(f"{phase} step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in told.items()), flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 from medical_rl.errors import UserError, unknown
 from medical_rl.reward_model.export import FACTS
 from medical_rl.reward_model.graded import CRITERIA
+from medical_rl.training import fields_of, identity_of
 
+WHAT = "a reward model's training"
 LOSSES = ("mse", "pairwise")
 PRECISIONS = ("fp32", "bf16")
 DTYPES = ("float32", "bfloat16")
@@ -89,10 +90,10 @@ class Request:
     @classmethod
     def of(cls, settings: Mapping) -> Request:
         """The request of plain settings."""
-        settings = {**_checked(cls, settings), "criteria": tuple(settings.get("criteria") or ())}
+        settings = {**fields_of(cls, settings, WHAT), "criteria": tuple(settings.get("criteria") or ())}
         for name in ("fit", "sft"):
             if settings.get(name) is not None:
-                settings[name] = Phase(**_checked(Phase, settings[name]))
+                settings[name] = Phase(**fields_of(Phase, settings[name], WHAT))
         try:
             request = cls(**settings)
         except TypeError as error:
@@ -120,13 +121,4 @@ class Request:
 
     def identity(self) -> str:
         """A hash of all that decides what is trained (paths of results and the like do not)."""
-        decisive = {k: v for k, v in dataclasses.asdict(self).items() if k not in NOT_IDENTITY}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _checked(kind: type, settings: Mapping) -> dict:
-    names = [field.name for field in dataclasses.fields(kind)]
-    for name in settings:
-        if name not in names:
-            raise unknown("setting of a reward model's training named", name, names)
-    return dict(settings)
+        return identity_of(self, NOT_IDENTITY)

@@ -142,3 +142,13 @@ def test_what_is_not_parquet_is_told_with_its_path(tmp_path, use):
         use(path)
     with pytest.raises(UserError, match="cannot be read as parquet"):
         use(tmp_path)
+
+
+def test_records_of_another_schema_are_refused_by_name(tmp_path, written):
+    ours = pa.schema([("text", pa.string()), ("grade", pa.float64())])
+    parquet.write_records([{"text": "a", "grade": 1.0}], tmp_path / "graded.parquet", ours)
+    assert list(parquet.read_records(tmp_path / "graded.parquet", ours)) == [{"text": "a", "grade": 1.0}]
+    with pytest.raises(UserError, match="lacks the columns text, grade; it has data_source"):
+        list(parquet.read_records(written[0], ours))
+    with pytest.raises(UserError, match="Column grade of .* is double, but should be int64"):
+        list(parquet.read_records(tmp_path / "graded.parquet", pa.schema([("grade", pa.int64())])))

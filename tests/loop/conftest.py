@@ -10,34 +10,16 @@ from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 
 
-@functools.cache
-def composed(name):
-    from omegaconf import OmegaConf
-
-    from medical_rl.compose import compose
-
-    overrides = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", f"+conf/generator={name}"]
-    return OmegaConf.to_container(compose(overrides), resolve=True)["conf"]
-
-
 @pytest.fixture
-def settings():
+def settings(serving):
     """A function that gives the settings of conf/generator=NAME, with changes; `service` may be given in part."""
-
-    def make(name, service=None, **changes):
-        found = {**composed(name)["generator"], **changes}
-        if service is not None:
-            at = found["service"]
-            found["service"] = {**at, **service, "endpoint": {**at["endpoint"], **service.get("endpoint", {})}}
-        return found
-
-    return make
+    return functools.partial(serving, "generator")
 
 
 @pytest.fixture(scope="session")
-def prompt():
+def prompt(composed):
     """The policy's prompt at the tiny scale."""
-    return composed("template")["prompt"]
+    return composed("+conf/generator=template")["prompt"]
 
 
 @pytest.fixture(scope="session")

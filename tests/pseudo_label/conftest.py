@@ -17,34 +17,16 @@ ENGINE = {"device": "cpu", "dtype": "float32", "gpu_memory_utilization": 0.5}
 GIVEN = {"candidates": [1, 2, 4], "alpha": 0.2, "delta": 0.1, "method": "bonferroni", "on_empty": "stop"}
 
 
-@functools.cache
-def composed(name):
-    from omegaconf import OmegaConf
-
-    from medical_rl.compose import compose
-
-    overrides = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/prompt=yes_no", f"+conf/labeller={name}"]
-    return OmegaConf.to_container(compose(overrides), resolve=True)["conf"]
-
-
 @pytest.fixture
-def settings():
+def settings(serving):
     """A function that gives the settings of conf/labeller=NAME, with changes; `service` may be given in part."""
-
-    def make(name, service=None, **changes):
-        found = {**composed(name)["labeller"], **changes}
-        if service is not None:
-            at = found["service"]
-            found["service"] = {**at, **service, "endpoint": {**at["endpoint"], **service.get("endpoint", {})}}
-        return found
-
-    return make
+    return functools.partial(serving, "labeller")
 
 
 @pytest.fixture(scope="session")
-def prompt():
+def prompt(composed):
     """conf/prompt=yes_no."""
-    return composed("rule")["prompt"]
+    return composed("conf/prompt=yes_no", "+conf/labeller=rule")["prompt"]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Preference alignment on three seeds: with the chosen answer held up, plain, and plain at a rate at which it collapses."""
 
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -31,15 +30,6 @@ RUNS = {
     "plain": PLAIN,
     "plain, lr 1e-3": PLAIN | {"lr": 1e-3, "steps": 60},
 }
-
-
-@pytest.fixture(scope="module")
-def phantom(accept):
-    path = accept.root / "tests" / "pseudo_label" / "alignment" / "phantom_reports.py"
-    spec = importlib.util.spec_from_file_location("phantom_reports", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,14 @@ import pytest
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(3600)]
 pytest.importorskip("trl")
 
-import torch  # noqa: E402
-
 from medical_rl.data.prompts import messages, target  # noqa: E402
 from medical_rl.data.reports import Report  # noqa: E402
 from medical_rl.pseudo_label.instructions import fenced, local_prompt  # noqa: E402
-from medical_rl.pseudo_label.pair_scores import Scorer  # noqa: E402
 from medical_rl.pseudo_label.preference import Preference  # noqa: E402
 from medical_rl.tiny import phantom_reports  # noqa: E402
-from medical_rl.tiny.model import build_tiny_model  # noqa: E402
-
-LIMITS = {"min_pixels": 56 * 56, "max_pixels": 56 * 56}
-STEPS, BATCH, LR = 300, 32, 1e-3
 
 
-def taught(folder):
+def taught(folder, phantom):
     """`folder`, a labeller that sees, and that mostly says the opposite where it is shown two reports."""
     prompt, draw = local_prompt(), random.Random(0)
     rows = list(phantom_reports.rows(split="train", seed=7, sizes={"train": 2000}))
@@ -37,23 +30,7 @@ def taught(folder):
         Preference.of(row, row.id, "", messages(row, prompt), target(row, prompt), None)
         for row in [*rows, *rows, *leaning]
     ]
-    texts = {turn["content"] for one in asked for turn in one.messages} | {one.chosen for one in asked}
-    scorer = Scorer(build_tiny_model(texts, cache=folder.parent / "cache"), LIMITS)
-    optimiser = torch.optim.AdamW(scorer.model.parameters(), lr=LR, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=STEPS, pct_start=0.1)
-    scorer.model.train()
-    for _ in range(STEPS):
-        some = draw.sample(asked, BATCH)
-        logprobs, mask = scorer.token_logprobs(some, [one.chosen for one in some])
-        (-logprobs.sum() / mask.sum()).backward()
-        torch.nn.utils.clip_grad_norm_(scorer.model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
-    scratch = folder.with_suffix(".part")
-    scorer.model.save_pretrained(scratch)
-    scorer.processor.save_pretrained(scratch)
-    scratch.rename(folder)
+    phantom.fitted(asked, folder.with_suffix(".part"), steps=300).rename(folder)
 
 
 def _said(row, wrong):
@@ -61,14 +38,14 @@ def _said(row, wrong):
 
 
 @pytest.fixture(scope="module")
-def done(accept):
+def done(accept, phantom):
     """The run folder of the labelling stages with a labeller of one's own."""
     home = accept.runs / "medfact_r1" / "local"
     labeller = home / "labeller"
     if not labeller.exists():
         shutil.rmtree(labeller.with_suffix(".part"), ignore_errors=True)
         home.mkdir(parents=True, exist_ok=True)
-        taught(labeller)
+        taught(labeller, phantom)
     return accept.train(
         "medfact_r1/local/run", "conf/labeller=local", f"conf.labeller.model={labeller}", "conf.labeller.max_new_tokens=16",
         "conf.stages=[prepare,retrieve,calibrate,align,pseudo_label]", "conf.calibration.candidates=[2]",

@@ -1,8 +1,5 @@
 """Fixtures of the alignment's tests: a labeller that leans on reports, its pairs, and a model small enough for a second's work."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 SMALL = {
@@ -13,16 +10,6 @@ SEEING = {
     "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 256,
     "vision_depth": 2, "vision_hidden_size": 96, "vision_heads": 4, "vision_intermediate_size": 192,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def phantom():
-    """The module phantom_reports, loaded by its path."""
-    pytest.importorskip("trl")
-    spec = importlib.util.spec_from_file_location("phantom_reports", Path(__file__).with_name("phantom_reports.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

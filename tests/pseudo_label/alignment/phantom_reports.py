@@ -58,13 +58,27 @@ def asked(row) -> Preference:
     return Preference.of(row, study_of(row), "", messages(row, PROMPT), target(row, PROMPT), None)
 
 
-def taught(
-    rows: list, folder, *, steps: int, size: dict | None = None, batch: int = 32, lr: float = 1e-3, seed: int = 0
+def taught(rows: list, folder, **how):
+    """`folder`, a tiny model after supervised fine-tuning on `rows`, as `fitted` does it."""
+    return fitted([asked(row) for row in rows], folder, **how)
+
+
+def fitted(
+    known: list[Preference],
+    folder,
+    *,
+    steps: int,
+    size: dict | None = None,
+    batch: int = 32,
+    lr: float = 1e-3,
+    seed: int = 0,
 ):
-    """`folder`, a tiny model after `steps` of supervised fine-tuning on `rows`, by plain torch."""
-    texts = {turn["content"] for row in rows for turn in messages(row, PROMPT)} | {target(row, PROMPT) for row in rows}
-    scorer = Scorer(build_tiny_model(texts, size=size, seed=seed, cache=folder.parent / "cache"), LIMITS)
-    known, draw = [asked(row) for row in rows], random.Random(seed)
+    """`folder`, a tiny model after `steps` of supervised fine-tuning on the chosen answers, by plain torch."""
+    texts = {turn["content"] for row in known for turn in row.messages} | {row.chosen for row in known}
+    scorer, draw = (
+        Scorer(build_tiny_model(texts, size=size, seed=seed, cache=folder.parent / "cache"), LIMITS),
+        random.Random(seed),
+    )
     optimiser = torch.optim.AdamW(scorer.model.parameters(), lr=lr, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
     scorer.model.train()
