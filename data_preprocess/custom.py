@@ -19,12 +19,10 @@ from pathlib import Path
 if __name__ == "__main__" and not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from medical_rl.data import ahead, command, custom_row, hub
+from medical_rl.data import ahead, command, custom_sample, hub
 from medical_rl.data.custom_places import Place, places, reported
 from medical_rl.data.custom_table import FIELDS, Table, classes
 from medical_rl.data.drops import Drops
-from medical_rl.data.image_files import read_image, usable
-from medical_rl.data.images import image_size
 from medical_rl.data.options import BadOptions
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import KINDS, Sample
@@ -139,55 +137,12 @@ def _samples(
     def sample(one: tuple[Mapping, Place], drops: Drops) -> Sample | None:
         row, place = one
         try:
-            return _sample(row, place, table, fixed, common, drops)
+            return custom_sample.sample(row, place, table, fixed, common, drops)
         except BadOptions as error:
             return drops.add(place.row, str(error))
 
     pairs = zip(table.read(), placed, strict=True)
     return ahead.rows(sample, ((row, place) for row, place in pairs if place.split == split), drops)
-
-
-def _sample(row: Mapping, place: Place, table: Table, fixed: dict, common: dict, drops: Drops) -> Sample | None:
-    def cell(field: str):
-        value = row.get(table.names.get(field))
-        return fixed.get(field) if value in (None, "") else value
-
-    kind = str(cell("kind") or "")
-    if kind not in KINDS:
-        raise BadOptions(f"its kind is none of {', '.join(KINDS)}")
-    if not str(cell("question") or "").strip():
-        raise BadOptions("it has no question")
-    names = custom_row.items(row.get(table.names["image"]))
-    pictures = [_picture(name, place.row, table.images, drops) for name in names]
-    if not pictures or None in pictures:
-        return drops.add(place.row, "it has no image")
-    sizes = [image_size(picture) for picture in pictures]
-    answer, choices = custom_row.answer_of(kind, cell("answer"), custom_row.items(cell("choices")), sizes)
-    meta = {column: row.get(column) for column in table.keep} | (
-        {"report": str(cell("report"))} if cell("report") else {}
-    )
-    return Sample(
-        id=place.id,
-        question=str(cell("question")).strip(),
-        kind=kind,
-        answer=answer,
-        choices=choices,
-        images=tuple(pictures),
-        group=place.group,
-        split=place.split,
-        concepts=tuple(map(str, custom_row.items(cell("concepts")))),
-        knowledge=str(cell("knowledge") or ""),
-        size=sizes[0],
-        meta=meta | ({"thought": str(cell("thought"))} if cell("thought") else {}),
-        **common,
-    )
-
-
-def _picture(value, row: str, folder: Path, drops: Drops) -> bytes | None:
-    """The image of a cell: a path below `folder`, bytes, or `{"bytes", "path"}` as parquet and the Hub hold it."""
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path")
-    return usable(value, row, drops) if isinstance(value, bytes) else read_image(folder, str(value), row, drops)
 
 
 if __name__ == "__main__":

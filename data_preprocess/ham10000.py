@@ -14,7 +14,6 @@ these images: never train on one and test on the other. Where a box ends is one 
 from __future__ import annotations
 
 import collections
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +118,10 @@ def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, dro
         if (picture := files.only(pictures.get(lesion.image, ()), lesion.image, drops)) is None:
             return None
         answer = ham10000_table.CLASSES[lesion.dx]
-        if task == "boxes" and (answer := _box(lesion.image, picture, mask_files, part, drops)) is None:
+        if (
+            task == "boxes"
+            and (answer := masks.drawn(lesion.image, picture, mask_files.get(lesion.image, ()), part, drops)) is None
+        ):
             return None
         return Sample(
             id=f"ham10000/{lesion.image}",
@@ -136,17 +138,6 @@ def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, dro
         )
 
     return ahead.rows(sample, chosen, drops)
-
-
-def _box(image: str, picture: files.Picture, mask_files, part: str, drops: Drops) -> str | None:
-    """The lesion's box as JSON; None, told to `drops`, without a mask that fits."""
-    if (mask := files.only(mask_files.get(image, ()), image, drops, "mask")) is None:
-        return None
-    if mask.size != picture.size:
-        return drops.add(image, "its mask has another size than the image", f"{mask.size}, image {picture.size}")
-    if (box := masks.box(masks.marked(mask.image), part)) is None:
-        return drops.add(image, "its mask is empty")
-    return json.dumps(box)
 
 
 def _images(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:

@@ -69,12 +69,12 @@ def rows(
     The file's arrays are checked before the first sample. Raises UserError, saying what differs; a label that is not
     in the dataset is met, and refused, when its row comes.
     """
-    path, flag, info = _checked(source, flag, allow_altered)
+    path, flag, info = medmnist_file.usable(source, flag, allow_altered, QUESTIONS)
     if split not in SPLITS:
         raise unknown("split of MedMNIST", split, SPLITS)
     if flag != "chestmnist":
         return _samples(path, flag, info, split)
-    names = _names(info)
+    names = medmnist_file.names(info)
     if finding is not None and finding not in names:
         raise unknown("finding of ChestMNIST", finding, names)
     return _findings(path, names, split, names if finding is None else (finding,))
@@ -82,7 +82,7 @@ def rows(
 
 def describe(source, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None) -> dict:
     """The facts for the data card: licence, URL, checksums, rows per split and what was altered."""
-    path, flag, info = _checked(source, flag, allow_altered)
+    path, flag, info = medmnist_file.usable(source, flag, allow_altered, QUESTIONS)
     arrays = npz.headers(path)
     return {
         "source": info["python_class"],
@@ -111,7 +111,7 @@ def main(argv=None) -> int:
 
 
 def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
-    names = _names(info)
+    names = medmnist_file.names(info)
 
     def sample(row: Row, drops: Drops) -> Sample:
         index, (image, label) = row
@@ -169,35 +169,6 @@ def _made(path: Path, split: str, make: Callable[[Row, Drops], object]) -> Itera
     if math.prod(shape[1:]) < LARGE:
         return (make(row, drops) for row in enumerate(pairs))
     return ahead.rows(make, enumerate(pairs), drops)
-
-
-def _checked(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:
-    """The path, flag and INFO of a usable file: readable, of the right arrays, and official or allowed not to be."""
-    path = Path(source or "").expanduser()
-    name = flag or medmnist_file.named_flag(path)
-    info = medmnist_file.official().get(name)
-    url = info and (medmnist_file.published(info, "url", path) or info["url"])
-    if not path.is_file():
-        where = f"{name} is at {url}; all" if url else "All"
-        raise UserError(
-            f"There is no MedMNIST file {path.absolute()}. {where} datasets at once: "
-            f"`python -m medmnist download --root=FOLDER --size={medmnist_file.named_size(path)}` (FOLDER must exist)."
-        )
-    if name not in QUESTIONS:
-        raise unknown("2-D MedMNIST dataset (from the file name; else give flag)", name, QUESTIONS)
-    arrays = npz.headers(path)
-    medmnist_file.check_arrays(path, arrays, len(info["label"]) if name == "chestmnist" else 1)
-    reasons = medmnist_file.altered(path, info, arrays)
-    if reasons and not allow_altered:
-        raise UserError(
-            f"{path.absolute()} is not the official file: {'; '.join(reasons)}. Download it again from {url}, "
-            "or use it as it is with allow_altered=true (--allow-altered); the data card will say so."
-        )
-    return path, name, info
-
-
-def _names(info: dict) -> tuple[str, ...]:
-    return tuple(info["label"][str(index)].strip() for index in range(len(info["label"])))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Around Hydra: the help page, the scale and engine where none is given, a folder for each job of a sweep."""
+"""Around Hydra: the help page, and what is added to a command's overrides: the scale and engine where none is given."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from medical_rl.compose import choices, groups
 from medical_rl.errors import UserError, unknown
 from medical_rl.slurm import LAUNCHERS as SLURM
 from medical_rl.slurm import announcement, check_launcher
+from medical_rl.sweep import name_jobs_by_what_differs
 
 LEARN_BOXES = ("vrft_aug_localize",)
 LOCAL_LAUNCHERS = ("local", "basic", "joblib")
@@ -95,7 +95,7 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     sweep = [a for a in arguments if a in ("-m", "--multirun")]
     others = [a for a in arguments if a not in sweep]
     if sweep:
-        added.append(_name_jobs_by_what_differs(others))
+        added.append(name_jobs_by_what_differs(others))
         if launcher in SLURM:
             said += "\n" + announcement(_given(arguments, "conf.run_dir") or f"runs/{recipe}")
     # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
@@ -113,24 +113,6 @@ def _boxes(argument: str, recipe: str) -> str:
         return argument
     known = choices("data")
     return name + "=" + ",".join(f"{one}_boxes" if f"{one}_boxes" in known else one for one in value.split(","))
-
-
-def _name_jobs_by_what_differs(arguments: list[str]) -> str:
-    """The override that keeps what is equal in all jobs of a sweep out of Hydra's name for a job.
-
-    >>> _name_jobs_by_what_differs(["conf=vrft_aug", "conf.seed=1,2", "trainer.logger=[console,file]"])
-    "hydra.job.config.override_dirname.exclude_keys=['conf/scale','conf/engine','conf','trainer.logger']"
-    """
-    equal = ["conf/scale", "conf/engine"]
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        bare = re.sub(r"\[.*?\]|\{.*?\}|\(.*?\)|'.*?'|\".*?\"", "", value)
-        swept = "," in bare or re.match(r"(choice|range|interval|glob)\(", value)
-        if swept and key in equal:
-            equal.remove(key)
-        elif not swept and not argument.startswith("-") and key not in equal:
-            equal.append(key.lstrip("+~"))
-    return "hydra.job.config.override_dirname.exclude_keys=[" + ",".join(f"'{key}'" for key in equal) + "]"
 
 
 def default_engine(scale: str, gpus: int) -> str:
@@ -169,18 +151,4 @@ def settle_reward_files(config: DictConfig) -> DictConfig:
         place, colon, name = fn.rpartition(":")
         if colon and place.endswith(".py"):
             term.fn = f"{Path(place).expanduser().absolute()}:{name}"
-    return config
-
-
-def settle_run_dir(config: DictConfig) -> DictConfig:
-    """The configuration with a folder of its own for each job of a sweep, named by the job's overrides."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return config
-    job = HydraConfig.get().job
-    name = re.sub(r"[^\w.=+,-]+", "_", job.override_dirname) or f"job{job.num}"
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
-    config.conf.run_dir = f"{config.conf.run_dir}/{name[:180]}"
     return config

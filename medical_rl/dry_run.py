@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,17 +20,14 @@ from medical_rl.accelerator import count_gpus
 from medical_rl.data.checks.run import card_of
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare import prepare
+from medical_rl.disk import enough
 from medical_rl.errors import UserError
 from medical_rl.rewards.proof import check_rows, prove
-from medical_rl.stages import SUPERVISED, reinforces
+from medical_rl.stages import reinforces
 from medical_rl.stages.also import prepare_also
 from medical_rl.stages.measured_on import further_sets, prepare_further
 from medical_rl.stages.models import is_local, resolve_model
 from medical_rl.stages.prepare import learned, refuse_missing, settings
-
-# Bytes a parameter of a saved step: float32 weights, two AdamW moments, and the Hugging Face copy.
-BYTES_SAVED = 4 + 8 + 4
-KNOWN_PARAMETERS = {"tiny": 2.1e6, "qwen2_5_vl_3b": 3.75e9, "qwen2_5_vl_7b": 8.3e9}
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
@@ -44,7 +40,7 @@ def dry_run(config: DictConfig, console: Console) -> None:
             ("data", lambda: _data(config, out)),
             ("rewards on the gold answers", lambda: _gold(config, out)),
             ("model", lambda: _model(config)),
-            ("disk", lambda: _disk(config)),
+            ("disk", lambda: enough(config)),
             ("hardware", lambda: _hardware(config)),
         ]
         evaluation = config.conf.evaluation if "evaluate" in config.conf.stages else {}
@@ -131,47 +127,6 @@ def _hub_model(path: str) -> str | None:
         )
     size = sum(f.size or 0 for f in files if f.rfilename.endswith(".safetensors"))
     return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"
-
-
-def parameters(config: DictConfig) -> float:
-    """Number of parameters of the configured model: counted in its folder, else known by name."""
-    path = config.conf.model.path
-    if path is not None and (folder := Path(str(path)).expanduser()).is_dir():
-        return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2
-    return KNOWN_PARAMETERS.get(str(config.conf.model.name), KNOWN_PARAMETERS["qwen2_5_vl_7b"])
-
-
-def disk_needed(config: DictConfig) -> int:
-    """Bytes a run will take at most: kept RL steps, the one being written, the best and supervised models."""
-    kept = config.conf.max_ckpt_to_keep or max(
-        1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq)
-    )
-    supervised = sum(stage in SUPERVISED for stage in config.conf.stages)
-    reinforced = int(kept) + 1 if reinforces(config.conf.stages) or not supervised else 0
-    steps = reinforced + 2 * (int(bool(config.conf.warm_start.enabled)) + supervised)
-    if "loop" in config.conf.stages:  # every round keeps its own, and an R_phi with the state it was trained in
-        steps = (steps + 2) * int(config.conf.loop.rounds)
-    return int(parameters(config) * (BYTES_SAVED * steps + 4))
-
-
-def _disk(config: DictConfig) -> str:
-    folder = Path(str(config.conf.run_dir)).expanduser().resolve()
-    while not os.path.exists(folder):  # False, not an error, below a folder that may not be searched
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(
-            f"The run folder {config.conf.run_dir} cannot be made: {folder} cannot be written. Choose another conf.run_dir."
-        )
-    needed, free = disk_needed(config), shutil.disk_usage(folder).free
-    said = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
-    engine = config.conf.engine
-    if needed > free and engine.device != "cpu" and count_gpus() < int(engine.ranks):
-        return f"{said}: [yellow]too little here[/yellow], but neither are this run's GPUs; see to it where it will run"
-    if needed > free:
-        raise UserError(
-            f"Not enough disk: {said}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep)."
-        )
-    return said
 
 
 def _hardware(config: DictConfig) -> str:

@@ -94,11 +94,12 @@ def job(config) -> None:
     from rich.console import Console
 
     from medical_rl.checks import check_config, check_hardware
-    from medical_rl.cli import settle_reward_files, settle_run_dir
+    from medical_rl.cli import settle_reward_files
     from medical_rl.dry_run import dry_run
     from medical_rl.evaluation.results import read_results
     from medical_rl.evaluation.tables import print_results
     from medical_rl.pipeline import planned, run
+    from medical_rl.sweep import settle_run_dir
 
     console = Console(soft_wrap=True)
     config = settle_reward_files(settle_run_dir(config))

@@ -23,6 +23,7 @@ from medical_rl.loop.run import run_loop
 from medical_rl.progress import duration
 from medical_rl.run_folder import RunFolder, write_json
 from medical_rl.stages import IN_LOOP_ONLY, LOOP, STAGES, TITLES, needs
+from medical_rl.superseded import supersede
 
 
 def planned(config: DictConfig) -> list[str]:
@@ -138,7 +139,7 @@ def _settle(stage, before, settings, inputs, key, folder: RunFolder, console: Co
             "what it takes from earlier stages: "
             + ", ".join(c.split(":")[0] for c in changes(before.get("inputs", {}), inputs))
         ]
-    moved = folder.supersede(stage)
+    moved = supersede(folder, stage)
     kept = f" What it had is kept in {_short(moved)}." if moved else ""
     shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
     console.print(

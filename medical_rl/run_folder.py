@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import os
-import time
 from pathlib import Path
 
 from medical_rl.errors import UserError
@@ -150,35 +149,3 @@ class RunFolder:
             if output and (now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha):
                 return False
         return True
-
-    def supersede(self, stage: str) -> Path | None:
-        """Folder that now holds what an outdated run of `stage` left; None if nothing was there.
-
-        Checkpoints, rollouts, TensorBoard files and the stage's lines of metrics.jsonl are moved, so
-        that nothing old is taken for progress of the new run, and nothing that cost time is deleted.
-        """
-        left = [f"checkpoints/{stage}", f"rollouts/{stage}", f"tensorboard/{stage}"]
-        left += [str(Path("rollouts", stage).with_name("validation"))] if stage.endswith("rl") else []
-        here = [relative for relative in left if (self.path / relative).exists()]
-        lines = self._metrics_of(stage)
-        if not here and not lines:
-            return None
-        moved = self.path / "superseded" / f"{stage.replace('/', '.')}.{time.strftime('%Y%m%d-%H%M%S')}"
-        for relative in here:
-            (moved / relative).parent.mkdir(parents=True, exist_ok=True)
-            (self.path / relative).rename(moved / relative)
-        if lines:
-            moved.mkdir(parents=True, exist_ok=True)
-            (moved / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
-            others = [line for line in self._metrics_lines() if line not in set(lines)]
-            scratch = self.metrics_file.with_suffix(".tmp")
-            scratch.write_text("".join(others), encoding="utf-8")
-            os.replace(scratch, self.metrics_file)
-        return moved
-
-    def _metrics_lines(self) -> list[str]:
-        return self.metrics_file.read_text(encoding="utf-8").splitlines(True) if self.metrics_file.exists() else []
-
-    def _metrics_of(self, stage: str) -> list[str]:
-        mark = f'{{"stage": {json.dumps(stage)},'  # how engine/tracking.py begins a line
-        return [line for line in self._metrics_lines() if line.startswith(mark)]

@@ -82,20 +82,20 @@ def test_a_hub_model_that_cannot_be_had_offline_is_a_clear_error(command, tmp_pa
 def test_a_disk_too_small_is_said_before_training(monkeypatch):
     from collections import namedtuple
 
-    from medical_rl import dry_run
+    from medical_rl import disk
     from medical_rl.compose import compose
     from medical_rl.errors import UserError
 
     config = compose(["conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node"])
     # 3.75e9 parameters, 16 bytes each a saved step: two kept, one being written, and the best's 4 bytes a parameter
-    assert dry_run.disk_needed(config) == pytest.approx(3.75e9 * (16 * 3 + 4))
+    assert disk.needed(config) == pytest.approx(3.75e9 * (16 * 3 + 4))
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
-    monkeypatch.setattr(dry_run, "count_gpus", lambda: 0)
-    assert "too little here" in dry_run._disk(config), "where the run's GPUs are not, its disk is not either"
-    monkeypatch.setattr(dry_run, "count_gpus", lambda: 8)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
+    monkeypatch.setattr(disk, "count_gpus", lambda: 0)
+    assert "too little here" in disk.enough(config), "where the run's GPUs are not, its disk is not either"
+    monkeypatch.setattr(disk, "count_gpus", lambda: 8)
     with pytest.raises(UserError, match="Not enough disk.*195.0 GB.*1.0 GB free"):
-        dry_run._disk(config)
+        disk.enough(config)
 
 
 def test_a_template_whose_target_the_reward_cannot_read_is_found_on_the_gold_answers(command):

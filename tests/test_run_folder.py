@@ -7,6 +7,7 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.run_folder import RunFolder, write_json
+from medical_rl.superseded import supersede
 
 
 @pytest.fixture
@@ -59,9 +60,9 @@ def test_an_output_holds_until_its_content_changes(folder):
 def test_what_a_stage_left_is_set_aside_and_never_deleted(folder):
     kept = folder.path / "checkpoints" / "rl" / "global_step_3"
     kept.mkdir(parents=True)
-    moved = folder.supersede("rl")
+    moved = supersede(folder, "rl")
     assert (moved / "checkpoints" / "rl" / "global_step_3").is_dir()
-    assert folder.supersede("rl") is None
+    assert supersede(folder, "rl") is None
 
 
 def test_a_broken_manifest_is_said_so(folder):
@@ -83,7 +84,7 @@ def test_a_superseded_stage_takes_its_steps_and_curves_with_it(folder):
     folder.metrics_file.write_text("".join(lines))
     for name in ("tensorboard/rl", "rollouts/validation", "rollouts/rl"):
         (folder.path / name).mkdir(parents=True)
-    moved = folder.supersede("rl")
+    moved = supersede(folder, "rl")
     assert folder.metrics_file.read_text() == lines[1]
     assert (moved / "metrics.jsonl").read_text() == lines[0] + lines[2]
     assert all((moved / n).is_dir() for n in ("tensorboard/rl", "rollouts/validation", "rollouts/rl"))

@@ -6,8 +6,15 @@ marked column and row: a mask of one pixel at column 3, row 5 gives [3, 5, 4, 6]
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
+
+from medical_rl.data import files
+from medical_rl.data.drops import Drops
 
 PARTS = ("union", "largest")
 
@@ -37,6 +44,17 @@ def box(mask: np.ndarray, part: str = "union") -> list[int] | None:
     if not rows.size:
         return None
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+def drawn(image: str, picture: files.Picture, masks: Sequence[Path], part: str, drops: Drops) -> str | None:
+    """The box that an image's mask draws, as JSON; None, told to `drops`, without one mask that fits."""
+    if (mask := files.only(masks, image, drops, "mask")) is None:
+        return None
+    if mask.size != picture.size:
+        return drops.add(image, "its mask has another size than the image", f"{mask.size}, image {picture.size}")
+    if (found := box(marked(mask.image), part)) is None:
+        return drops.add(image, "its mask is empty")
+    return json.dumps(found)
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ import functools
 import hashlib
 import importlib.metadata
 import re
+from collections.abc import Collection
 from pathlib import Path
 
+from medical_rl.data import npz
 from medical_rl.data.images import MAX_PIXELS
 from medical_rl.data.npz import Header
-from medical_rl.errors import UserError
+from medical_rl.errors import UserError, unknown
 
 SPLITS = ("train", "val", "test")
 
@@ -130,3 +132,33 @@ def _md5(path: Path, size: int, mtime_ns: int) -> str:
     # Every split asks, and a file may have gigabytes.
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def usable(source, flag: str | None, allow_altered: bool, known: Collection[str]) -> tuple[Path, str, dict]:
+    """The path, flag and INFO of a usable file: readable, of the right arrays, and official or allowed not to be."""
+    path = Path(source or "").expanduser()
+    name = flag or named_flag(path)
+    info = official().get(name)
+    url = info and (published(info, "url", path) or info["url"])
+    if not path.is_file():
+        where = f"{name} is at {url}; all" if url else "All"
+        raise UserError(
+            f"There is no MedMNIST file {path.absolute()}. {where} datasets at once: "
+            f"`python -m medmnist download --root=FOLDER --size={named_size(path)}` (FOLDER must exist)."
+        )
+    if name not in known:
+        raise unknown("2-D MedMNIST dataset (from the file name; else give flag)", name, known)
+    arrays = npz.headers(path)
+    check_arrays(path, arrays, len(info["label"]) if name == "chestmnist" else 1)
+    reasons = altered(path, info, arrays)
+    if reasons and not allow_altered:
+        raise UserError(
+            f"{path.absolute()} is not the official file: {'; '.join(reasons)}. Download it again from {url}, "
+            "or use it as it is with allow_altered=true (--allow-altered); the data card will say so."
+        )
+    return path, name, info
+
+
+def names(info: dict) -> tuple[str, ...]:
+    """The names of the labels in the order of their numbers."""
+    return tuple(info["label"][str(index)].strip() for index in range(len(info["label"])))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from medical_rl.errors import UserError
 from medical_rl.evaluation.arguments import parser
 from medical_rl.evaluation.groups import GROUPS
+from medical_rl.evaluation.runs import phantom_note
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def _paper(runs, options) -> str:
     from medical_rl.evaluation.paper_form import markdown, paper_form
     from medical_rl.evaluation.results import replace_text
 
-    text = "\n".join([markdown(paper_form(runs), options.paper or None), *_phantoms(runs, None)])
+    text = "\n".join([markdown(paper_form(runs), options.paper or None), *phantom_note(runs, None)])
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         replace_text(options.out / "paper_form.md", text)
@@ -72,7 +73,7 @@ def _transfer(options) -> str:
     runs = find_runs(options.runs)
     found = figure.transfer(runs, options.by, options.model, options.data)
     seen = f"Model {options.model}, tested on {', '.join(found['data'])}; {sum(found['runs'].values())} of {len(runs)} runs."
-    notes = [seen, *_phantoms(runs, options.data), "Framed: the group that the model was trained on."]
+    notes = [seen, *phantom_note(runs, options.data), "Framed: the group that the model was trained on."]
     return _finish(
         figure.draw(found, options.by), options, f"Transfer by {GROUPS[options.by]}", notes, figure.table(found)
     )
@@ -99,7 +100,7 @@ def _scaling(options) -> str:
     sizes = sorted({point["n"] for points in found.values() for point in points})
     notes = [
         f"n = {', '.join(map(str, sizes))} test rows; {len(runs)} runs; bars: one standard deviation over runs.",
-        *_phantoms(runs, options.data),
+        *phantom_note(runs, options.data),
     ]
     return _finish(figure.draw(found), options, "Accuracy by rows kept", notes, figure.table(found))
 
@@ -116,7 +117,7 @@ def _curve(options) -> str:
     found = figure.curve(run.path, run.settings.get("conf.validation.metric", "acc"))
     names = ["conf.recipe", "conf.data.name", "conf.seed", "data.train_batch_size"]
     steps = sum(len(of["rewards"]["total"]) for of in found.values())
-    notes = [f"{told(run, [n for n in names if n in run.settings])}; n = {steps} steps.", *_phantoms([run], None)]
+    notes = [f"{told(run, [n for n in names if n in run.settings])}; n = {steps} steps.", *phantom_note([run], None)]
     return _finish(figure.draw(found), options, "Training curve", notes, figure.table(found))
 
 
@@ -131,7 +132,7 @@ def _curves(runs, options) -> str:
     without = [run.path.name for run in runs if not (run.path / "metrics.jsonl").exists()]
     notes = [
         f"{len(found)} of {len(runs)} runs{'; no metrics: ' + ', '.join(without) if without else ''}.",
-        *_phantoms(runs, None),
+        *phantom_note(runs, None),
     ]
     return _finish(figure.draw(found), options, "Training curves", notes, figure.table(found))
 
@@ -146,7 +147,7 @@ def _boxes(options) -> str:
     predictions = {model: read_predictions(options.run, model, options.data) for model in models}
     split = run.settings.get("conf.evaluation.split", "test")
     shown = figure.sheet(folder / f"{split}.parquet", predictions, options.rows, int(run.settings.get("conf.seed", 0)))
-    notes = [*figure.summary(predictions), figure.LEGEND, *_phantoms([run], options.data)]
+    notes = [*figure.summary(predictions), figure.LEGEND, *phantom_note([run], options.data)]
     return _finish(figure.draw(shown), options, "True and predicted boxes", notes, figure.table(shown))
 
 
@@ -161,14 +162,7 @@ def _finish(figure, options, title: str, notes: list[str], table) -> str:
 
 def _about(runs, data: str | None, n: int) -> str:
     name = data or runs[0].settings.get("conf.data.name")
-    return " ".join([f"{name}, n = {n:,}.", *_phantoms(runs, data)])
-
-
-def _phantoms(runs, data: str | None) -> list[str]:
-    from medical_rl.evaluation.plot import PHANTOM
-    from medical_rl.evaluation.runs import phantom
-
-    return [PHANTOM] if any(phantom(run.path, data) for run in runs) else []
+    return " ".join([f"{name}, n = {n:,}.", *phantom_note(runs, data)])
 
 
 COMMANDS = {

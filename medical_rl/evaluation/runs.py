@@ -137,6 +137,13 @@ def phantom(run: Path, data: str | None = None) -> bool:
     return False
 
 
+def phantom_note(runs: Iterable[Run], data: str | None) -> list[str]:
+    """[the sentence that goes with every figure of phantoms], or [] where none of the runs is of phantoms."""
+    from medical_rl.evaluation.plot import PHANTOM
+
+    return [PHANTOM] if any(phantom(run.path, data) for run in runs) else []
+
+
 def _column(runs: Sequence[Run], name: str) -> list[str]:
     return [json.dumps(run.settings.get(name, "(none)"), sort_keys=True, default=str) for run in runs]
 
