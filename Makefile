@@ -17,8 +17,8 @@ demo: setup ## MedGR2 end to end on phantoms: two rounds of generate, filter, SF
 demo-vrft: setup ## VRFT-Aug end to end on phantoms: warm start, then GRPO; about 6 minutes
 	@$(PY) -m medical_rl.main conf=vrft_aug conf/scale=tiny $(ARGS)
 
-test: setup ## all tests: units, contracts with verl, one end-to-end run
-	@$(PY) -m pytest -m "not accept and not bench and not gpu" $(ARGS)
+test: setup ## all tests: units and contracts with verl in one process, end-to-end runs in another beside it
+	@$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not accept and not bench and not gpu" $(ARGS)
 
 accept: setup ## the long proofs (seeds, controls, kills), resumable; figures go to benchmarks/
 	@$(PY) -m pytest -m accept tests/accept tests/examples -o addopts="-ra --import-mode=importlib" -s $(ARGS)

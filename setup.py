@@ -59,7 +59,7 @@ setup(
         # preference alignment of a labeller (conf/alignment=dpo)
         "align": ["trl>=1.16", "peft", "datasets"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "trl", "datasets"],
+        "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "trl", "datasets"],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],

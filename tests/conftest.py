@@ -32,6 +32,31 @@ def _by_path(name: str, path: Path):
     return module
 
 
+def pytest_collection_modifyitems(items):
+    """The engine's tests first: beside them, in another process, is time for all the others."""
+    items.sort(key=lambda item: item.get_closest_marker("engine") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The lanes of `make test`: files that run the engine one after the other in one process, since two verl jobs on one host
+    can collide; each other file where there is room."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    engine = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "mark.engine" in path.read_text(encoding="utf-8")
+    }
+
+    class Lanes(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "engine" if file in engine else file
+
+    return Lanes(config, log)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The source tree."""

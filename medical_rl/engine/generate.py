@@ -1,6 +1,6 @@
-"""Responses by vLLM, in a process of its own: `python -m medical_rl.engine.generate REQUEST.json`.
+"""Responses by vLLM, in a process of its own: `python -m medical_rl.engine.generate REQUEST.json ...`.
 
-The request names a model folder, a parquet file of prepared rows, limits and where the
+A request names a model folder, a parquet file of prepared rows, limits and where the
 responses go; each response is written as it comes, so an interrupted request goes on where
 it stopped. It may further hold
     temperature, top_p   sampling, seeded by (seed, row id); greedy without them
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -60,7 +61,28 @@ def batches(samples: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def main(request_file: Path) -> None:
+def main(request_files: Sequence[Path]) -> int:
+    """0 after every request was answered, in turn; else the exit code of the first that was not.
+
+    Of several each is answered by a fork of this process, which has imported vLLM: a model's memory goes with its process.
+    """
+    if len(request_files) == 1:
+        answer(request_files[0])
+        return 0
+    import torch
+    import vllm  # noqa: F401  what takes long, once for all
+
+    forks = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    for file in request_files:
+        process = forks.Process(target=answer, args=(file,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            return abs(process.exitcode)
+    return 0
+
+
+def answer(request_file: Path) -> None:
     """None; appends a line (see `record`) to the request's output for every row not answered yet.
 
     UserError for a request of several responses a row without a temperature: they would all be the same.
@@ -77,6 +99,7 @@ def main(request_file: Path) -> None:
     first = next(waiting, None)
     if first is None:
         return
+    print(f"{request['model']} answers {request['rows']}", flush=True)
     processor = load_processor(request["model"])
     llm = load_engine(request, processor, int(request["max_new_tokens"]))
 
@@ -96,4 +119,4 @@ def main(request_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    raise SystemExit(main([Path(name) for name in sys.argv[1:]]))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from medical_rl.answers import gold, parse, read
 from medical_rl.data.box_frame import in_pixels
 from medical_rl.data.parquet import read_samples
-from medical_rl.engine.responses import respond
+from medical_rl.engine.responses import Asked, respond, respond_all
 from medical_rl.evaluation import one_answer
 from medical_rl.evaluation.auroc import auroc, probabilities
 from medical_rl.evaluation.groups import groups_of
@@ -34,11 +34,11 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     sets = measured_on(config, folder)
     shutil.rmtree(folder.path / BOXES, ignore_errors=True)  # pictures of an earlier evaluation
     entries, notes = [], [*(note for one in sets for note in one.notes), *stale]
+    respond_all([asked(config, folder, model, rows) for rows in sets for model in models])
     for rows in sets:
         answered: dict[str, list[dict]] = {}
         for model in models:
-            print(f"predicting with {model.file} on {rows.name}: {model.model}", flush=True)
-            responses = predict(config, folder, model, rows)
+            responses = asked(config, folder, model, rows).output
             records = score(rows, responses, config.conf.evaluation.limit)
             if config.conf.evaluation.get("option_scores"):
                 records = with_scores(records, option_scores(config, folder, model, rows, responses))
@@ -93,11 +93,12 @@ def predictions_file(folder: RunFolder, model: Candidate, rows: MeasuredOn) -> P
     return folder.path / "predictions" / rows.folder / f"{model.file}.jsonl"
 
 
-def predict(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Path:
-    """File of the model's responses; one of the same model, rows and settings is used as it is or completed."""
+def asked(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Asked:
+    """What the model is asked of the rows; responses to the same model, rows and settings are used as they are or completed."""
     place = predictions_file(folder, model, rows).parent
-    output = place / f"{model.file}.responses.jsonl"
-    return respond(request(config, model, rows), place / f"{model.file}.request.json", output)
+    return Asked(
+        request(config, model, rows), place / f"{model.file}.request.json", place / f"{model.file}.responses.jsonl"
+    )
 
 
 def option_scores(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn, responses: Path) -> Path:

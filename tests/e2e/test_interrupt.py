@@ -10,7 +10,7 @@ import pytest
 
 from medical_rl.run_folder import RunFolder
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 def marked(run_id: str) -> list[str]:
@@ -30,7 +30,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_says_how_to_go_on(start_run, tm
     folder = tmp_path / "run"
     process = start_run(folder, "conf.stages=[prepare,warm_start]")
     log = folder / "logs" / "warm_start.log"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not log.exists() or not marked(RunFolder(folder).id):
         assert process.poll() is None and time.monotonic() < deadline, Path(f"{folder}.out").read_text()
         time.sleep(0.2)

@@ -9,7 +9,7 @@ import pytest
 from medical_rl.progress import read_metrics
 from medical_rl.run_folder import RunFolder
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
 
 
 def metrics(run):

@@ -8,7 +8,7 @@ import pytest
 
 from medical_rl.progress import read_metrics
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 
 
 def test_with_synchronisation_broken_the_correlation_falls(run, start_run, tmp_path):
@@ -25,7 +25,7 @@ def test_with_synchronisation_broken_the_correlation_falls(run, start_run, tmp_p
         folder, "conf.stages=[prepare,warm_start,rl]", "trainer.total_training_steps=6", "trainer.test_freq=6", "trainer.val_before_train=false",
         PYTHONPATH=modules, VERL_USE_EXTERNAL_MODULES="break_weight_sync",
     )  # fmt: skip
-    assert process.wait(timeout=600) == 0, Path(f"{folder}.out").read_text()
+    assert process.wait(timeout=1200) == 0, Path(f"{folder}.out").read_text()
     found = read_metrics(folder / "metrics.jsonl", "rl")
     correlation = [found[step]["training/rollout_actor_probs_pearson_corr"] for step in range(1, 7)]
     assert correlation[0] > 0.999, "the first rollouts have the first weights"

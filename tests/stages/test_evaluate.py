@@ -23,8 +23,11 @@ def engine(monkeypatch):
     """Stands in for vLLM: RL answers right, any other model "0"; the gold option is e times likelier. Gives what was asked."""
     asked = []
 
-    def answer(command, check):
-        module, file = command[2].rsplit(".", 1)[1], Path(command[3])
+    def started(command, check):
+        for file in command[3:]:
+            answer(command[2].rsplit(".", 1)[1], Path(file))
+
+    def answer(module, file):
         request = json.loads(file.read_text())
         output = Path(request["output"])
         if output.exists():
@@ -40,7 +43,7 @@ def engine(monkeypatch):
             lines.append(json.dumps(line) + "\n")
         output.write_text("".join(lines))
 
-    monkeypatch.setattr(responses.subprocess, "run", answer)
+    monkeypatch.setattr(responses.subprocess, "run", started)
     return asked
 
 

@@ -23,7 +23,7 @@ SMALL = (
     "conf.calibration.share=0.5",
     "conf.calibration.alpha=0.4",
     # enough to learn the form
-    "conf.warm_start.epochs=12",
+    "conf.warm_start.epochs=6",
     "data.train_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=2",
@@ -54,7 +54,7 @@ def finish(folder: Path, *overrides: str) -> str:
     """What the command printed; fails where it does not end well."""
     printed = Path(f"{folder}.out")
     printed.unlink(missing_ok=True)
-    code = start(folder, *overrides).wait(timeout=900)
+    code = start(folder, *overrides).wait(timeout=1500)
     logs = sorted((folder / "logs").rglob("*.log"), key=lambda p: p.stat().st_mtime)
     assert code == 0, printed.read_text() + (logs[-1].read_text()[-5000:] if logs else "")
     return printed.read_text()
@@ -64,7 +64,7 @@ def finish(folder: Path, *overrides: str) -> str:
 def run(tmp_path_factory) -> Run:
     """The shared run: SIGKILL to its whole process group while the cold start trains, then the same command again."""
     folder = tmp_path_factory.mktemp("e2e") / "medfact_r1"
-    process, deadline = start(folder), time.monotonic() + 600
+    process, deadline = start(folder), time.monotonic() + 1200
     log = folder / "logs" / "warm_start.log"
     while not log.exists():
         assert process.poll() is None and time.monotonic() < deadline, Path(f"{folder}.out").read_text()

@@ -10,7 +10,7 @@ from medical_rl.pseudo_label.label import read_labels
 from medical_rl.pseudo_label.reports import corpus
 from medical_rl.pseudo_label.retrieve import read_retrieved
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
 STAGES = ["prepare", "retrieve", "calibrate", "align", "pseudo_label", "warm_start", "rl", "evaluate"]
 
 

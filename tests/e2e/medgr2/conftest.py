@@ -53,7 +53,7 @@ def command(folder: Path, *overrides: str) -> str:
     """What `python -m medical_rl.main` printed for the small run in `folder`; fails where it does not end well."""
     done = subprocess.run(
         [sys.executable, "-m", "medical_rl.main", *SMALL, f"conf.run_dir={folder}", *overrides],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200, env=os.environ | {"COLUMNS": "160"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=2400, env=os.environ | {"COLUMNS": "160"},
     )  # fmt: skip
     logs = sorted(folder.rglob("*.log"), key=lambda p: p.stat().st_mtime)
     assert done.returncode == 0, done.stdout + (logs[-1].read_text()[-5000:] if logs else "")

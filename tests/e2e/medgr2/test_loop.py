@@ -8,7 +8,7 @@ from medical_rl.data.parquet import read_samples
 from medical_rl.loop.triplets import key
 from medical_rl.reward_model.graded import read_graded
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
 STEPS = ["generate", "score", "select", "warm_start", "rl", "preferences", "reward_model", "distil"]
 
 

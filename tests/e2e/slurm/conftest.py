@@ -64,7 +64,7 @@ def sweep(slurm, tmp_path_factory) -> Sweep:
         slurm.run("scontrol", "requeue", f"{array}_0")
         _until(lambda: _running(runs[2], "warm_start"), process, out)
         slurm.run("scancel", "--signal=USR2", f"{array}_1")  # what Slurm sends before the time limit
-        code = process.wait(timeout=1500)
+        code = process.wait(timeout=2700)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 
 from medical_rl.run_folder import RunFolder
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(2000)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600)]
 
 
 def test_each_job_has_a_run_folder_of_its_own_with_results_and_no_other(sweep):
