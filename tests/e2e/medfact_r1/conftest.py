@@ -23,7 +23,7 @@ SMALL = (
     "conf.calibration.share=0.5",
     "conf.calibration.alpha=0.4",
     # enough to learn the form
-    "conf.warm_start.epochs=6",
+    "conf.warm_start.epochs=12",
     "data.train_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.actor.ppo_mini_batch_size=2",

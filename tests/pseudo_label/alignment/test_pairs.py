@@ -159,6 +159,6 @@ def test_pairs_are_read_as_they_were_written(tmp_path):
     assert write_preferences(written, tmp_path / "pairs.parquet") == 4
     assert list(read_preferences(tmp_path / "pairs.parquet")) == written
     (tmp_path / "other").write_bytes(b"no parquet")
-    for name in ("other", "absent"):
-        with pytest.raises(UserError, match="cannot be read"):
+    for name, told in (("other", "cannot be read as parquet"), ("absent", "There is no file .*absent")):
+        with pytest.raises(UserError, match=told):
             list(read_preferences(tmp_path / name))
