@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medical_rl.reward_model.protected import PROTECTED
@@ -99,12 +99,23 @@ REPORT = st.lists(
 ).map(" ".join)
 
 
+@example("is enlarged", 0, load("held_out"))
 @given(REPORT, st.integers(0, 2**32 - 1), st.sampled_from([BUILTIN, load("held_out"), Everything()]))
 def test_of_any_report_the_protected_words_stay_in_their_order(text, seed, source):
     new = reword(text, source, np.random.default_rng(seed), 0.5)
 
     def decisive(text):
-        articles = {"a", "an", "is", "are", "in", "of", "to", "with"}  # of grammar, which a phrase may bring along
+        articles = {
+            "a",
+            "an",
+            "is",
+            "are",
+            "in",
+            "of",
+            "to",
+            "with",
+            "than",
+        }  # of grammar: "larger than normal" brings one
         words = [word.lower() for word in _WORD.findall(text)]
         return [word for word in words if (word in PROTECTED or any(map(str.isdigit, word))) and word not in articles]
 
