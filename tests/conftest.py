@@ -80,10 +80,16 @@ def fake_endpoint():
         yield running
 
 
+@pytest.fixture
+def one_thread() -> dict[str, str]:
+    """The environment of a process with one thread: weights are compared to the last bit, and a sum over two is not that of one."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 @pytest.fixture(scope="session")
 def phantom():
     """The module tests/pseudo_label/alignment/phantom_reports.py: a labeller that leans on reports, made and measured."""
-    pytest.importorskip("trl")
+    pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
     return _by_path("phantom_reports", ROOT / "tests" / "pseudo_label" / "alignment" / "phantom_reports.py")
 
 

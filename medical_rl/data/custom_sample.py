@@ -16,6 +16,12 @@ from medical_rl.sample import KINDS, Sample
 
 
 def sample(row: Mapping, place: Place, table: Table, fixed: dict, common: dict, drops: Drops) -> Sample | None:
+    """The sample of one row; None, told to `drops`, where an image of it cannot be used; BadOptions where its cells do not fit.
+
+    fixed   what every row has that has no column for it: kind, question, choices
+    common  fields of the sample that are the same for all rows: source, restricted
+    """
+
     def cell(field: str):
         value = row.get(table.names.get(field))
         return fixed.get(field) if value in (None, "") else value

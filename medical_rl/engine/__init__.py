@@ -13,5 +13,5 @@ judge_desk.py    the judges' desk as an actor of the cluster
 verl_entry.py    the entry point that registers our reward manager in plain verl
 runner.py, sft.py, generate.py   the three heavy jobs: GRPO, supervised fine-tuning, responses of a model
 vllm_inputs.py   a model under vLLM and what it is given; option_scores.py  log-probabilities of options
-responses.py     a request to such a process, and its lines, kept while the request stays the same
+responses.py     requests to such processes, and their lines, kept while a request stays the same; forks.py  one import for all of them
 """

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from medical_rl.data.parquet import read_samples
+from medical_rl.engine.forks import answer_each
 from medical_rl.engine.vllm_inputs import load_engine, load_processor, prompts
 from medical_rl.errors import UserError
 
@@ -61,27 +61,6 @@ def batches(samples: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def main(request_files: Sequence[Path]) -> int:
-    """0 after every request was answered, in turn; else the exit code of the first that was not.
-
-    Of several each is answered by a fork of this process, which has imported vLLM: a model's memory goes with its process.
-    """
-    if len(request_files) == 1:
-        answer(request_files[0])
-        return 0
-    import torch
-    import vllm  # noqa: F401  what takes long, once for all
-
-    forks = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
-    for file in request_files:
-        process = forks.Process(target=answer, args=(file,))
-        process.start()
-        process.join()
-        if process.exitcode:
-            return abs(process.exitcode)
-    return 0
-
-
 def answer(request_file: Path) -> None:
     """None; appends a line (see `record`) to the request's output for every row not answered yet.
 
@@ -119,4 +98,4 @@ def answer(request_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main([Path(name) for name in sys.argv[1:]]))
+    raise SystemExit(answer_each(answer, sys.argv[1:]))

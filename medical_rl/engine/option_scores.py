@@ -1,6 +1,6 @@
-"""Log-probabilities of a question's options by vLLM, in a process of its own: `python -m medical_rl.engine.option_scores REQUEST.json`.
+"""Log-probabilities of a question's options by vLLM, in a process of its own: `python -m medical_rl.engine.option_scores REQUEST.json ...`.
 
-The request is that of medical_rl.engine.generate with `responses`, the file that it has written. What follows the
+A request is that of medical_rl.engine.generate with `responses`, the file that it has written. What follows the
 prompt for each option is told in medical_rl/evaluation/option_texts.py. Lines are written as they come, so an
 interrupted request goes on where it stopped.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import medical_rl.engine.plugin  # noqa: F401, I001  before any other part of verl
 from medical_rl.data.parquet import read_samples
+from medical_rl.engine.forks import answer_each
 from medical_rl.engine.generate import answered, batches
 from medical_rl.engine.vllm_inputs import load_engine, load_processor, prompts
 from medical_rl.evaluation.option_texts import continuations, options
@@ -26,7 +27,7 @@ MARGIN = 8  # tokens: a text joined to the prompt may be cut into a few more tha
 MARK = re.compile(r"</?(think|answer)>")  # special tokens of some models, and what an answer is read by
 
 
-def main(request_file: Path) -> None:
+def answer(request_file: Path) -> None:
     """None; appends {"id", "options", "scores"} lines, natural logarithms, for every row with options not scored yet."""
     from vllm import SamplingParams
 
@@ -101,4 +102,4 @@ def after_common(results: Sequence[tuple[Sequence[int], Sequence[float]]]) -> li
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    raise SystemExit(answer_each(answer, sys.argv[1:]))

@@ -13,47 +13,43 @@ from medical_rl.run_folder import digest, write_json
 
 
 class Asked(NamedTuple):
-    """A request (see the module that answers it), the file it is written to, and the file of its answers, a JSON line a row."""
+    """A request (see the module that answers it), the file it is written to, and the file of its answers, a JSON line a row.
+
+    inputs  further files of the request, by key; as the model and the rows they count by their content
+    """
 
     request: Mapping[str, Any]
     file: Path
     output: Path
+    inputs: Mapping[str, Path] = {}
 
 
-def respond(request: Mapping[str, Any], asked: Path, output: Path, module: str = "generate", **inputs: Path) -> Path:
-    """`output`, the file of one JSON line a row; lines of the same model, rows and settings are used as they are, or completed.
-
-    request  see the module; it is written to `asked` with the hashes of its model, rows and inputs
-    module   which process of medical_rl.engine answers
-    inputs   further files of the request, by key; as the model and the rows they count by their content
-    Raises CalledProcessError if the process fails; what it had answered is kept.
-    """
-    _write(Asked(request, asked, output), inputs)
-    _start(module, [asked])
+def respond(request: Mapping[str, Any], asked: Path, output: Path) -> Path:
+    """`output`, the responses to one request, which is written to `asked`; see `respond_all`."""
+    respond_all([Asked(request, asked, output)])
     return output
 
 
-def respond_all(asked: Sequence[Asked]) -> None:
-    """None; every request's responses are in its output, as `respond` puts them there, by one process that loads vLLM once.
+def respond_all(asked: Sequence[Asked], module: str = "generate") -> None:
+    """None; every request's answers are in its output: lines of the same model, rows and settings are used as they are, or completed.
 
-    On two cores vLLM takes half a minute to import, longer than a small model takes to answer.
+    module  which process of medical_rl.engine answers, one for all of them
+    Raises CalledProcessError if the process fails; what it had answered is kept.
     """
     for one in asked:
-        _write(one, {})
-    _start("generate", [one.file for one in asked])
+        _write(one)
+    command = [sys.executable, "-m", f"medical_rl.engine.{module}", *(str(one.file) for one in asked)]
+    subprocess.run(command, check=True)
 
 
-def _write(asked: Asked, inputs: Mapping[str, Path]) -> None:
-    """None; writes the request; responses to another one are removed."""
+def _write(asked: Asked) -> None:
+    """None; writes the request with the hashes of its model, rows and inputs; answers to another one are removed."""
     asked.file.parent.mkdir(parents=True, exist_ok=True)
-    request = {**asked.request, **{key: str(path) for key, path in inputs.items()}, "output": str(asked.output)}
+    inputs = {key: str(path) for key, path in asked.inputs.items()}
+    request = {**asked.request, **inputs, "output": str(asked.output)}
     hashes = {key: digest(Path(request[key])) for key in ("model", "rows", *inputs)}
     identity = {**request, **hashes}
     before = json.loads(asked.file.read_text()) if asked.file.exists() else {}
     if before.get("identity") != identity:
         asked.output.unlink(missing_ok=True)
     write_json(asked.file, {**request, "identity": identity})
-
-
-def _start(module: str, files: Sequence[Path]) -> None:
-    subprocess.run([sys.executable, "-m", f"medical_rl.engine.{module}", *map(str, files)], check=True)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from medical_rl.answers import gold, parse, read
 from medical_rl.data.box_frame import in_pixels
 from medical_rl.data.parquet import read_samples
-from medical_rl.engine.responses import Asked, respond, respond_all
+from medical_rl.engine.responses import Asked, respond_all
 from medical_rl.evaluation import one_answer
 from medical_rl.evaluation.auroc import auroc, probabilities
 from medical_rl.evaluation.groups import groups_of
@@ -34,14 +34,17 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     sets = measured_on(config, folder)
     shutil.rmtree(folder.path / BOXES, ignore_errors=True)  # pictures of an earlier evaluation
     entries, notes = [], [*(note for one in sets for note in one.notes), *stale]
-    respond_all([asked(config, folder, model, rows) for rows in sets for model in models])
+    scores_options = bool(config.conf.evaluation.get("option_scores"))
+    everything = [(model, rows) for rows in sets for model in models]
+    respond_all([asked(config, folder, *one) for one in everything])
+    if scores_options:
+        respond_all([asked_options(config, folder, *one) for one in everything], "option_scores")
     for rows in sets:
         answered: dict[str, list[dict]] = {}
         for model in models:
-            responses = asked(config, folder, model, rows).output
-            records = score(rows, responses, config.conf.evaluation.limit)
-            if config.conf.evaluation.get("option_scores"):
-                records = with_scores(records, option_scores(config, folder, model, rows, responses))
+            records = score(rows, asked(config, folder, model, rows).output, config.conf.evaluation.limit)
+            if scores_options:
+                records = with_scores(records, asked_options(config, folder, model, rows).output)
                 notes.append(f"AUROC on {rows.name}: {auroc(records)[1]}.")
             entries.append(entry(model.name, rows.name, str(config.conf.evaluation.split), records, model.round))
             write_predictions(predictions_file(folder, model, rows), records)
@@ -101,11 +104,11 @@ def asked(config: DictConfig, folder: RunFolder, model: Candidate, rows: Measure
     )
 
 
-def option_scores(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn, responses: Path) -> Path:
-    """File of the log-probabilities that the model gives each row's options, given its own responses."""
-    place = responses.parent
-    output, file = place / f"{model.file}.option_scores.jsonl", place / f"{model.file}.option_scores.request.json"
-    return respond(request(config, model, rows), file, output, "option_scores", responses=responses)
+def asked_options(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Asked:
+    """The log-probabilities of each row's options that the model is asked for, given its own responses."""
+    place, responses = predictions_file(folder, model, rows).parent, asked(config, folder, model, rows).output
+    files = (place / f"{model.file}.option_scores.request.json", place / f"{model.file}.option_scores.jsonl")
+    return Asked(request(config, model, rows), *files, {"responses": responses})
 
 
 def with_scores(records: list[dict], scores: Path) -> list[dict]:

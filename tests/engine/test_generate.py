@@ -72,12 +72,14 @@ def test_several_greedy_responses_are_refused(generate, tmp_path):
     path = tmp_path / "request.json"
     path.write_text(json.dumps({**GREEDY, "n": 2}))
     with pytest.raises(UserError, match="2 responses a row at temperature 0"):
-        generate.main([path])
+        generate.answer(path)
 
 
 def test_of_several_requests_the_first_that_fails_ends_it(generate, tmp_path, capfd):
+    from medical_rl.engine.forks import answer_each
+
     for name in "ab":
         (tmp_path / name).write_text(json.dumps({**GREEDY, "n": 2}))
-    assert generate.main([tmp_path / "a", tmp_path / "b"]) == 1
+    assert answer_each(generate.answer, [tmp_path / "a", tmp_path / "b"]) == 1
     said = capfd.readouterr().err
     assert f"{tmp_path / 'a'} asks for 2 responses" in said and str(tmp_path / "b") not in said

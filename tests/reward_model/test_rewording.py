@@ -105,17 +105,8 @@ def test_of_any_report_the_protected_words_stay_in_their_order(text, seed, sourc
     new = reword(text, source, np.random.default_rng(seed), 0.5)
 
     def decisive(text):
-        articles = {
-            "a",
-            "an",
-            "is",
-            "are",
-            "in",
-            "of",
-            "to",
-            "with",
-            "than",
-        }  # of grammar: "larger than normal" brings one
+        articles = {"a", "an", "is", "are", "in", "of", "to", "with"}  # of grammar, which a phrase may bring along
+        text = text.replace("larger than normal", "enlarged")  # a phrase of the held-out table, whose "than" is its own
         words = [word.lower() for word in _WORD.findall(text)]
         return [word for word in words if (word in PROTECTED or any(map(str.isdigit, word))) and word not in articles]
 

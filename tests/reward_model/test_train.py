@@ -23,8 +23,6 @@ from medical_rl.reward_model.score import score  # noqa: E402
 
 LIMITS = {"min_pixels": 56 * 56, "max_pixels": 112 * 112}
 COMMAND = [sys.executable, "-m", "medical_rl.reward_model.train"]
-# Weights are compared to the last bit, and a sum over two threads is not that of one: all processes have the same number.
-ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 PHASE = {"steps": 4, "batch_size": 8, "lr": 1e-3}
 
 
@@ -89,11 +87,11 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(whole, tiny, parque
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8], "no step was run a second time"
 
 
-def test_a_killed_process_goes_on_too(tiny, parquet, tmp_path):
+def test_a_killed_process_goes_on_too(tiny, parquet, tmp_path, one_thread):
     longer = {"fit": PHASE | {"steps": 120}, "save_every": 20, "workers": 1}
     request = tmp_path / "request.json"
     request.write_text(json.dumps(asked(tmp_path, tiny, parquet, **longer)))
-    child = subprocess.Popen([*COMMAND, str(request)], start_new_session=True, env=ONE_THREAD)
+    child = subprocess.Popen([*COMMAND, str(request)], start_new_session=True, env=one_thread)
     until = time.monotonic() + 120
     while not (saved := list((tmp_path / "work").glob("step_*"))) and time.monotonic() < until:
         time.sleep(0.02)
@@ -103,7 +101,7 @@ def test_a_killed_process_goes_on_too(tiny, parquet, tmp_path):
     other.mkdir()
     (other / "request.json").write_text(json.dumps(asked(other, tiny, parquet, **longer)))
     for file in (request, other / "request.json"):
-        subprocess.run([*COMMAND, str(file)], check=True, env=ONE_THREAD)
+        subprocess.run([*COMMAND, str(file)], check=True, env=one_thread)
     assert read_facts(tmp_path / "out")["steps"]["fit"] == 120
     assert same(weights(tmp_path), weights(other))
 

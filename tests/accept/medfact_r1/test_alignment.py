@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(7200)]
-pytest.importorskip("trl")
+pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.data.prompts import messages  # noqa: E402
 from medical_rl.pseudo_label.alignment import Place, align  # noqa: E402

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(3600)]
-pytest.importorskip("trl")
+pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.data.prompts import messages, target  # noqa: E402
 from medical_rl.data.reports import Report  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("trl")
+pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.errors import UserError  # noqa: E402
 from medical_rl.pseudo_label import alignment  # noqa: E402

@@ -6,7 +6,7 @@ import json
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("trl")
+pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.pseudo_label import pair_scores  # noqa: E402
 from medical_rl.pseudo_label.preference import read_preferences, write_preferences  # noqa: E402
