@@ -1,4 +1,4 @@
-"""Packaging: `conf/` and `data_preprocess/` ship inside the package, so only `medical_rl` is installed at the top level."""
+"""Packaging: `conf/` and `data_preprocess/` (by the link in the package) ship inside it: only `medical_rl` is at the top level."""
 
 from pathlib import Path
 
@@ -27,10 +27,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=[*find_packages(include=["medical_rl", "medical_rl.*"]), "medical_rl._preprocess", *CONF],
-    package_dir={"medical_rl._preprocess": "data_preprocess", **CONF},
+    packages=[*find_packages(include=["medical_rl", "medical_rl.*"]), *CONF],
+    package_dir=CONF,
     package_data={name: ["*.yaml"] for name in CONF}
-    | {name: ["prompts/*.txt"] for name in ("medical_rl.loop", "medical_rl.pseudo_label")},
+    | {name: ["prompts/*.txt"] for name in ("medical_rl.loop.generators", "medical_rl.pseudo_label.labellers")},
     # The light part: composing configs, scoring, preparing data. The engine is an extra,
     # because its pins differ between a CPU and a GPU host (requirements/cpu.txt, requirements/gpu.txt).
     install_requires=[

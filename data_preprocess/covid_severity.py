@@ -17,12 +17,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    # Run as a file, sys.path[0] is this folder; the package is beside it.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from medical_rl.data import ahead, command, files, tables
 from medical_rl.data.drops import Drops
+from medical_rl.data.prepare import ahead, command
+from medical_rl.data.sources import files, tables
 from medical_rl.errors import UserError, unknown
 from medical_rl.sample import Sample
 
@@ -97,7 +94,7 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
 
 
 def main(argv=None) -> int:
-    """The exit code of preparing the set by hand; see `medical_rl.data.command`."""
+    """The exit code of preparing the set by hand; see `medical_rl.data.prepare.command`."""
 
     def add_options(parser):
         parser.add_argument("--consensus", help=f"{', '.join(CONSENSUS)} (default: ceil_mean)")

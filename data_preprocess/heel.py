@@ -16,15 +16,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    # Run as a file, sys.path[0] is this folder; the package is beside it.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from medical_rl.answers import normalise
-from medical_rl.data import ahead, box_files, box_match, command, files
 from medical_rl.data.drops import Drops
-from medical_rl.data.grouped import grouped
+from medical_rl.data.prepare import ahead, command
+from medical_rl.data.prepare.grouped import grouped
+from medical_rl.data.sources import box_files, box_match, files
 from medical_rl.errors import UserError, unknown
+from medical_rl.parsing.response import normalise
 from medical_rl.sample import Sample
 
 SPLITS = ("train", "val", "test")
@@ -97,7 +94,7 @@ def reads(source, *, boxes: str | None = None, **_) -> list:
 
 
 def main(argv=None) -> int:
-    """The exit code of preparing the set by hand; see `medical_rl.data.command`."""
+    """The exit code of preparing the set by hand; see `medical_rl.data.prepare.command`."""
 
     def add_options(parser):
         parser.add_argument(

@@ -11,24 +11,30 @@ not enough to learn from. 30 questions a subject give a 95 % interval of about 1
 
 In a question "<image 2>" becomes "image 2", counted in the order in which the images are given; an option that is an
 image becomes such a name too. Short answers have no options, so no strict grader; they are left out unless asked for.
+
+The rows of MMMU as published, of some subjects: from the Hub, or from a folder of parquet or JSON files.
+
+One MMMU row as a question: its options read as data, its image marks numbered in the order of its images.
 """
 
 from __future__ import annotations
 
+import ast
+import itertools
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-if __name__ == "__main__" and not __package__:
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from medical_rl.data import command, hub, mmmu_files, mmmu_row
 from medical_rl.data.drops import Drops
-from medical_rl.data.grouped import grouped
-from medical_rl.data.image_files import read_image, usable
-from medical_rl.data.images import image_size
-from medical_rl.data.options import BadOptions
-from medical_rl.errors import unknown
+from medical_rl.data.options import BadOptions, by_letter, clean, matching
+from medical_rl.data.prepare import command
+from medical_rl.data.prepare.grouped import grouped
+from medical_rl.data.sources import hub, tables
+from medical_rl.data.sources.files import source_folder
+from medical_rl.data.sources.image_files import read_image, usable
+from medical_rl.errors import UserError, unknown
+from medical_rl.images import image_size
 from medical_rl.sample import Sample
 
 SPLITS = ("train", "val", "test")
@@ -74,7 +80,7 @@ def rows(
 
 def describe(source, *, revision: str | None = None, **_) -> dict:
     """The facts for the data card."""
-    where = f"{source} at revision {revision or 'main'}" if hub.is_hub_id(source) else mmmu_files.folder(source).name
+    where = f"{source} at revision {revision or 'main'}" if hub.is_hub_id(source) else folder(source).name
     return {
         "source": "MMMU (medical subjects)",
         "file": where,
@@ -86,7 +92,7 @@ def describe(source, *, revision: str | None = None, **_) -> dict:
 
 
 def main(argv=None) -> int:
-    """The exit code of preparing it by hand; see `medical_rl.data.command`."""
+    """The exit code of preparing it by hand; see `medical_rl.data.prepare.command`."""
 
     def add_options(parser):
         parser.add_argument("--subjects", nargs="+", metavar="NAME", help=f"of {', '.join(SUBJECTS)} (default: all)")
@@ -98,13 +104,13 @@ def main(argv=None) -> int:
 
 def _samples(source, split, subjects, short_answers, hub_options, drops) -> Iterator[Sample]:
     published = "validation" if split == "test" else "dev"
-    found = mmmu_files.rows(source, published, subjects, *hub_options)
+    found = mmmu_files_rows(source, published, subjects, *hub_options)
     if split == "test":
         wanted, found = None, found
     else:
         # The dev set is 5 rows a subject with a few images: small enough to be held twice.
         held = list(found)
-        placed = grouped(((row["id"], mmmu_files.subject(row)) for row in held), {"val": 0.2}, seed=0)
+        placed = grouped(((row["id"], subject(row)) for row in held), {"val": 0.2}, seed=0)
         wanted, found = {name for name, place in placed.items() if place == split}, iter(held)
     for row in found:
         if wanted is None or row["id"] in wanted:
@@ -116,7 +122,7 @@ def _samples(source, split, subjects, short_answers, hub_options, drops) -> Iter
 def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops) -> Sample | None:
     """The sample of a row; None, with the reason in `drops`, where it cannot be asked."""
     try:
-        question, choices, answer, columns = mmmu_row.asked(row)
+        question, choices, answer, columns = asked(row)
     except BadOptions as error:
         return drops.add(row["id"], str(error))
     if not choices and not short_answers:
@@ -139,9 +145,9 @@ def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops)
         split=split,
         size=image_size(images[0]) if images else None,
         meta={
-            "subject": mmmu_files.subject(row),
+            "subject": subject(row),
             "thought": row.get("explanation") or "",
-            **({} if choices else {"accepted": mmmu_row.accepted(row["answer"])}),
+            **({} if choices else {"accepted": accepted(row["answer"])}),
         },
     )
 
@@ -152,10 +158,129 @@ def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str) and not hub.is_hub_id(source):
-        return read_image(mmmu_files.folder(source), value, row["id"], drops)
+        return read_image(folder(source), value, row["id"], drops)
     if not isinstance(value, bytes):
         return drops.add(row["id"], "an image that it names is not there", column)
     return usable(value, row["id"], drops)
+
+
+COLUMNS = ("id", "question", "options", "answer", "question_type")
+
+
+def mmmu_files_rows(
+    source, published: str, subjects: tuple[str, ...], revision: str | None, streaming: bool
+) -> Iterator[dict]:
+    """The rows of a published split ("dev" or "validation") whose id names one of the subjects, each id once.
+
+    Copies of MMMU keep a subject in a file or folder of its own, or all of them in one; both are read.
+    """
+    found, seen = (_hub if hub.is_hub_id(source) else _local)(source, published, subjects, revision, streaming), set()
+    for index, row in enumerate(found):
+        if missing := [name for name in COLUMNS if name not in row]:
+            raise UserError(
+                f"Row {index} of {published} in {source} lacks {', '.join(missing)}; it has {', '.join(map(str, row))}."
+            )
+        if subject(row) in subjects and row["id"] not in seen:
+            seen.add(row["id"])
+            yield row
+
+
+def subject(row: Mapping) -> str:
+    """The subject in an id.
+
+    >>> subject({"id": "validation_Public_Health_3"})
+    'Public_Health'
+    """
+    return "_".join(str(row["id"]).split("_")[1:-1])
+
+
+def folder(source) -> Path:
+    """The source folder; UserError where there is none."""
+    return source_folder(source, 'It should hold the files of MMMU; or give the Hub id "MMMU/MMMU".')
+
+
+def _hub(source, published, subjects, revision, streaming) -> Iterator[dict]:
+    known = hub.configs(source, revision)
+    for name in [subject for subject in subjects if subject in known] or [None]:
+        yield from hub.rows(source, published, config=name, revision=revision, streaming=streaming)
+
+
+def _local(source, published, subjects, *_) -> Iterator[dict]:
+    root = folder(source)
+    files = [p for p in sorted(root.rglob(f"*{published}*")) if p.suffix.lower() in tables.SUFFIXES]
+    if not files:
+        raise UserError(
+            f"{root.absolute()} has no parquet or JSON file with {published!r} in its name. Download MMMU/MMMU from the "
+            "Hugging Face Hub with its folders, or give that id as the source."
+        )
+    own = [path for path in files if path.parent.name in subjects]
+    return itertools.chain.from_iterable(tables.records_read(path) for path in own or files)
+
+
+MAX_OPTIONS_LENGTH = 20_000
+_IMAGE = re.compile(r"<image (\d+)>")
+
+
+def options(text) -> list[str]:
+    """The options in a row's own order; a text is a Python list of strings, parsed and never evaluated; else BadOptions.
+
+    >>> options("['A, B', \\"it's\\"]")
+    ['A, B', "it's"]
+    >>> options("__import__('os').getcwd()")
+    Traceback (most recent call last):
+    ...
+    medical_rl.data.options.BadOptions: its options are not a list of texts
+    """
+    found = text
+    if isinstance(text, str):
+        try:
+            found = ast.literal_eval(text) if len(text) <= MAX_OPTIONS_LENGTH else None
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            found = None
+    if not isinstance(found, list) or not all(isinstance(option, str) for option in found):
+        raise BadOptions("its options are not a list of texts")
+    return found
+
+
+def asked(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
+    """(question, choices, answer, columns of its images in order); choices are () for a short answer; else BadOptions.
+
+    >>> row = {"question": "Is <image 2> like <image 1>?", "options": "['yes', '<image 1>']", "answer": "B"}
+    >>> asked(row | {"question_type": "multiple-choice"})
+    ('Is image 1 like image 2?', ('yes', 'image 2'), 'image 2', ['image_2', 'image_1'])
+    """
+    listed = options(row["options"])
+    used = list(dict.fromkeys(_IMAGE.findall(" ".join([str(row["question"]), *listed]))))
+    # Some questions show an image and never name it.
+    used = used or [str(n) for n in range(1, 8) if row.get(f"image_{n}")]
+    number = {old: new for new, old in enumerate(used, start=1)}
+
+    def renumbered(text: str) -> str:
+        return _IMAGE.sub(lambda mark: f"image {number[mark[1]]}", text).strip()
+
+    question, columns = renumbered(str(row["question"])), [f"image_{old}" for old in used]
+    if row["question_type"] != "multiple-choice":
+        return question, (), accepted(row["answer"])[0], columns
+    if str(row["answer"]).strip() in ("", "?"):
+        raise BadOptions("its answer is not public")
+    listed = [renumbered(option) for option in listed]
+    choices = clean(listed)
+    return question, choices, matching(by_letter(row["answer"], listed), choices), columns
+
+
+def accepted(answer) -> list[str]:
+    """The accepted short answers, at least one; several come as a Python list in a text. Else BadOptions.
+
+    >>> accepted("['0.25', '1/4']"), accepted("24/7")
+    (['0.25', '1/4'], ['24/7'])
+    """
+    text = str(answer).strip()
+    if text in ("", "?"):
+        raise BadOptions("its answer is not public")
+    found = [one.strip() for one in (options(text) if text.startswith("[") else [text]) if one.strip()]
+    if not found:
+        raise BadOptions("its list of accepted answers is empty")
+    return found
 
 
 if __name__ == "__main__":

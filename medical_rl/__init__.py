@@ -1,13 +1,25 @@
-"""medical_rl: reinforcement of medical vision-language models on verl.
+"""medical_rl: reinforcement of medical vision-language models: an adapter to verl, a reward and data toolkit, three papers.
 
-Importing this package loads nothing heavy. What the modules at this level are for:
+Importing this package loads nothing heavy. Its rooms stand on floors, and a room imports only from floors below its own
+(tests/test_direction.py):
 
-command line     main, cli (overrides), compose (Hydra), sweep (-m), explain (its errors), predict
-before a run     checks, dry_run, disk, accelerator
-a run            pipeline (stages in order), attend and processes (a stage's process), progress
-                 run_folder, fingerprint (what makes a stage outdated), superseded, folders, slurm
-what all speak   sample, answers (reads model output; per kind in reading/), boxes, frames, kinds, errors
-training         training (what R_phi and preference alignment share); engine/ is all that imports verl, Ray and vLLM
+  17  main, predict          the command line; a trained model asked about images
+  16  pipeline               a run: configuration validated, stages in order, each in a process of its own
+  15  stages                 the stages, each declared once: of all recipes, of MEDFACT-R1, of MedGR2
+  14  loop, pseudo_label     MedGR2's closed loop; MEDFACT-R1's pseudo-labels
+  13  engine                 all that imports verl, Ray and vLLM
+  12  reward_model           MedGR2's R_phi: graded texts, its training, its calibration
+  11  training               what our own training processes share
+  10  evaluation, data_preprocess, tiny   metrics, tables, pictures; the data sets, one home each; phantoms and the tiny model
+   9  data                   readers to parquet (prepare), files as they come (sources), checks and pages (inspect)
+   8  adapters               the same rewards in plain verl, EasyR1 and TRL
+   7  rewards                terms, mixes, users' functions
+   6  judges                 language models asked within limits and a budget
+   5  config                 Hydra's composition, the command line's arguments, sweeps, Slurm
+   4  run                    the run folder, atomic files, processes, progress
+   3  parsing                model output read: the one door is parsing.response
+   2  boxes, images, seeding, sample   what all speak
+   1  errors                 what a user can meet, and the exit code of each
 """
 
 __version__ = "0.2.0"

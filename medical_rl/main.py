@@ -19,9 +19,9 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code of the run that `argv` (default: the process's own arguments) asks for."""
-    from medical_rl.cli import finish_arguments, help_text
-    from medical_rl.explain import explain
-    from medical_rl.slurm import STOPPED, explain_failure, submits
+    from medical_rl.config.arguments import finish_arguments, help_text
+    from medical_rl.config.hydra_errors import explain
+    from medical_rl.config.slurm import STOPPED, explain_failure, submits
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -67,8 +67,8 @@ def _hydra(arguments: list[str]) -> int:
     """0, or the exit code of the first job that failed; the other jobs of a sweep still run."""
     import hydra
 
-    from medical_rl.compose import NAME, root, store_primary
-    from medical_rl.slurm import ending_in_order
+    from medical_rl.config.compose import NAME, root, store_primary
+    from medical_rl.config.slurm import ending_in_order
 
     store_primary()
     # Hydra names a job after the script and reads sys.argv itself.
@@ -93,13 +93,13 @@ def job(config) -> None:
     """None; one job: checks the configuration, then a dry run or the stages, then the table of results."""
     from rich.console import Console
 
-    from medical_rl.checks import check_config, check_hardware
-    from medical_rl.cli import settle_reward_files
-    from medical_rl.dry_run import dry_run
+    from medical_rl.config.arguments import settle_reward_files
+    from medical_rl.config.sweep import settle_run_dir
     from medical_rl.evaluation.results import read_results
-    from medical_rl.evaluation.tables import print_results
-    from medical_rl.pipeline import planned, run
-    from medical_rl.sweep import settle_run_dir
+    from medical_rl.evaluation.tables.terminal import print_results
+    from medical_rl.pipeline.dry_run import dry_run
+    from medical_rl.pipeline.run import planned, run
+    from medical_rl.pipeline.validate import check_config, check_hardware
 
     console = Console(soft_wrap=True)
     config = settle_reward_files(settle_run_dir(config))

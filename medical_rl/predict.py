@@ -11,9 +11,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from medical_rl.answers import parse
-from medical_rl.data.images import decode
 from medical_rl.errors import UserError
+from medical_rl.images import decode
+from medical_rl.parsing.response import parse
 
 STAGES = ("rl", "localize_rl", "sft", "localize_sft", "warm_start", "base")
 
@@ -64,7 +64,7 @@ def answer(model: Path, images: list[bytes], turns: list[dict], limits: dict, ma
     from qwen_vl_utils.vision_process import fetch_image
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from medical_rl.engine.tokens import with_placeholders
+    from medical_rl.engine.verl.tokens import with_placeholders
 
     processor = AutoProcessor.from_pretrained(model)
     network = AutoModelForImageTextToText.from_pretrained(

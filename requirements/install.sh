@@ -52,6 +52,6 @@ fi
 say "medical_rl itself"
 quiet pip install --no-deps --no-build-isolation -e .
 .venv/bin/python -m medical_rl.torchvision_ops
-.venv/bin/python -c "from medical_rl.engine.versions import check_verl_version; check_verl_version()"
+.venv/bin/python -c "from medical_rl.engine.host.versions import check_verl_version; check_verl_version()"
 printf '%s' "$key" >"$stamp"
 say "Done: .venv ($PROFILE profile, $(du -sh .venv | cut -f1))"

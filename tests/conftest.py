@@ -98,7 +98,7 @@ def composed():
     """A function of overrides to the resolved `conf` of vrft_aug at the tiny scale."""
     from omegaconf import OmegaConf
 
-    from medical_rl.compose import compose
+    from medical_rl.config.compose import compose
 
     base = ("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu")
     return functools.cache(
@@ -149,7 +149,7 @@ def command(tmp_path):
 @pytest.fixture
 def sent(monkeypatch):
     """[(messages, images)] of every question that reached the client."""
-    from medical_rl.judges.client import Judge
+    from medical_rl.judges.judge import Judge
 
     seen, ask = [], Judge.ask
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.answers import gold, parse, read
+from medical_rl.parsing.response import gold, parse, read
 from medical_rl.sample import KINDS, Sample
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "answers.jsonl").read_text().splitlines()]

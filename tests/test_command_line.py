@@ -202,9 +202,10 @@ def test_one_failing_job_of_a_sweep_does_not_stop_the_others_and_is_the_exit_cod
 
 
 def test_the_engine_chosen_for_a_node_takes_the_gpus_that_are_there(monkeypatch):
-    from medical_rl import accelerator, cli
+    from medical_rl.config import arguments as cli
+    from medical_rl.config import hardware
 
-    monkeypatch.setattr(accelerator, "count_gpus", lambda: 4)
+    monkeypatch.setattr(hardware, "count_gpus", lambda: 4)
     arguments, said = cli.finish_arguments(["conf=vrft_aug"])
     assert {"conf/scale=paper", "conf/engine=gpu_node", "conf.engine.ranks=4"} <= set(arguments)
     assert said == "scale: paper (4 GPUs visible); engine: gpu_node (4 GPUs visible)"

@@ -5,7 +5,7 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import choices, compose, groups
+from medical_rl.config.compose import choices, compose, groups
 
 # what a choice needs beside it to be complete
 WITH = {

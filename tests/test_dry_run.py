@@ -82,9 +82,9 @@ def test_a_hub_model_that_cannot_be_had_offline_is_a_clear_error(command, tmp_pa
 def test_a_disk_too_small_is_said_before_training(monkeypatch):
     from collections import namedtuple
 
-    from medical_rl import disk
-    from medical_rl.compose import compose
+    from medical_rl.config.compose import compose
     from medical_rl.errors import UserError
+    from medical_rl.pipeline import disk
 
     config = compose(["conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node"])
     # 3.75e9 parameters, 16 bytes each a saved step: two kept, one being written, and the best's 4 bytes a parameter

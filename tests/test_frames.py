@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from medical_rl.answers import parse, read
+from medical_rl.boxes import FRAMES, from_original, resized, to_original
 from medical_rl.data.box_frame import in_frame, in_pixels
-from medical_rl.data.command import load_prompt
+from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
-from medical_rl.frames import FRAMES, from_original, resized, to_original
-from medical_rl.rewards.accuracy import right
-from medical_rl.rewards.detection import detection
+from medical_rl.parsing.response import parse, read
+from medical_rl.rewards.terms.accuracy import right
+from medical_rl.rewards.terms.detection import detection
 from medical_rl.sample import Sample
 
 HAM = Sample("1", "ham10000_boxes", "Where is it? In pixels.", "box", "[150, 100, 350, 200]", size=(450, 600))
@@ -83,7 +83,7 @@ def test_an_unknown_frame_and_a_row_without_a_size_are_told():
 
 
 def test_a_runs_reward_follows_its_prompt():
-    from medical_rl.compose import compose
+    from medical_rl.config.compose import compose
 
     for frame, name in PROMPTS.items():
         config = compose(["conf=vrft_aug_localize", "conf/scale=paper", f"conf/prompt={name}"])

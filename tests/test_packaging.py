@@ -16,7 +16,10 @@ def wheel(root, tmp_path_factory):
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     for name in listed:
-        if (root / name).is_file():
+        if (root / name).is_symlink():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).symlink_to((root / name).readlink())
+        elif (root / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((root / name).read_bytes())
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy)]
@@ -30,8 +33,11 @@ def test_nothing_but_medical_rl_is_installed_at_the_top_level(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"medical_rl"}
     assert "medical_rl/_root/conf/vrft_aug.yaml" in names and "medical_rl/_root/conf/scale/tiny.yaml" in names
-    assert "medical_rl/_preprocess/medmnist.py" in names and "medical_rl/loop/prompts/meta_cognitive.txt" in names
-    assert "medical_rl/pseudo_label/prompts/reply.txt" in names
+    assert (
+        "medical_rl/data_preprocess/medmnist.py" in names and "medical_rl/data_preprocess/custom/__main__.py" in names
+    )
+    assert "medical_rl/loop/generators/prompts/meta_cognitive.txt" in names
+    assert "medical_rl/pseudo_label/labellers/prompts/reply.txt" in names
 
 
 @pytest.fixture(scope="module")

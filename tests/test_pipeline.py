@@ -8,10 +8,11 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from medical_rl import pipeline, stages
-from medical_rl.compose import compose
+from medical_rl import stages
+from medical_rl.config.compose import compose
 from medical_rl.errors import StageFailed, UserError
-from medical_rl.run_folder import RunFolder
+from medical_rl.pipeline import run as pipeline
+from medical_rl.run.folder import RunFolder
 
 TOY = """
 import os, pathlib, subprocess, sys, time
@@ -160,7 +161,7 @@ def test_a_stage_in_which_nothing_happens_is_ended_with_the_reason(run):
 
 
 def test_a_silent_stage_shows_a_heartbeat(run, monkeypatch):
-    monkeypatch.setattr("medical_rl.progress.HEARTBEAT_S", 0.5)
+    monkeypatch.setattr("medical_rl.run.progress.HEARTBEAT_S", 0.5)
     run.mode("sleep")
     _, text = run(conf__engine__stall_timeout_s=4)
     assert text.count("so far") >= 2
@@ -174,7 +175,7 @@ def test_the_saved_configuration_and_manifest_hold_no_environment(run, monkeypat
 
 
 def test_the_last_error_shown_is_the_inner_one_of_this_attempt(tmp_path):
-    from medical_rl.attend import last_error
+    from medical_rl.run.processes import last_error
 
     log = tmp_path / "rl.log"
     log.write_text("OldError: of an earlier attempt\n")

@@ -6,8 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from medical_rl import progress
-from medical_rl.progress import StageProgress, read_metrics
+from medical_rl.run import progress
+from medical_rl.run.progress import StageProgress, read_metrics
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_steps_of_an_earlier_attempt_are_not_progress_of_this_one(metrics, tmp_p
 
 
 def test_the_heartbeat_of_a_preparation_tells_how_far_it_is(metrics, tmp_path, monkeypatch):
-    from medical_rl.data import pace
+    from medical_rl.run import progress as pace
 
     now = iter([0.0, 0.0, 20.0, 25.0])
     monkeypatch.setattr(pace.time, "monotonic", lambda: next(now))

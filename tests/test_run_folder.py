@@ -6,8 +6,9 @@ import os
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.run_folder import RunFolder, write_json
-from medical_rl.superseded import supersede
+from medical_rl.pipeline.superseded import supersede
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
 
 
 @pytest.fixture

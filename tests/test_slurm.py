@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from medical_rl import slurm
-from medical_rl.cli import finish_arguments
-from medical_rl.compose import NAME, choices, root, store_primary
+from medical_rl.config import slurm
+from medical_rl.config.arguments import finish_arguments
+from medical_rl.config.compose import NAME, choices, root, store_primary
 from medical_rl.errors import StageFailed, UserError
 
 SWEEP = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/launcher=slurm", "conf.seed=1,2", "-m"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.stages.models import is_local, resolve_model
-from medical_rl.stages.rl import keep_newest
+from medical_rl.stages.common.models import is_local, resolve_model
+from medical_rl.stages.common.rl import keep_newest
 
 
 def saved(checkpoints, *steps, whole=True):
@@ -57,9 +57,9 @@ def test_a_model_folder_without_weights_says_so(tmp_path):
 
 
 def test_rl_without_its_warm_start_says_what_to_add(tmp_path):
-    from medical_rl.compose import compose
-    from medical_rl.run_folder import RunFolder
-    from medical_rl.stages.models import starting_model
+    from medical_rl.config.compose import compose
+    from medical_rl.run.folder import RunFolder
+    from medical_rl.stages.common.models import starting_model
 
     config = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"])
     with pytest.raises(UserError, match="warm_start to conf.stages.*conf/warm_start=none"):
@@ -70,8 +70,8 @@ def test_a_response_with_a_line_separator_inside_is_one_response(tmp_path):
     """U+2028 and U+0085 end a line for `str.splitlines`, and JSON leaves them as they are."""
     from medical_rl.data.parquet import write_split
     from medical_rl.sample import Sample
-    from medical_rl.stages.evaluate import score
-    from medical_rl.stages.measured_on import MeasuredOn
+    from medical_rl.stages.common.eval_sets import MeasuredOn
+    from medical_rl.stages.common.evaluate import score
 
     row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="yes")
     write_split([row], tmp_path / "rows.parquet", {"template": "{{ question }}"})

@@ -9,8 +9,8 @@ from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from medical_rl.answers import normalise
 from medical_rl.errors import UserError
+from medical_rl.parsing.response import normalise
 from medical_rl.sample import KINDS, Sample
 
 _FIELDS = ("question", "choices", "concepts", "knowledge", "size", "id", "restricted", "split", "group")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from medical_rl.data.checks.finding import CHECKS
+from medical_rl.data.inspect.findings import CHECKS
 from medical_rl.errors import UserError
 
 
@@ -37,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(options) -> int:
-    from medical_rl.data.checks import report, run
-    from medical_rl.data.preview import write_pairs
+    from medical_rl.data.inspect import check as report
+    from medical_rl.data.inspect import check as run
+    from medical_rl.data.inspect.preview import write_pairs
 
     folder = Path(options.folder)
     prompt = run.card_of(folder).get("prompt")
@@ -63,7 +64,7 @@ def _unwritten(error: OSError) -> int:
 
 
 def _preview(options) -> int:
-    from medical_rl.data.preview import write_sheet
+    from medical_rl.data.inspect.preview import write_sheet
 
     page = Path(options.out or Path(options.folder) / "preview.html")
     shown = write_sheet(Path(options.folder), page, options.rows, options.seed)
@@ -72,14 +73,14 @@ def _preview(options) -> int:
 
 
 def _concepts(options) -> int:
-    from medical_rl.data.judged_concepts import store
+    from medical_rl.data.inspect.judged_concepts import store
 
     print("\n".join(store(Path(options.folder), options.overrides, options.split)))
     return 0
 
 
 def _attributes(options) -> int:
-    from medical_rl.data.attributes import draft
+    from medical_rl.data.inspect.attributes import draft
 
     folder, out = Path(options.folder), Path(options.out)
     print("\n".join(draft(folder, out, options.overrides, options.images, options.seed)))
@@ -91,7 +92,7 @@ COMMANDS = {"check": _check, "preview": _preview, "concepts": _concepts, "attrib
 
 def _prompt(name: str | None, given: bool) -> dict | None:
     """The prompt of that name; None for one that a card names and that is not here."""
-    from medical_rl.data.command import load_prompt
+    from medical_rl.data.prepare.command import load_prompt
 
     try:
         return load_prompt(name) if name else None

@@ -1,4 +1,4 @@
-"""Boxes in the frame that a prompt asks for, and back in pixels of the original image (see `medical_rl.frames`)."""
+"""Boxes in the frame that a prompt asks for, and back in pixels of the original image (see `medical_rl.boxes`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
-from medical_rl.answers import gold
+from medical_rl.boxes import FRAMES, from_original, to_original
 from medical_rl.errors import UserError, unknown
-from medical_rl.frames import FRAMES, from_original, to_original
+from medical_rl.parsing.response import gold
 from medical_rl.sample import Sample
 
 

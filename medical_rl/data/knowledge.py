@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from medical_rl import compose
-from medical_rl.answers import normalise
+from medical_rl.config import compose
 from medical_rl.errors import UserError, unknown
+from medical_rl.parsing.response import normalise
 from medical_rl.sample import Sample
 
 # Stands before a text that `python -m medical_rl.data attributes` wrote, until a person takes it away.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from medical_rl.reading.text import visible
+from medical_rl.parsing.text import visible
 
 LETTERS = "ABCDEFGHIJ"
 

@@ -2,6 +2,10 @@
 
 `problem` is the user's text with its `<image>` (what EasyR1 reads), `prompt` the same as chat
 messages (what verl reads), and `sample` the whole record without images, as JSON.
+
+Columns as an arrow table, built leaf by leaf: pyarrow's own walk through nested dicts takes ten times as long.
+
+The columns of prepared data, verl's: their types, the samples as such columns, and whether a file has them.
 """
 
 from __future__ import annotations
@@ -10,17 +14,31 @@ import collections
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medical_rl.data import arrow, images, prompts, schema
-from medical_rl.data.schema import SCHEMA
+from medical_rl import images
+from medical_rl.data import prompts
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
+
+SCHEMA = pa.schema(
+    [
+        ("data_source", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))),
+        ("ability", pa.string()),
+        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+        ("extra_info", pa.struct([("split", pa.string()), ("index", pa.int64()), ("id", pa.string())])),
+        ("problem", pa.string()),
+        ("answer", pa.string()),
+        ("sample", pa.string()),
+    ]
+)
 
 
 def write_split(
@@ -45,10 +63,10 @@ def write_split(
             labels[sample.answer] += 1
             pixels += _pixels(sample)
             if len(rows) >= rows_per_group or pixels >= max_pixels_per_row_group:
-                writer.write_table(arrow.table(schema.columns(rows, labels.total() - len(rows)), SCHEMA))
+                writer.write_table(table(columns(rows, labels.total() - len(rows)), SCHEMA))
                 rows, pixels = [], 0
         if rows:
-            writer.write_table(arrow.table(schema.columns(rows, labels.total() - len(rows)), SCHEMA))
+            writer.write_table(table(columns(rows, labels.total() - len(rows)), SCHEMA))
     return {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
 
 
@@ -130,7 +148,7 @@ def _opened(path: Path | str, needed: Iterable[str] = (), ours: pa.Schema = SCHE
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet: {error}.") from error
     with file:
-        schema.refuse_other(file.schema_arrow, needed, path, ours)
+        refuse_other(file.schema_arrow, needed, path, ours)
         yield file
 
 
@@ -144,3 +162,72 @@ def _pixels(sample: Sample) -> int:
             raise UserError(f"Image {number} of sample {sample.id!r}: {error}") from error
         total += height * width
     return total
+
+
+def table(columns: Mapping, schema: pa.Schema) -> pa.Table:
+    """The columns in `schema`: a struct is a mapping of columns, a list is (lengths, what all the lists hold in turn).
+
+    >>> numbers = {"a": ([1, 0, 2], {"b": [1, 2, 3]})}
+    >>> table(numbers, pa.schema([("a", pa.list_(pa.struct([("b", pa.int64())])))])).to_pylist()
+    [{'a': [{'b': 1}]}, {'a': []}, {'a': [{'b': 2}, {'b': 3}]}]
+    """
+    return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _array(values: Sequence | Mapping, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_list(kind):
+        lengths, held = values
+        ends = pa.array(list(itertools.accumulate(lengths, initial=0)), pa.int32())
+        return pa.ListArray.from_arrays(ends, _array(held, kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.StructArray.from_arrays([_array(values[field.name], field.type) for field in kind], fields=list(kind))
+    return pa.array(values, kind)
+
+
+def columns(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> dict:
+    """The columns of SCHEMA, as `arrow.table` takes them, for samples with their chats; `first` is the first row's index."""
+    samples, chats = zip(*rows, strict=True)
+    turns = [turn for chat in chats for turn in chat]
+    pictures = [picture for sample in samples for picture in sample.images]
+    answers = [sample.answer for sample in samples]
+    return {
+        "data_source": [sample.source for sample in samples],
+        "prompt": (map(len, chats), {key: [turn[key] for turn in turns] for key in ("role", "content")}),
+        "images": ([len(sample.images) for sample in samples], {"bytes": pictures, "path": [None] * len(pictures)}),
+        "ability": ["medical"] * len(samples),
+        "reward_model": {"style": ["rule"] * len(samples), "ground_truth": answers},
+        "extra_info": {
+            "split": [sample.split for sample in samples],
+            "index": range(first, first + len(samples)),
+            "id": [sample.id for sample in samples],
+        },
+        "problem": [chat[-1]["content"] for chat in chats],
+        "answer": answers,
+        "sample": [sample.to_json() for sample in samples],
+    }
+
+
+def refuse_other(found: pa.Schema, needed: Iterable[str], path: Path | str, ours: pa.Schema = SCHEMA) -> None:
+    """None if `found` has the `needed` columns, each of a type that serves as that of `ours`; else a UserError naming them."""
+    if missing := [name for name in needed if name not in found.names]:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(found.names)}.")
+    for name in needed:
+        got, want = found.field(name).type, ours.field(name).type
+        if not _alike(got, want):
+            raise UserError(f"Column {name} of {path} is {got}, but should be {want}.")
+
+
+def _alike(got: pa.DataType, want: pa.DataType) -> bool:
+    """Whether `got` serves as `want`: other tools write large strings, or a struct's fields in another order."""
+    if pa.types.is_list(want):
+        return (pa.types.is_list(got) or pa.types.is_large_list(got)) and _alike(got.value_type, want.value_type)
+    if pa.types.is_struct(want):
+        if not pa.types.is_struct(got):
+            return False
+        fields = {field.name: field.type for field in got}
+        return all(field.name in fields and _alike(fields[field.name], field.type) for field in want)
+    if pa.types.is_string(want):
+        return pa.types.is_string(got) or pa.types.is_large_string(got)
+    if pa.types.is_binary(want):
+        return pa.types.is_binary(got) or pa.types.is_large_binary(got)
+    return got == want

@@ -12,7 +12,6 @@ special tokens, so whatever comes from the data is neutralised: a question that 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 
 import jinja2
@@ -20,10 +19,11 @@ import jinja2.meta
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from medical_rl.answers import gold
 from medical_rl.data.box_frame import in_frame
 from medical_rl.data.options import LETTERS
 from medical_rl.errors import UserError
+from medical_rl.parsing.response import gold
+from medical_rl.parsing.text import neutralise
 from medical_rl.sample import Sample
 
 IMAGE = "<image>"
@@ -112,15 +112,6 @@ def _without_image(sample: Sample, template: str, role: str) -> str:
     if IMAGE in text:
         raise UserError(f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template.")
     return text
-
-
-def neutralise(value):
-    """What a template puts out, with placeholders and special tokens in it made plain text.
-
-    >>> neutralise("<image> <|im_end|> p<0.05")
-    '[image] [|im_end|] p<0.05'
-    """
-    return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))
 
 
 @functools.lru_cache(maxsize=64)

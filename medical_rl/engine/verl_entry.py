@@ -12,7 +12,7 @@ import importlib.util
 import sys
 
 MANAGERS = "verl.experimental.reward_loop.reward_manager"
-OURS = "medical_rl.engine.reward_manager"
+OURS = "medical_rl.engine.verl.reward_manager"
 
 
 class _AfterManagers(importlib.abc.MetaPathFinder):

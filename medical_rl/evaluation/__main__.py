@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from medical_rl.errors import UserError
 from medical_rl.evaluation.arguments import parser
 from medical_rl.evaluation.groups import GROUPS
-from medical_rl.evaluation.runs import phantom_note
+from medical_rl.evaluation.tables.runs import phantom_note
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect(options) -> str:
-    from medical_rl.evaluation.collect import collect, markdown, write
-    from medical_rl.evaluation.runs import find_runs
+    from medical_rl.evaluation.tables.collect import collect, markdown, write
+    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = collect(runs, None if options.by == "none" else options.by)
@@ -42,8 +42,8 @@ def _collect(options) -> str:
 
 
 def _paper(runs, options) -> str:
-    from medical_rl.evaluation.paper_form import markdown, paper_form
     from medical_rl.evaluation.results import replace_text
+    from medical_rl.evaluation.tables.paper_form import markdown, paper_form
 
     text = "\n".join([markdown(paper_form(runs), options.paper or None), *phantom_note(runs, None)])
     if options.out:
@@ -53,9 +53,9 @@ def _paper(runs, options) -> str:
 
 
 def _transitions(options) -> str:
-    from medical_rl.evaluation import transitions as figure
     from medical_rl.evaluation.predictions import read_predictions
-    from medical_rl.evaluation.runs import read_run
+    from medical_rl.evaluation.tables import transitions as figure
+    from medical_rl.evaluation.tables.runs import read_run
 
     run, by = read_run(options.run), None if options.by == "none" else options.by
     before, after = (read_predictions(options.run, model, options.data) for model in (options.before, options.after))
@@ -67,8 +67,8 @@ def _transitions(options) -> str:
 
 
 def _transfer(options) -> str:
-    from medical_rl.evaluation import transfer as figure
-    from medical_rl.evaluation.runs import find_runs
+    from medical_rl.evaluation.tables import transfer as figure
+    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = figure.transfer(runs, options.by, options.model, options.data)
@@ -80,9 +80,9 @@ def _transfer(options) -> str:
 
 
 def _distribution(options) -> str:
-    from medical_rl.data.checks.run import card_of
-    from medical_rl.evaluation import distribution as figure
-    from medical_rl.evaluation.plot import PHANTOM
+    from medical_rl.data.inspect.check import card_of
+    from medical_rl.evaluation.figures.plot import PHANTOM
+    from medical_rl.evaluation.tables import distribution as figure
 
     folder = figure.prepared(options.folder)
     found, card = figure.distribution(folder, options.split, options.by), card_of(folder)
@@ -92,8 +92,8 @@ def _distribution(options) -> str:
 
 
 def _scaling(options) -> str:
-    from medical_rl.evaluation import scaling as figure
-    from medical_rl.evaluation.runs import find_runs
+    from medical_rl.evaluation.tables import scaling as figure
+    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = figure.scaling(runs, options.data)
@@ -106,8 +106,8 @@ def _scaling(options) -> str:
 
 
 def _curve(options) -> str:
-    from medical_rl.evaluation import curve as figure
-    from medical_rl.evaluation.runs import find_runs, told
+    from medical_rl.evaluation.figures import curve as figure
+    from medical_rl.evaluation.tables.runs import find_runs, told
 
     runs = find_runs(options.runs)
     if len(runs) > 1:
@@ -122,7 +122,7 @@ def _curve(options) -> str:
 
 
 def _curves(runs, options) -> str:
-    from medical_rl.evaluation import curves as figure
+    from medical_rl.evaluation.figures import curves as figure
 
     if options.out is None:
         raise UserError(
@@ -138,9 +138,9 @@ def _curves(runs, options) -> str:
 
 
 def _boxes(options) -> str:
-    from medical_rl.evaluation import boxes as figure
+    from medical_rl.evaluation.figures import boxes as figure
     from medical_rl.evaluation.predictions import answered, read_predictions
-    from medical_rl.evaluation.runs import read_run
+    from medical_rl.evaluation.tables.runs import read_run
 
     run, folder = read_run(options.run), options.run / (f"data_{options.data}" if options.data else "data")
     models = options.models or answered(options.run, options.data)
@@ -153,8 +153,8 @@ def _boxes(options) -> str:
 
 def _finish(figure, options, title: str, notes: list[str], table) -> str:
     """The Markdown table and where the picture is, after writing it."""
+    from medical_rl.evaluation.figures.plot import save
     from medical_rl.evaluation.markdown import table as as_text
-    from medical_rl.evaluation.plot import save
 
     out = save(figure, options.out, title, notes, table)
     return "\n\n".join([as_text(*table), *notes, str(out)])

@@ -12,9 +12,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from medical_rl.answers import parse
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
+from medical_rl.parsing.response import parse
 from medical_rl.sample import Sample
 
 _MARK = re.compile(r"\\boxed\s*\{|<answer>", re.IGNORECASE)

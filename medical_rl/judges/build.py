@@ -1,17 +1,21 @@
-"""A `Judge` of a `conf/judge` file: every setting is checked by name here, so that a mistyped one is not ignored."""
+"""A `Judge` of a `conf/judge` file: every setting is checked by name here, so that a mistyped one is not ignored.
+
+What the judges' client says of its settings, in the words of those who have a client of their own (generators, labellers).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from medical_rl.errors import UserError, unknown
-from medical_rl.judges.client import MODES, Judge
+from medical_rl.judges.desk.limits import Budget, Desk, Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Budget, Desk, Limits
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.judge import MODES, Judge
 
 SETTINGS = (
     "enabled", "endpoint", "limits", "budget", "on_met", "cache", "mode", "max_attempts", "backoff_s",
@@ -84,3 +88,20 @@ def sqlite_desk(settings: Mapping[str, Any], run_dir: Path | None) -> SqliteDesk
             f"conf.judge.mode=replay answers from {cache}, and there is no such file. Name it: conf.judge.cache=FILE."
         )
     return SqliteDesk(folder / "ledger.sqlite", cache, limits_of(settings), budget_of(settings))
+
+
+@contextlib.contextmanager
+def named_as(group: str) -> Iterator[None]:
+    """A UserError raised inside names `<group>.service` where it named conf.judge, and `<group>.max_failed`.
+
+    >>> with named_as("conf.generator"):
+    ...     raise UserError("conf.judge.limits is wrong.")
+    Traceback (most recent call last):
+    ...
+    medical_rl.errors.UserError: conf.generator.service.limits is wrong.
+    """
+    try:
+        yield
+    except UserError as error:
+        said = str(error).replace("; conf/judge=local does", "").replace("conf.judge", f"{group}.service")
+        raise type(error)(said.replace("conf.rewards.max_failure_rate", f"{group}.max_failed")) from error

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import io
 
 from PIL import Image
 
-from medical_rl.data.images import FORMATS, MAX_PIXELS
 from medical_rl.errors import UserError
+from medical_rl.images import FORMATS, MAX_PIXELS, image_hash
 
 KEPT = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # modes that PNG holds as they are
-
-
-def image_hash(data: bytes) -> str:
-    """SHA-256 of an encoded image file: its part of a request's key."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def data_uri(data: bytes, max_side: int | None = None) -> str:

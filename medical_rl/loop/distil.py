@@ -1,6 +1,8 @@
 """Distillation: rows that teach a local generator what R_phi scored high ("Self-Updating Generator"; Algorithm 1, line 14).
 
 A row is the generator's own prompt with an image, and as its target a reply that gives kept triplets about that image.
+
+The generator that distillation has taught: the settings it is asked with (Algorithm 1, line 14).
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from typing import Any
 
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
-from medical_rl.loop.instructions import settings_prompt
-from medical_rl.loop.replies import read, write
-from medical_rl.loop.triplets import Triplet, image_key
+from medical_rl.images import image_key
+from medical_rl.loop.generators.instructions import settings_prompt
+from medical_rl.loop.generators.replies import read, write
+from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.sample import Sample
-from medical_rl.warm_start.rows import write_turns
+from medical_rl.stages.common.warm_start import write_turns
 
 
 def write_rows(
@@ -83,3 +86,24 @@ def _lesson(rows: Sequence[Sample], format: str) -> Sample:
 def _plain(triplet: Triplet) -> tuple[str, ...]:
     texts = (triplet.question, triplet.answer, triplet.rationale, *triplet.options)
     return tuple(" ".join(text.split()) for text in texts)
+
+
+STRATEGY = "distilled"
+
+
+def settings_of(generator: Mapping[str, Any], distil: Mapping[str, Any], model: Path | str | None) -> dict[str, Any]:
+    """conf.generator as the local, distilled `model` takes it: as many images and triplets, its own form and sampling.
+
+    distil  conf.loop.distil: format, per_reply, temperature, top_p, max_new_tokens, batch, gpus
+    """
+    asked = ("format", "per_reply", "temperature", "top_p", "max_new_tokens", "batch", "gpus")
+    return {
+        "name": "distilled",
+        "kind": "local",
+        "images": generator["images"],
+        "per_image": generator["per_image"],
+        "strategy": STRATEGY,
+        "tell_facts": False,
+        "model": None if model is None else str(model),
+        **{name: distil[name] for name in asked},
+    }

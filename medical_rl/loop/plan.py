@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from medical_rl.run.stage_names import split_stage, stage_of
+
 # Algorithm 1, lines 3 to 14, in order.
 STEPS = ("generate", "score", "select", "warm_start", "rl", "preferences", "reward_model", "distil")
 # Lines 12 to 14: what only a later round makes use of.
 EVOLVING = ("preferences", "reward_model", "distil")
 POLICIES = ("warm_start", "rl")
-
-
-def place(stage: str) -> tuple[int | None, str]:
-    """(round, step) of a stage's name; the round is None outside the loop.
-
-    >>> place("round_2/rl"), place("prepare")
-    ((2, 'rl'), (None, 'prepare'))
-    """
-    head, _, step = stage.rpartition("/")
-    return (int(head.removeprefix("round_")) if head else None), step
-
-
-def stage_of(round_: int, step: str) -> str:
-    """The stage's name: round_2/rl."""
-    return f"round_{round_}/{step}"
 
 
 def steps(round_: int, loop: Mapping) -> list[str]:
@@ -48,7 +35,7 @@ def policy_before(stage: str, loop: Mapping) -> str | None:
     A round's RL begins from its own warm start; its first training step from the round before (conf.loop.start: previous)
     or from the base model (base).
     """
-    round_, step = place(stage)
+    round_, step = split_stage(stage)
     earlier = [s for s in POLICIES[: POLICIES.index(step)] if s in loop["steps"]]
     if earlier:
         return stage_of(round_, earlier[-1])
@@ -68,7 +55,7 @@ def trained(loop: Mapping) -> list[str]:
 
 def needs(stage: str, loop: Mapping) -> Sequence[str]:
     """The stages whose outputs decide what `round_k/<step>` gives; some of them may not be there (the first round's)."""
-    round_, step = place(stage)
+    round_, step = split_stage(stage)
     here = {name: stage_of(round_, name) for name in STEPS}
     rated = judge_of(round_, loop)
     before = stage_of(round_ - 1, "select") if round_ > 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, open_dict
 
-from medical_rl.loop.plan import place
+from medical_rl.run.stage_names import split_stage
 
 
 def settle_round(config: DictConfig, stage: str) -> DictConfig:
@@ -12,7 +12,7 @@ def settle_round(config: DictConfig, stage: str) -> DictConfig:
 
     Without folders of its own a round's RL would resume from the round before it.
     """
-    round_, _ = place(stage)
+    round_, _ = split_stage(stage)
     if round_ is None:
         return config
     run, home = str(config.conf.run_dir), stage.rpartition("/")[0]

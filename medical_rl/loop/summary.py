@@ -1,16 +1,24 @@
-"""The figures of every round: read off the manifest, kept in loop.json, shown as a table."""
+"""The figures of every round: read off the manifest, kept in loop.json, shown as a table.
+
+The loop as a run's pipeline runs it: each step a stage, its figures from the manifest, the outcome in loop.json.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from medical_rl.loop import plan
-from medical_rl.run_folder import RunFolder
+from medical_rl.loop.rounds import run_rounds
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
+from medical_rl.run.stage_names import split_stage, stage_of
 
 FILE = "loop.json"
 # Figure -> heading, in the order shown.
@@ -41,7 +49,7 @@ def of_round(folder: RunFolder, round_: int, loop: Mapping) -> dict:
     def figures(stage: str) -> dict:
         return stages.get(stage, {}).get("figures", {})
 
-    select, rl = figures(plan.stage_of(round_, "select")), figures(plan.stage_of(round_, "rl"))
+    select, rl = figures(stage_of(round_, "select")), figures(stage_of(round_, "rl"))
     rater = figures(plan.judge_of(round_, loop))
     return {
         "generated": select.get("candidates"),
@@ -88,3 +96,23 @@ def _cell(name: str, value) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.2f}" if name in ("learned", "probe_gap") else f"{value:.3f}"
+
+
+def run_loop(config: DictConfig, folder: RunFolder, console: Console, do: Callable[[str], None]) -> dict:
+    """The loop's outcome, also in loop.json, after every round was run or the stop rule ended it; prints its table."""
+    loop = OmegaConf.to_container(config.conf.loop, resolve=True)
+
+    def announced(stage: str) -> None:
+        round_, step = split_stage(stage)
+        if step == loop["steps"][0]:
+            console.rule(f"round {round_} of {loop['rounds']}", align="left")
+        do(stage)
+
+    outcome = run_rounds(loop, announced, lambda round_: of_round(folder, round_, loop))
+    write_json(folder.path / FILE, outcome)
+    console.print(table(outcome))
+    if outcome["stopped"]:
+        console.print(
+            f"The loop ended early: {outcome['stopped']}. Kept: {outcome['best'] or 'no policy'}.", style="yellow"
+        )
+    return outcome

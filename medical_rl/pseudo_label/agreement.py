@@ -6,9 +6,9 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medical_rl.answers import gold
 from medical_rl.evaluation.markdown import table
 from medical_rl.evaluation.metrics import interval
+from medical_rl.parsing.response import gold
 from medical_rl.pseudo_label.label import OUTCOMES, Label
 from medical_rl.sample import Sample
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.loop.triplets import image_key
-from medical_rl.loop.work import Work
+from medical_rl.images import image_key
 from medical_rl.pseudo_label.label import Asked, Label, read_labels, write_labels
 from medical_rl.pseudo_label.labellers import checked, label, refuse
-from medical_rl.pseudo_label.reports import Report
-from medical_rl.run_folder import digest, write_json
+from medical_rl.pseudo_label.retrieval.reports import Report
+from medical_rl.run.files import digest, write_json
 from medical_rl.sample import Sample
 
 Key = str

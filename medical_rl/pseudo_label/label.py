@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from medical_rl.data import json_files
 from medical_rl.data.parquet import replacing
+from medical_rl.data.sources import json_files
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.reports import Report
+from medical_rl.pseudo_label.retrieval.reports import Report
 from medical_rl.sample import Sample
 
 ANSWERS = ("yes", "no")

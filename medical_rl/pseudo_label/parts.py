@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medical_rl.data.rated import group_of
-from medical_rl.data.seeded import place
+from medical_rl.data.prepare.grouped import group_of
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration_rows import Apart, check_apart, set_apart
+from medical_rl.pseudo_label.calibration.rows import Apart, check_apart, set_apart
 from medical_rl.sample import Sample
+from medical_rl.seeding import hash_order
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,4 @@ def parts(rows: Iterable[Sample], calibration: Mapping[str, Any], pairs_share: f
 
 def _rank(group: str, seed: int) -> int:
     """A place in an order of the pairs' own."""
-    return place(f"pairs/{seed}/{group}")
+    return hash_order(f"pairs/{seed}/{group}")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from medical_rl.answers import gold
 from medical_rl.data.parquet import write_split
+from medical_rl.parsing.response import gold
 from medical_rl.pseudo_label.label import Label
 from medical_rl.sample import Sample
 

@@ -13,16 +13,16 @@ import heapq
 import math
 from collections.abc import Iterable
 
-from medical_rl.answers import Response, parse, read
-from medical_rl.data import asking
+from medical_rl.data.inspect import asking
 from medical_rl.errors import UserError, unknown
-from medical_rl.reward_model.criteria import criteria
+from medical_rl.parsing.response import Response, parse, read
 from medical_rl.reward_model.graded import GRADES, Graded
-from medical_rl.reward_model.streams import rank
-from medical_rl.rewards.accuracy import right
-from medical_rl.rewards.consistency import consistency
-from medical_rl.rewards.lexical_consistency import lexical_consistency
+from medical_rl.reward_model.grading.criteria import criteria
+from medical_rl.rewards.terms.accuracy import right
+from medical_rl.rewards.terms.consistency import consistency
+from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
 from medical_rl.sample import Sample
+from medical_rl.seeding import rank
 
 # made_by: (grade, row of the criteria's table)
 POLICY = {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from medical_rl.reward_model.encode import Encoder, collate, load_processor, moved
-from medical_rl.reward_model.head import Qwen2_5_VLForSequenceClassification, load_exported
+from medical_rl.reward_model.model import Qwen2_5_VLForSequenceClassification, load_exported
 from medical_rl.sample import Sample
+from medical_rl.training.encode import Encoder, collate, load_processor, moved
 
 LOOKAHEAD = 16  # batches read ahead, so that rows of like length share one
 

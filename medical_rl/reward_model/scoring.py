@@ -1,7 +1,7 @@
 """Scoring requests: a parquet file of graded rows in, one JSON line a row out, continued where it stopped.
 
 The request names model (exported folder), rows, output, batch, device, dtype, and for vLLM gpus, gpu_memory_utilization
-and seed. Two processes serve it: medical_rl.reward_model.score (`hf`) and medical_rl.engine.classify (`vllm`).
+and seed. Two processes serve it: medical_rl.reward_model.score (`hf`) and medical_rl.engine.vllm.classify (`vllm`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from medical_rl.errors import unknown
 from medical_rl.reward_model.graded import Graded, read_graded
-from medical_rl.run_folder import write_json
+from medical_rl.run.files import write_json
 
-SCORERS = {"hf": "medical_rl.reward_model.score", "vllm": "medical_rl.engine.classify"}
+SCORERS = {"hf": "medical_rl.reward_model.score", "vllm": "medical_rl.engine.vllm.classify"}
 FLUSH = 64
 
 

@@ -37,7 +37,7 @@ def _score(file: Path, out: Path | None, overrides: list[str]) -> int:
     from rich.progress import track
 
     from medical_rl.rewards.load import load_mix
-    from medical_rl.rewards.scoring import read_lines, score_lines
+    from medical_rl.rewards.score import read_lines, score_lines
 
     mix, name = load_mix(overrides)
     reasons: dict[str, str] = {}

@@ -45,7 +45,7 @@ def load_settings(overrides: Sequence[str] = ()) -> dict[str, dict]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from medical_rl.explain import explain
+    from medical_rl.config.hydra_errors import explain
 
     overrides = list(overrides)
     _check_choices(overrides)
@@ -58,7 +58,7 @@ def load_settings(overrides: Sequence[str] = ()) -> dict[str, dict]:
 
 def _check_choices(overrides: Sequence[str]) -> None:
     """None; UserError with the nearest names for a group's choice that does not exist."""
-    from medical_rl.compose import choices, groups
+    from medical_rl.config.compose import choices, groups
 
     for override in overrides:
         group, equals, asked = override.partition("=")
@@ -77,7 +77,7 @@ def _compose(overrides: list[str]) -> Mapping:
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
 
-    from medical_rl import compose as whole
+    from medical_rl.config import compose as whole
 
     if any(o.startswith("conf=") for o in overrides):
         return whole.compose(overrides)

@@ -16,12 +16,12 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from medical_rl.answers import Response, parse
 from medical_rl.errors import BudgetMet, RewardFailed
-from medical_rl.rewards import lost_terms, mix_settings
-from medical_rl.rewards.accuracy import accuracy
-from medical_rl.rewards.detection import detection
-from medical_rl.rewards.terms import number, read_term
+from medical_rl.parsing.response import Response, parse
+from medical_rl.rewards import failures, mix_settings
+from medical_rl.rewards.term import number, read_term
+from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.rewards.terms.detection import detection
 from medical_rl.sample import Sample
 
 
@@ -158,11 +158,11 @@ class Mix:
         A term that failed in the whole group is left out of it. So an outage neither rewards
         nor punishes a sample against its group.
         """
-        mended = lost_terms.at_group_means(results, groups, self.weights)
+        mended = failures.at_group_means(results, groups, self.weights)
         return [result | {"score": self.total(result)} for result in mended]
 
     def dropped(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
         """Which samples `on_failure: drop_sample` takes out of their groups; see `lost_terms.out_of_groups`."""
         if self.on_failure != "drop_sample":
             return [False] * len(results)
-        return lost_terms.out_of_groups(results, groups, self.weights)
+        return failures.out_of_groups(results, groups, self.weights)

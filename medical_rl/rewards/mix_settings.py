@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.rewards import REWARDS
-from medical_rl.rewards.terms import Term
+from medical_rl.rewards.term import Term
 
 COMBINE = ("sum", "normalised_sum")
 ON_FAILURE = ("group_mean", "drop_sample")

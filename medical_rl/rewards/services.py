@@ -31,7 +31,7 @@ def _reward_model(conf: Mapping, run_dir: str | Path | None, desk):
             "The reward mix asks a learned reward model, and conf/reward_model=none. Serve one and name it: "
             "conf/reward_model=endpoint conf.reward_model.base_url=http://HOST:PORT, or leave the term out: ~conf.rewards.terms.learned."
         )
-    from medical_rl.reward_model.client import RewardModel
+    from medical_rl.rewards.reward_model_client import RewardModel
 
     settings = dict(settings)
     if settings.pop("serve", None) and not settings.get("base_url"):

@@ -1,33 +1,34 @@
 """The stages a recipe is made of; `conf.stages` names them in order.
 
 A stage is a function `(config, run) -> {"outputs": {name: path below the run folder}, "notes": [...], "figures": {...}}`,
-run in a process of its own by `medical_rl.pipeline`. To add one: write `stages/<name>.py` and list it here.
+run in a process of its own by `medical_rl.pipeline.run`. To add one: write `stages/<name>.py` and list it here.
 `loop` is no stage but stands for MedGR2's rounds: their steps are stages named `round_<k>/<step>`.
 """
 
 from collections.abc import Iterable, Mapping
 
 from medical_rl.loop import plan
+from medical_rl.run.stage_names import split_stage
 
 STAGES = {
-    "prepare": "medical_rl.stages.prepare:run",
-    "retrieve": "medical_rl.stages.retrieve:run",
-    "calibrate": "medical_rl.stages.calibrate:run",
-    "align": "medical_rl.stages.align:run",
-    "pseudo_label": "medical_rl.stages.pseudo_label:run",
-    "warm_start": "medical_rl.stages.warm_start:run",
-    "sft": "medical_rl.stages.sft:run",
-    "rl": "medical_rl.stages.rl:run",
-    "localize_sft": "medical_rl.stages.sft:run",
-    "localize_rl": "medical_rl.stages.rl:run",
-    "reward_model": "medical_rl.stages.reward_model:run",
-    "generate": "medical_rl.stages.generate:run",
-    "score": "medical_rl.stages.score:run",
-    "select": "medical_rl.stages.select:run",
-    "preferences": "medical_rl.stages.preferences:run",
-    "distil": "medical_rl.stages.distil:run",
-    "best": "medical_rl.stages.best:run",
-    "evaluate": "medical_rl.stages.evaluate:run",
+    "prepare": "medical_rl.stages.common.prepare:run",
+    "retrieve": "medical_rl.stages.medfact_r1.retrieve:run",
+    "calibrate": "medical_rl.stages.medfact_r1.calibrate:run",
+    "align": "medical_rl.stages.medfact_r1.align:run",
+    "pseudo_label": "medical_rl.stages.medfact_r1.pseudo_label:run",
+    "warm_start": "medical_rl.stages.common.warm_start:run",
+    "sft": "medical_rl.stages.common.warm_start:run_sft",
+    "rl": "medical_rl.stages.common.rl:run",
+    "localize_sft": "medical_rl.stages.common.warm_start:run_sft",
+    "localize_rl": "medical_rl.stages.common.rl:run",
+    "reward_model": "medical_rl.stages.medgr2.reward_model:run",
+    "generate": "medical_rl.stages.medgr2.generate:run",
+    "score": "medical_rl.stages.medgr2.score:run",
+    "select": "medical_rl.stages.medgr2.select:run",
+    "preferences": "medical_rl.stages.medgr2.preferences:run",
+    "distil": "medical_rl.stages.medgr2.distil:run",
+    "best": "medical_rl.stages.medgr2.best:run",
+    "evaluate": "medical_rl.stages.common.evaluate:run",
 }
 LOOP = "loop"
 # Stages that are another one under the name of the model they leave.
@@ -80,7 +81,7 @@ def reinforces(stages: Iterable[str]) -> bool:
 
 def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
     """The stages whose outputs decide what `stage` gives; not all of them need be there."""
-    if plan.place(stage)[0] is not None:
+    if split_stage(stage)[0] is not None:
         return tuple(plan.needs(stage, conf["loop"]))
     stages = list(conf["stages"])
     if stage in ("calibrate", "align") and {"calibrate", "align"} <= set(stages):

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import UserError, unknown
+from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 from medical_rl.tiny.drawing import SIDE, stream
 from medical_rl.tiny.phantom_studies import FINDINGS, Study, study
@@ -95,7 +95,7 @@ def reports(
     source=None, *, drops=None, seed: int = 0, sizes=None, per_study: int = 2, per_series: int = 1, library: int = 6,
     reported: float = 0.5, flip: float = 0.12,
 ) -> Iterator[dict]:  # fmt: skip
-    """The corpus, as `medical_rl.data.corpus` takes it: id, text, study, split; without images, which no retriever looks at."""
+    """The corpus, as `medical_rl.data.prepare.corpus` takes it: id, text, study, split; without images, which no retriever looks at."""
     for name, split, found in corpus(seed, sizes, per_study, per_series, library, reported, flip):
         yield {"id": f"report {name}", "text": found.report, "study": name, "split": split}
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import UserError, unknown
+from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 from medical_rl.tiny.drawing import SIDE, stream
 from medical_rl.tiny.phantom_tasks import classification, grading, localisation, questions

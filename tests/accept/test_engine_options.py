@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medical_rl.progress import read_metrics
+from medical_rl.run.progress import read_metrics
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(1800)]
 SMALL = (

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from medical_rl.progress import read_metrics
+from medical_rl.run.progress import read_metrics
 from tests.judges.fake_endpoint import FakeEndpoint
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(2400)]

@@ -14,11 +14,11 @@ import time
 import pytest
 import uvloop
 
-from medical_rl.judges.client import Judge
+from medical_rl.judges.consistency import consistency_messages
+from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Limits
-from medical_rl.judges.messages import consistency_messages
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.judge import Judge
 from medical_rl.judges.verdict import CONSISTENCY, parse
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]

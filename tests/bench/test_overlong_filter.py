@@ -14,8 +14,8 @@ LIMITS = {384: 230, 1024: 4096, 2048: 4096}  # tokens; the first divides the row
 
 def written(folder, side):
     """A parquet file of different pictures of about side x side pixels."""
-    from medical_rl.data.images import encode_png
     from medical_rl.data.parquet import write_split
+    from medical_rl.images import encode_png
     from medical_rl.sample import Sample
 
     rng = np.random.default_rng(0)
@@ -57,8 +57,8 @@ def measured(rows, tmp_path, limit):
     from verl.utils import hf_processor
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
-    import medical_rl.engine.plugin  # noqa: F401
-    from medical_rl.engine.dataset import MedicalDataset
+    import medical_rl.engine.verl.plugin  # noqa: F401
+    from medical_rl.engine.verl.dataset import MedicalDataset
     from medical_rl.tiny.model import build_tiny_model
 
     processor = hf_processor(str(build_tiny_model(["What is it?"], size={"max_pixels": 501760}, cache=tmp_path)))

@@ -115,7 +115,7 @@ def pixels(row):
 def test_preparation_against_datasets_map(realdata, enlarged, tmp_path, root):
     import pyarrow.parquet as pq
 
-    from medical_rl.data.images import encode_png
+    from medical_rl.images import encode_png
 
     source = realdata / "medmnist/pneumoniamnist.npz"
     ours, theirs = [], []

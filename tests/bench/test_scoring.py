@@ -46,9 +46,9 @@ def completions():
 
 def score_for_verl(data_source, solution_str, ground_truth, extra_info=None):
     """The same two terms as a function for verl's naive manager."""
-    from medical_rl.answers import parse
-    from medical_rl.rewards.accuracy import accuracy
-    from medical_rl.rewards.format import format_reward
+    from medical_rl.parsing.response import parse
+    from medical_rl.rewards.terms.accuracy import accuracy
+    from medical_rl.rewards.terms.format import format_reward
     from medical_rl.sample import Sample
 
     sample = Sample("1", data_source, "?", "label", ground_truth, choices=CHOICES)
@@ -71,9 +71,9 @@ def work(tmp_path_factory):
     from transformers import AutoTokenizer
     from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
 
-    import medical_rl.engine.plugin  # noqa: F401
-    from medical_rl.compose import compose
-    from medical_rl.engine.reward_manager import MedicalRewardManager
+    import medical_rl.engine.verl.plugin  # noqa: F401
+    from medical_rl.config.compose import compose
+    from medical_rl.engine.verl.reward_manager import MedicalRewardManager
     from medical_rl.sample import Sample
     from medical_rl.tiny.model import build_tiny_model
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from medical_rl.data import ahead, command, prepare
 from medical_rl.data.drops import Drops
+from medical_rl.data.prepare import ahead, command, prepare
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")

@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from medical_rl.data import __main__ as command_line
-from medical_rl.data import attributes, command, knowledge, parquet, prepare
-from medical_rl.data.checks.run import check
+from medical_rl.data import knowledge, parquet
+from medical_rl.data.inspect import attributes
+from medical_rl.data.inspect.check import check
+from medical_rl.data.prepare import command, prepare
 from tests.judges.fake_endpoint import FakeEndpoint
 
 TEXT = json.dumps({"attributes": "dense; white areas in the lower lung. "})
@@ -254,12 +256,12 @@ def test_too_many_failures_change_no_file(prepared, asks):
 def test_a_write_that_fails_leaves_the_folder_as_it_was(prepared, asks, monkeypatch):
     folder = prepared(questions)
     before = tree(folder)
-    from medical_rl.data import rewrite
+    from medical_rl.data.inspect import judged_concepts
 
     def full(self, table):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rewrite.pq.ParquetWriter, "write_table", full)
+    monkeypatch.setattr(judged_concepts.pq.ParquetWriter, "write_table", full)
     code, _, error = asks("concepts", folder, text=CONCEPTS)
     assert code == 1 and "No space left" in error and tree(folder) == before
 

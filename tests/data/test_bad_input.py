@@ -8,8 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from medical_rl.data import parquet, readers
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.prepare import readers
+from medical_rl.images import encode_png
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1381\n"
 WHOLE = ["README.md", "card.json", "test.parquet", "train.parquet", "val.parquet"]

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.data import box_files, box_match, files
-from medical_rl.data.box_files import Drawn
 from medical_rl.data.drops import Drops
-from medical_rl.data.images import image_size
+from medical_rl.data.sources import box_files, box_match, files
+from medical_rl.data.sources.box_files import Drawn
 from medical_rl.errors import UserError
+from medical_rl.images import image_size
 
 # The same box, columns 10 to 29 and rows 5 to 14 of an image of 100 x 50 (width x height), in all four forms.
 BOX, SIZE = [10, 5, 30, 15], (50, 100)

@@ -1,4 +1,4 @@
-"""Preparing by hand: `python data_preprocess/<dataset>.py`, its exit codes and messages."""
+"""Preparing by hand: `python -m data_preprocess.<dataset>`, its exit codes and messages."""
 
 import errno
 import json
@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medical_rl.data import command, parquet
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command
 from medical_rl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def by_hand(*arguments, cwd):
-    command_line = [sys.executable, str(ROOT / "data_preprocess/medmnist.py"), *map(str, arguments)]
+    command_line = [sys.executable, "-m", "medical_rl.data_preprocess.medmnist", *map(str, arguments)]
     return subprocess.run(command_line, cwd=cwd, capture_output=True, text=True)
 
 

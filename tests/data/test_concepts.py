@@ -3,8 +3,9 @@ import dataclasses
 
 import pytest
 
-from medical_rl.data import concepts, readers
+from medical_rl.data import concepts
 from medical_rl.data.lexicon import LEXICON
+from medical_rl.data.prepare import readers
 from medical_rl.errors import RewardFailed, UserError
 
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from medical_rl.data import card as cards
-from medical_rl.data import prepare, readers
-from medical_rl.data.checks.run import check
 from medical_rl.data.drops import Drops
+from medical_rl.data.inspect.check import check
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare import card as cards
+from medical_rl.data.prepare import prepare, readers
 from medical_rl.data.reports import FILE, Report, read_reports, write_reports
 from medical_rl.errors import UserError
 

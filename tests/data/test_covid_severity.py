@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from medical_rl.data import readers
+from medical_rl.data.prepare import readers
 from medical_rl.errors import UserError
 
 HEAD = "dataset,filename,Inaccurate labelling,Score R,Score D,Poor quality D,Poor quality R,ann_found,subset,label,Normal\n"

@@ -4,8 +4,8 @@ import zlib
 
 import pytest
 
-from medical_rl.data import files
 from medical_rl.data.drops import Drops
+from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1381\n"

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from medical_rl.data import command, prepare
+from medical_rl.data.prepare import command, prepare
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")

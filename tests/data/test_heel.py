@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medical_rl.data import readers
+from medical_rl.data.prepare import readers
 from medical_rl.errors import UserError
 
 COUNTS = {"normal": 40, "heelspur": 30, "sever": 20}

@@ -4,9 +4,10 @@ import datasets
 import numpy as np
 import pytest
 
-from medical_rl.data import hub, readers
-from medical_rl.data.images import encode_png
+from medical_rl.data.prepare import readers
+from medical_rl.data.sources import hub
 from medical_rl.errors import UserError
+from medical_rl.images import encode_png
 
 
 def picture(number):
@@ -105,7 +106,7 @@ def test_importing_the_readers_does_not_import_datasets():
     import sys
 
     code = (
-        "import sys; from medical_rl.data.readers import load_reader; "
+        "import sys; from medical_rl.data.prepare.readers import load_reader; "
         "[load_reader(name) for name in ('mmmu', 'custom', 'omnimedvqa')]; "
         "print(sorted({'datasets', 'torch', 'pandas', 'transformers'} & set(sys.modules)))"
     )

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data import files
 from medical_rl.data.drops import Drops
-from medical_rl.data.images import decode, encode_png, image_size
+from medical_rl.data.sources import files
 from medical_rl.errors import UserError
+from medical_rl.images import decode, encode_png, image_size
 
 
 def png_header(width, height):

@@ -3,11 +3,13 @@ import re
 import pytest
 import yaml
 
-from medical_rl import compose
-from medical_rl.answers import normalise
-from medical_rl.data import knowledge, medmnist_file, readers
+from medical_rl.config import compose
+from medical_rl.data import knowledge
+from medical_rl.data.prepare import readers
 from medical_rl.data.prompts import render
+from medical_rl.data_preprocess import medmnist
 from medical_rl.errors import UserError
+from medical_rl.parsing.response import normalise
 
 PA_P = "{{ question }}{% if knowledge %} {{ knowledge }}.{% endif %}"
 SHAPES = {"name": "shapes", "attributes": {"a": "round", "b": "square", "spare": "unused"}}
@@ -16,9 +18,9 @@ SHAPES = {"name": "shapes", "attributes": {"a": "round", "b": "square", "spare":
 def classes():
     """{knowledge: the classes its dataset asks about}."""
     heel, covid = readers.load_reader("heel"), readers.load_reader("covid_severity")
-    ham = list(readers.load_reader("ham10000").ham10000_table.CLASSES.values())
+    ham = list(readers.load_reader("ham10000").CLASSES.values())
     flags = ("pneumonia", "breast", "oct", "retina", "derma", "tissue", "blood", "organa")
-    found = {f"{flag}mnist": list(medmnist_file.official()[f"{flag}mnist"]["label"].values()) for flag in flags}
+    found = {f"{flag}mnist": list(medmnist.official()[f"{flag}mnist"]["label"].values()) for flag in flags}
     found |= {"ham10000": ham, "heel": list(heel.CLASSES.values()), "covid_severity": list(covid.GRADES)}
     return found | {"ham10000_boxes": ["lesion"], "heel_boxes": ["heel spur", "Sever's disease"]}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from medical_rl.data.checks.looks import ALIKE, alike, distance, look
+from medical_rl.data.inspect.memory import ALIKE, alike, distance, look
 
 
 def as_jpeg(image):

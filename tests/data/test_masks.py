@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from medical_rl.boxes import area
-from medical_rl.data import masks
+from medical_rl.data.sources import masks
 
 
 def drawn(*rectangles, size=(40, 60)):

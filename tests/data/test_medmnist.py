@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from medical_rl.data import medmnist_file
-from medical_rl.data.images import decode
+from medical_rl.data_preprocess import medmnist as medmnist_file
 from medical_rl.errors import UserError
+from medical_rl.images import decode
 
 
 def test_the_mirrors_cut_train_split_is_flagged_with_both_counts(medmnist, pneumonia):

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.answers import parse
-from medical_rl.data import prompts, readers
+from medical_rl.data import prompts
 from medical_rl.data.drops import Drops
-from medical_rl.data.images import encode_png
+from medical_rl.data.prepare import readers
 from medical_rl.errors import UserError
-from medical_rl.rewards.accuracy import accuracy
+from medical_rl.images import encode_png
+from medical_rl.parsing.response import parse
+from medical_rl.rewards.terms.accuracy import accuracy
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.data import mmmu_row, readers
 from medical_rl.data.options import BadOptions
+from medical_rl.data.prepare import readers
+from medical_rl.data_preprocess import mmmu as mmmu_row
 from medical_rl.errors import UserError
 
 

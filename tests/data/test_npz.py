@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from medical_rl.data import npz
+from medical_rl.data.sources import npz
 from medical_rl.errors import UserError
 
 

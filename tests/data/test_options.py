@@ -2,8 +2,8 @@
 
 import pytest
 
-from medical_rl.answers import parse, read
 from medical_rl.data.options import clean
+from medical_rl.parsing.response import parse, read
 from medical_rl.sample import Sample
 
 SIGNS = [

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from medical_rl.data import pace
+from medical_rl.run import progress
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def shown(monkeypatch):
 
     def show(n, seconds, **options):
         clock = [0.0]
-        monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
 
         def rows():
             for row in range(n):
@@ -23,7 +23,7 @@ def shown(monkeypatch):
                 yield row
 
         text = io.StringIO()
-        with pace.Pace(Console(file=text, width=120, **options)) as watch:
+        with progress.Pace(Console(file=text, width=120, **options)) as watch:
             assert list(watch.reading("train", rows())) == list(range(n))
         return text.getvalue()
 

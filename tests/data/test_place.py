@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.data import command, place, prepare
+from medical_rl.data.prepare import command, output_folder, prepare
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")
@@ -72,7 +72,8 @@ def test_a_killed_preparation_leaves_nothing_after_the_next(put, image_bytes, tm
     out = tmp_path / "out"
     arguments = [
         sys.executable,
-        root / "data_preprocess/custom.py",
+        "-m",
+        "medical_rl.data_preprocess.custom",
         "--source",
         source,
         "--out",
@@ -99,8 +100,8 @@ def test_a_killed_preparation_leaves_nothing_after_the_next(put, image_bytes, tm
 
 
 def test_the_folder_of_a_live_preparation_is_left_alone(tmp_path):
-    with place.staging(tmp_path) as one:
-        with place.staging(tmp_path) as other:
+    with output_folder.staging(tmp_path) as one:
+        with output_folder.staging(tmp_path) as other:
             assert one.is_dir() and other.is_dir() and one != other
         assert one.is_dir() and not other.exists()
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from medical_rl.data import command, parquet, prepare
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command, prepare
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")

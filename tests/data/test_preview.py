@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from medical_rl.data import __main__ as command_line
-from medical_rl.data import command, parquet, preview, sheet
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.inspect import preview, sheet
+from medical_rl.data.prepare import command
+from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>"

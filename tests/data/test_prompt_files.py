@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from medical_rl import compose
-from medical_rl.answers import parse
-from medical_rl.data.command import load_prompt
+from medical_rl.config import compose
 from medical_rl.data.options import LETTERS
+from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prompts import messages, target
 from medical_rl.errors import UserError
-from medical_rl.rewards.accuracy import accuracy
-from medical_rl.rewards.detection import detection
-from medical_rl.rewards.format import format_reward
+from medical_rl.parsing.response import parse
+from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.format import format_reward
 
 FORM = {
     "brief": "boxed",

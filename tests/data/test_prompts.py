@@ -1,6 +1,6 @@
 import pytest
 
-from medical_rl.data.command import load_prompt
+from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prompts import messages, render, target
 from medical_rl.errors import UserError
 

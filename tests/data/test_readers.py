@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.data import readers
+from medical_rl.data.prepare import readers
 from medical_rl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import compose
-from medical_rl.data import command, parquet, prepare, recipe
+from medical_rl.config.compose import compose
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command, fingerprint, prepare
 
 PROMPT = command.load_prompt("class_names")
 
@@ -55,8 +56,8 @@ def test_settings_of_other_stages_are_not_part_of_the_recipe(config, tmp_path):
 
 
 def test_how_many_rows_are_read_at_a_time_is_part_of_neither_recipe_nor_stage(config, tmp_path):
-    from medical_rl.compose import compose
-    from medical_rl.fingerprint import stage_config
+    from medical_rl.config.compose import compose
+    from medical_rl.pipeline.fingerprint import stage_config
 
     assert run(config(num_proc=1), tmp_path / "out")["recipe"] == run(config(num_proc=2), tmp_path / "out")["recipe"]
     given = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"]
@@ -197,10 +198,10 @@ def test_the_code_of_the_data_layer_and_of_the_readers_folder_is_part_of_the_rec
     reader.__file__ = str(tmp_path / "mine.py")
     (tmp_path / "mine.py").write_text("")
     (tmp_path / "helper.py").write_text("1")
-    first = recipe.code(reader)
-    assert recipe.code(reader) == first
+    first = fingerprint.code(reader)
+    assert fingerprint.code(reader) == first
     (tmp_path / "helper.py").write_text("2")
-    assert recipe.code(reader) != first
+    assert fingerprint.code(reader) != first
 
 
 def official(flag, mini, counts):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from medical_rl import compose
-from medical_rl.data import command, parquet, prepare, readers
+from medical_rl.config import compose
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command, prepare, readers
 
 
 def test_by_hand_train_is_repeated_to_a_batch(medmnist, mini, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.data.splits import balanced, k_shot, limit, repeat_to, top_k
+from medical_rl.data.prepare.splits import balanced, k_shot, limit, repeat_to, top_k
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 

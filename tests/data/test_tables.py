@@ -1,6 +1,6 @@
 import pytest
 
-from medical_rl.data import tables
+from medical_rl.data.sources import tables
 from medical_rl.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from medical_rl.data.parquet import read_samples
-from medical_rl.data.prepare import prepare
+from medical_rl.data.prepare.prepare import prepare
 from medical_rl.errors import UserError
 
 PROMPT = {"name": "p", "template": "{{ question }}", "target": "<answer>{{ answer }}</answer>"}
@@ -48,7 +48,7 @@ def test_another_choice_is_another_preparation(tmp_path):
 
 
 def test_by_hand_as_in_a_configuration(tmp_path, capsys):
-    from medical_rl.data import command
+    from medical_rl.data.prepare import command
 
     add = lambda parser: parser.add_argument("--task")  # noqa: E731
     out = ["--source", "none", "--out", str(tmp_path / "d"), "--task", "vqa", "--only", "train", "test"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from medical_rl.run_folder import RunFolder
+from medical_rl.run.folder import RunFolder
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from medical_rl.progress import read_metrics
-from medical_rl.run_folder import RunFolder
+from medical_rl.run.folder import RunFolder
+from medical_rl.run.progress import read_metrics
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.progress import read_metrics
+from medical_rl.run.progress import read_metrics
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 

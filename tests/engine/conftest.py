@@ -8,7 +8,7 @@ def config(tmp_path_factory):
     """`conf=vrft_aug conf/scale=tiny conf/engine=cpu`, resolved, in a temporary run folder."""
     from omegaconf import OmegaConf, open_dict
 
-    from medical_rl.compose import compose
+    from medical_rl.config.compose import compose
 
     composed = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"])
     with open_dict(composed):
@@ -21,7 +21,7 @@ def verl():
     """The installed verl, prepared for this host."""
     import verl
 
-    import medical_rl.engine.plugin  # noqa: F401
+    import medical_rl.engine.verl.plugin  # noqa: F401
 
     return verl
 
@@ -38,7 +38,7 @@ def prepared(config, prompt, tmp_path_factory):
     """Folder of prepared phantoms: a few rows of every split."""
     from omegaconf import OmegaConf
 
-    from medical_rl.data.prepare import prepare
+    from medical_rl.data.prepare.prepare import prepare
 
     data = OmegaConf.to_container(config.conf.data)
     data["params"]["sizes"] = {"warm_start": 8, "train": 12, "val": 5, "test": 5}
@@ -69,7 +69,7 @@ def processor(verl, model):
 
 @pytest.fixture(scope="session")
 def request_for(config, model, prepared, prompt):
-    """A request of medical_rl.engine.generate for the tiny model and the prepared test rows, without its output."""
+    """A request of medical_rl.engine.vllm.generate for the tiny model and the prepared test rows, without its output."""
 
     def request(folder):
         return {
@@ -89,7 +89,7 @@ def ask_engine(config, tmp_path_factory):
     import sys
     from pathlib import Path
 
-    from medical_rl.engine.environment import stage_environment
+    from medical_rl.engine.host.environment import stage_environment
 
     def run(module, request):
         file = tmp_path_factory.mktemp("request") / "request.json"

@@ -12,7 +12,7 @@ def results(**terms):
 def test_gdpo_normalises_each_term_in_its_group_before_the_weighted_sum(verl):
     import torch
 
-    from medical_rl.engine.advantages import gdpo_advantages
+    from medical_rl.engine.verl.advantages import gdpo_advantages
 
     # One group of four. accuracy (1, 0, 1, 0): mean 1/2, sd 0.57735 -> (+.866, -.866, +.866, -.866).
     # format (10, 10, 0, 0): mean 5, sd 5.7735 -> (+.866, +.866, -.866, -.866): its size is gone.
@@ -29,7 +29,7 @@ def test_gdpo_normalises_each_term_in_its_group_before_the_weighted_sum(verl):
 def test_under_gdpo_a_large_term_does_not_drown_a_small_one_as_under_grpo(verl):
     import torch
 
-    from medical_rl.engine.advantages import gdpo_advantages
+    from medical_rl.engine.verl.advantages import gdpo_advantages
 
     terms = results(learned=[10, 10, -6, -6], accuracy=[0, 1, 0, 1])
     found = gdpo_advantages(torch.ones(4, 3), ["a"] * 4, terms, {"learned": 1.0, "accuracy": 1.0})[:, 0]
@@ -40,7 +40,7 @@ def test_under_gdpo_a_large_term_does_not_drown_a_small_one_as_under_grpo(verl):
 def test_a_terms_constant_group_adds_nothing_and_padding_has_no_advantage(verl):
     import torch
 
-    from medical_rl.engine.advantages import gdpo_advantages
+    from medical_rl.engine.verl.advantages import gdpo_advantages
 
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0]])
     terms = results(accuracy=[1, 0, 1, 1], format=[1, 1, 1, 1])
@@ -55,7 +55,7 @@ def test_a_terms_constant_group_adds_nothing_and_padding_has_no_advantage(verl):
 def test_our_resize_rule_is_the_processors(height, width, limits):
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-    from medical_rl.frames import resized
+    from medical_rl.boxes import resized
 
     if max(height, width) / min(height, width) > 200:
         return

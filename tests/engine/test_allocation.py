@@ -2,8 +2,8 @@
 
 import pytest
 
-from medical_rl.engine.allocation import LONGEST_FOLDER, Allocation, allocation, ray_folder, ray_settings
-from medical_rl.engine.environment import stage_environment
+from medical_rl.engine.host.allocation import LONGEST_FOLDER, Allocation, allocation, ray_folder, ray_settings
+from medical_rl.engine.host.environment import stage_environment
 
 # As Slurm 22.05 sets them for `sbatch --gpus-per-node=2 --cpus-per-task=16 --mem=64G` on a node of 128 cores and 8 GPUs.
 HALF_A_NODE = {
@@ -95,7 +95,7 @@ def test_a_process_has_no_more_threads_than_its_part_of_the_job():
 
 
 def test_each_jobs_ray_has_a_token_of_its_own_which_is_handed_to_no_log():
-    from medical_rl.engine.environment import names_for_workers
+    from medical_rl.engine.host.environment import names_for_workers
 
     engine = {"device": "cuda"}
     one, two = (stage_environment(engine, "id", "rl", "/m", base=HALF_A_NODE) for _ in range(2))
@@ -115,7 +115,7 @@ def test_two_runs_on_one_host_have_weight_sockets_of_their_own():
 
     code = (
         "import inspect, os, ray\n"
-        "import medical_rl.engine.plugin\n"
+        "import medical_rl.engine.verl.plugin\n"
         "from verl.workers.rollout.vllm_rollout import utils, vllm_async_server, vllm_rollout\n"
         "ray.init(address='local', num_cpus=1, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)\n"
         "end = utils.vLLMColocateWorkerExtension.__new__(utils.vLLMColocateWorkerExtension)\n"

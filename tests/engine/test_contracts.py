@@ -11,7 +11,7 @@ def parameters(function):
 
 
 def test_the_installed_verl_is_the_tested_one_and_another_is_refused(monkeypatch):
-    from medical_rl.engine import versions
+    from medical_rl.engine.host import versions
     from medical_rl.errors import UserError
 
     versions.check_verl_version()
@@ -23,7 +23,7 @@ def test_the_installed_verl_is_the_tested_one_and_another_is_refused(monkeypatch
 def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(verl):
     from verl.trainer.ppo.v1 import PPOTrainerSync, get_trainer_cls
 
-    from medical_rl.engine.trainer import MedicalTrainer
+    from medical_rl.engine.verl.trainer import MedicalTrainer
 
     assert get_trainer_cls("sync") is PPOTrainerSync
     for name in ("_compute_advantage", "_compute_metrics", "_log_rollout_data", "_dump_generations", "_validate"):
@@ -33,7 +33,7 @@ def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(ve
 def test_verls_replay_buffer_still_takes_what_we_pass_on(verl):
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-    from medical_rl.engine.replay_buffer import PASSED_ON
+    from medical_rl.engine.verl.replay_buffer import PASSED_ON
 
     assert set(PASSED_ON) <= set(parameters(ReplayBuffer.__init__))
 
@@ -41,8 +41,8 @@ def test_verls_replay_buffer_still_takes_what_we_pass_on(verl):
 def test_the_replay_buffer_polls_at_our_interval_and_knows_dapos_filter(verl, config):
     from omegaconf import OmegaConf
 
-    from medical_rl.engine.replay_buffer import PollingReplayBuffer
-    from medical_rl.engine.settings import rl_config
+    from medical_rl.engine.verl.replay_buffer import PollingReplayBuffer
+    from medical_rl.engine.verl.settings import rl_config
 
     dapo = OmegaConf.merge(config, {"algorithm": {"filter_groups": {"enable": True, "metric": "reward"}}})
     settings, _ = rl_config(dapo, "/model")
@@ -62,8 +62,8 @@ def test_verl_resolves_our_replay_buffer_and_dataset_by_path(verl, config):
     from verl.utils.dataset.rl_dataset import get_dataset_class
     from verl.utils.import_utils import load_extern_object
 
-    from medical_rl.engine.dataset import MedicalDataset
-    from medical_rl.engine.replay_buffer import PollingReplayBuffer
+    from medical_rl.engine.verl.dataset import MedicalDataset
+    from medical_rl.engine.verl.replay_buffer import PollingReplayBuffer
 
     assert get_dataset_class(config.data) is MedicalDataset
     sampler = config.trainer.v1.sampler.custom_sampler
@@ -74,7 +74,7 @@ def test_the_composed_configuration_passes_verls_own_validation(verl, config):
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    from medical_rl.engine.settings import rl_config
+    from medical_rl.engine.verl.settings import rl_config
 
     settings, _ = rl_config(config, "/model")
     validate_config(
@@ -108,7 +108,7 @@ def test_verls_own_fix_garbles_equally_long_sequences_so_the_patch_is_needed(ver
 def test_process_groups_start_on_the_cpu_platform(verl):
     import verl.utils.distributed as distributed
 
-    from medical_rl.engine.environment import has_accelerator
+    from medical_rl.engine.host.environment import has_accelerator
 
     if has_accelerator():
         pytest.skip("this host has an accelerator: the CPU patches do not act")
@@ -116,7 +116,7 @@ def test_process_groups_start_on_the_cpu_platform(verl):
 
 
 def test_the_reference_model_asks_for_no_pinned_memory_on_cpu(verl):
-    from medical_rl.engine.environment import has_accelerator
+    from medical_rl.engine.host.environment import has_accelerator
 
     if has_accelerator():
         pytest.skip("this host has an accelerator: the CPU patches do not act")
@@ -126,7 +126,7 @@ def test_the_reference_model_asks_for_no_pinned_memory_on_cpu(verl):
 
 
 def test_the_best_checkpoint_is_kept_and_a_later_equal_one_wins(verl, tmp_path):
-    from medical_rl.engine.trainer import keep_best
+    from medical_rl.engine.verl.trainer import keep_best
 
     def save(step, text):
         folder = tmp_path / f"global_step_{step}" / "actor" / "huggingface"
@@ -146,8 +146,8 @@ def test_the_gpu_engines_pass_verls_own_validation_at_the_papers_scale(verl, eng
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
-    from medical_rl.compose import compose
-    from medical_rl.engine.settings import rl_config
+    from medical_rl.config.compose import compose
+    from medical_rl.engine.verl.settings import rl_config
 
     composed = compose(["conf=vrft_aug", "conf/scale=paper", f"conf/engine={engine}"])
     settings, _ = rl_config(OmegaConf.create(OmegaConf.to_container(composed, resolve=True)), "/model")
@@ -164,8 +164,8 @@ def test_localisation_passes_verls_own_validation_where_the_steps_follow_from_th
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    from medical_rl.compose import compose
-    from medical_rl.engine.settings import rl_config
+    from medical_rl.config.compose import compose
+    from medical_rl.engine.verl.settings import rl_config
 
     chosen = ["conf=vrft_aug_localize", f"conf/scale={scale}", f"conf/engine={engine}", "conf.data.source=/data/x"]
     composed = OmegaConf.to_container(compose([*chosen, "conf.engine.ranks=2"]), resolve=True)

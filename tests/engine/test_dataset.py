@@ -10,7 +10,7 @@ from PIL import Image
 def dataset(config, processor, path, **settings):
     from omegaconf import OmegaConf
 
-    from medical_rl.engine.dataset import MedicalDataset
+    from medical_rl.engine.verl.dataset import MedicalDataset
 
     data = OmegaConf.merge(config.data, settings)
     return MedicalDataset(str(path), processor.tokenizer, data, processor)
@@ -37,8 +37,8 @@ def true_count(processor, verl, rows, path):
 def test_the_token_count_from_headers_equals_the_processors(verl, config, model, prompt, tmp_path, seed):
     from verl.utils import hf_processor
 
-    from medical_rl.data.images import encode_png
     from medical_rl.data.parquet import write_split
+    from medical_rl.images import encode_png
     from medical_rl.sample import Sample
 
     rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def test_header_sizes_are_those_of_each_rows_own_images():
 
     import pyarrow as pa
 
-    from medical_rl.engine.tokens import header_sizes
+    from medical_rl.engine.verl.tokens import header_sizes
 
     def image(height, width, format):
         Image.new("L", (width, height)).save(buffer := io.BytesIO(), format=format)
@@ -86,8 +86,8 @@ def test_header_sizes_are_those_of_each_rows_own_images():
 @pytest.fixture
 def mixed(prompt, tmp_path):
     """A parquet file of eight short rows and four with a long question."""
-    from medical_rl.data.images import encode_png
     from medical_rl.data.parquet import write_split
+    from medical_rl.images import encode_png
     from medical_rl.sample import Sample
 
     image = encode_png(np.zeros((56, 56), dtype=np.uint8))
@@ -131,7 +131,7 @@ def test_warm_start_rows_are_what_verls_sft_dataset_reads(verl, config, processo
     from omegaconf import OmegaConf
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    from medical_rl.warm_start.rows import write_sft_rows
+    from medical_rl.stages.common.warm_start import write_sft_rows
 
     path = tmp_path / "sft.parquet"
     assert write_sft_rows(prepared / "warm_start.parquet", path, prompt, {"min_pixels": 3136, "max_pixels": 3136}) == 8
@@ -147,7 +147,7 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
     import torch
     from verl.trainer.ppo.v1 import AgentLoopWorkerTQ
 
-    from medical_rl.engine.agent_loop import SharedImageWorker
+    from medical_rl.engine.verl.agent_loop import SharedImageWorker
 
     theirs = AgentLoopWorkerTQ.__ray_metadata__.modified_class
     ours = SharedImageWorker.__ray_metadata__.modified_class

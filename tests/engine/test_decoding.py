@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 
 def test_any_ids_decode_as_the_tokenizer_decodes_them(processor):
-    from medical_rl.engine.decoding import byte_table, decoder
+    from medical_rl.engine.verl.decoding import byte_table, decoder
 
     tokenizer = processor.tokenizer
     assert byte_table(tokenizer) is not None, "a Qwen tokenizer is byte-level"
@@ -23,7 +23,7 @@ def test_an_added_token_that_is_text_is_decoded_by_the_tokenizer(processor):
     # Qwen2.5's <tool_call> is such a token: added, and not special.
     import copy
 
-    from medical_rl.engine.decoding import byte_table, decoder
+    from medical_rl.engine.verl.decoding import byte_table, decoder
 
     tokenizer = copy.deepcopy(processor.tokenizer)
     tokenizer.add_tokens(["<tool_call>"])
@@ -35,7 +35,7 @@ def test_an_added_token_that_is_text_is_decoded_by_the_tokenizer(processor):
 
 
 def test_texts_of_many_languages_come_back(processor):
-    from medical_rl.engine.decoding import decoder
+    from medical_rl.engine.verl.decoding import decoder
 
     decode = decoder(processor.tokenizer)
     for text in ("<think>größer</think> \\boxed{正常}", "ｙｅｓ\u200b 🙂\r\n", "a  b <|im_end|>"):
@@ -44,7 +44,7 @@ def test_texts_of_many_languages_come_back(processor):
 
 
 def test_a_tokenizer_that_is_not_byte_level_decodes_by_itself():
-    from medical_rl.engine.decoding import decoder
+    from medical_rl.engine.verl.decoding import decoder
 
     class Plain:
         def decode(self, ids, skip_special_tokens):

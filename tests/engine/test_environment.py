@@ -2,14 +2,14 @@
 
 from omegaconf import OmegaConf
 
-from medical_rl.engine.environment import names_for_workers, stage_environment
+from medical_rl.engine.host.environment import names_for_workers, stage_environment
 
 CPU = {"device": "cpu", "threads": 2, "kv_cache_gib": 1}
 
 
 def test_the_plugin_is_loaded_by_every_verl_process_beside_the_users_own_modules():
     made = stage_environment(CPU, "id", "rl", "/m", base={"VERL_USE_EXTERNAL_MODULES": "mine"})
-    assert made["VERL_USE_EXTERNAL_MODULES"] == "mine,medical_rl.engine.plugin"
+    assert made["VERL_USE_EXTERNAL_MODULES"] == "mine,medical_rl.engine.verl.plugin"
     again = stage_environment(CPU, "id", "rl", "/m", base=made)
     assert again["VERL_USE_EXTERNAL_MODULES"] == made["VERL_USE_EXTERNAL_MODULES"]
 
@@ -34,7 +34,7 @@ def test_no_secret_is_handed_to_ray_whose_settings_verl_prints():
 
 
 def test_without_flash_attention_a_gpu_falls_back_to_sdpa_and_says_so(monkeypatch):
-    from medical_rl.engine import settings
+    from medical_rl.engine.verl import settings
 
     engine = OmegaConf.create({"attention": "flash_attention_2", "remove_padding": True})
     monkeypatch.setattr(settings, "flash_attention_works", lambda: False)
@@ -50,7 +50,7 @@ def test_an_installed_trl_does_not_stop_verls_workers():
     import sys
 
     code = (
-        "import medical_rl.engine.plugin, sys\n"
+        "import medical_rl.engine.verl.plugin, sys\n"
         "from verl.models.transformers import monkey_patch\n"
         "print('BELIEVES', monkey_patch.is_trl_available(), 'trl' in sys.modules)"
     )

@@ -11,14 +11,14 @@ from medical_rl.sample import Sample
 
 @pytest.fixture
 def vllm_inputs(verl):
-    from medical_rl.engine import vllm_inputs
+    from medical_rl.engine.vllm import inputs
 
-    return vllm_inputs
+    return inputs
 
 
 @pytest.fixture
 def generate(verl):
-    from medical_rl.engine import generate
+    from medical_rl.engine.vllm import generate
 
     return generate
 
@@ -76,7 +76,7 @@ def test_several_greedy_responses_are_refused(generate, tmp_path):
 
 
 def test_of_several_requests_the_first_that_fails_ends_it(generate, tmp_path, capfd):
-    from medical_rl.engine.forks import answer_each
+    from medical_rl.engine.vllm.forks import answer_each
 
     for name in "ab":
         (tmp_path / name).write_text(json.dumps({**GREEDY, "n": 2}))

@@ -9,7 +9,7 @@ def test_the_merged_model_equals_pefts_own_merge(verl, model, tmp_path):
     from safetensors.torch import save_file
     from transformers import AutoModelForImageTextToText
 
-    from medical_rl.engine.merge_lora import merge
+    from medical_rl.engine.verl.merge_lora import merge
 
     base = AutoModelForImageTextToText.from_pretrained(model)
     tuned = get_peft_model(
@@ -36,7 +36,7 @@ def test_lora_weights_of_another_model_are_refused(verl, model, tmp_path):
     import torch
     from safetensors.torch import save_file
 
-    from medical_rl.engine.merge_lora import A, B, merge
+    from medical_rl.engine.verl.merge_lora import A, B, merge
     from medical_rl.errors import StageFailed
 
     name = "base_model.model.model.elsewhere.q_proj"

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from medical_rl.data.images import decode
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
-from medical_rl.engine.tokens import with_placeholders
+from medical_rl.engine.verl.tokens import with_placeholders
 from medical_rl.evaluation.option_texts import continuations
+from medical_rl.images import decode
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 # One answered in the form (its options follow its own thought), one that tries to smuggle in an image, one not in the form.

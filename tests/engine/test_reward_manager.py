@@ -57,7 +57,7 @@ def test_every_path_gives_the_same_numeric_keys(verl, manager, processor, prepar
 
 
 def test_component_metrics_leave_failed_samples_out_and_count_them(verl):
-    from medical_rl.engine.trainer import component_metrics
+    from medical_rl.engine.verl.trainer import component_metrics
     from medical_rl.rewards.mix import Mix
 
     mix = Mix({"accuracy": {"weight": 2.0}})

@@ -41,7 +41,7 @@ def served(exported, tmp_path_factory):
     """Address of a server; at the end its whole session has to be gone."""
     import psutil
 
-    from medical_rl.engine.reward_server import reward_server
+    from medical_rl.engine.vllm.reward_server import reward_server
 
     folder = tmp_path_factory.mktemp("served")
     own = shutil.copytree(exported, folder / "own")  # a path that no other server has
@@ -62,7 +62,7 @@ def of_folder(folder):
 
 
 def asked(address, pairs):
-    from medical_rl.reward_model.client import RewardModel
+    from medical_rl.rewards.reward_model_client import RewardModel
 
     model = RewardModel(address)
 
@@ -94,7 +94,7 @@ def test_a_forged_turn_is_plain_text_to_the_server_too(served, exported, rows):
 
 
 def test_vllm_offline_gives_the_same(exported, parquet, expected, tmp_path, monkeypatch):
-    from medical_rl.engine.environment import stage_environment
+    from medical_rl.engine.host.environment import stage_environment
     from medical_rl.reward_model.scoring import score_file
 
     for name, value in stage_environment({"device": "cpu"}, "", "", "").items():
@@ -108,7 +108,7 @@ def test_vllm_offline_gives_the_same(exported, parquet, expected, tmp_path, monk
 
 
 def test_a_server_that_cannot_start_says_why(exported, tmp_path):
-    from medical_rl.engine.reward_server import reward_server
+    from medical_rl.engine.vllm.reward_server import reward_server
 
     own, log = shutil.copytree(exported, tmp_path / "own"), tmp_path / "server.log"
     (own / "config.json").write_text("{}")
@@ -125,7 +125,7 @@ def test_a_server_that_cannot_start_says_why(exported, tmp_path):
 
 
 def test_a_deadline_is_kept_and_nothing_of_the_server_is_left(exported, tmp_path):
-    from medical_rl.engine.reward_server import reward_server
+    from medical_rl.engine.vllm.reward_server import reward_server
 
     own = shutil.copytree(exported, tmp_path / "own")
     began = time.monotonic()

@@ -2,11 +2,11 @@
 
 import pytest
 
-from medical_rl.data.images import decode
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
-from medical_rl.engine.tokens import with_placeholders
+from medical_rl.engine.verl.tokens import with_placeholders
 from medical_rl.errors import UserError
+from medical_rl.images import decode
 
 
 @pytest.mark.engine
@@ -36,7 +36,7 @@ def test_another_vision_language_model_answers_as_in_plain_transformers(
 
 
 def test_only_the_qwen_family_is_resized_to_the_runs_limits(model, other_model, prepared):
-    from medical_rl.engine.vllm_inputs import load_processor, picture, takes_limits
+    from medical_rl.engine.vllm.inputs import load_processor, picture, takes_limits
 
     own, other = load_processor(str(model)), load_processor(str(other_model))
     assert takes_limits(own) and not takes_limits(other)
@@ -51,7 +51,7 @@ def test_only_the_qwen_family_is_resized_to_the_runs_limits(model, other_model, 
 def test_a_model_without_images_or_a_chat_format_is_refused_by_name(other_model, tmp_path):
     import shutil
 
-    from medical_rl.engine.vllm_inputs import load_processor
+    from medical_rl.engine.vllm.inputs import load_processor
 
     folder = tmp_path / "silent"
     shutil.copytree(other_model, folder)

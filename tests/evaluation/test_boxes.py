@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation import boxes
 from medical_rl.evaluation.__main__ import main
+from medical_rl.evaluation.figures import boxes
 from medical_rl.tiny import phantoms
 
 N = 30

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.collect import collect, markdown, write
-from medical_rl.evaluation.runs import differing, find_runs, phantom, telling
+from medical_rl.evaluation.tables.collect import collect, markdown, write
+from medical_rl.evaluation.tables.runs import differing, find_runs, phantom, telling
 
 RL = ("rl", None)
 

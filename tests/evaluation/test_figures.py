@@ -5,13 +5,13 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
-from medical_rl.evaluation.curve import curve
-from medical_rl.evaluation.plot import canvas, save
+from medical_rl.evaluation.figures.curve import curve
+from medical_rl.evaluation.figures.plot import canvas, save
 from medical_rl.evaluation.predictions import read_predictions
-from medical_rl.evaluation.runs import find_runs
-from medical_rl.evaluation.scaling import scaling
-from medical_rl.evaluation.transfer import transfer
-from medical_rl.evaluation.transitions import mcnemar, transitions
+from medical_rl.evaluation.tables.runs import find_runs
+from medical_rl.evaluation.tables.scaling import scaling
+from medical_rl.evaluation.tables.transfer import transfer
+from medical_rl.evaluation.tables.transitions import mcnemar, transitions
 
 GROUPS = {"modality": ["CT", "MRI"]}
 
@@ -163,8 +163,8 @@ def test_every_picture_says_n_phantom_and_not_for_clinical_use(study, tmp_path, 
 
 
 def test_the_share_of_each_modality_is_that_of_the_prepared_rows(tmp_path, capsys):
-    from medical_rl.data.prepare import prepare
-    from medical_rl.evaluation.distribution import distribution
+    from medical_rl.data.prepare.prepare import prepare
+    from medical_rl.evaluation.tables.distribution import distribution
 
     sizes = {"warm_start": 4, "train": 20, "val": 4, "test": 4}
     data = {"name": "phantoms", "reader": "phantoms", "source": None, "params": {"task": "vqa", "sizes": sizes}}

@@ -9,7 +9,7 @@ from medical_rl.errors import UserError
 from medical_rl.evaluation.groups import UNNAMED, group_metrics, macro_accuracy
 from medical_rl.evaluation.markdown import markdown
 from medical_rl.evaluation.results import entry
-from medical_rl.evaluation.tables import print_results
+from medical_rl.evaluation.tables.terminal import print_results
 
 
 def row(number, kind, gold, pred, **groups):

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from medical_rl.answers import parse, read
 from medical_rl.evaluation.option_texts import continuations, opening, options
+from medical_rl.parsing.response import parse, read
 from medical_rl.sample import Sample
 
 CHOICES = ("smooth muscle", "smooth muscle, artery", "bone")

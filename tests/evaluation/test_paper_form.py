@@ -4,9 +4,9 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
-from medical_rl.evaluation.paper_form import markdown, paper_form
-from medical_rl.evaluation.runs import find_runs
-from medical_rl.evaluation.vrft_aug_figures import EIGHT, TABLES
+from medical_rl.evaluation.tables.paper_form import markdown, paper_form
+from medical_rl.evaluation.tables.printed import EIGHT, TABLES
+from medical_rl.evaluation.tables.runs import find_runs
 
 BASE, SFT, RL = ("base", None), ("sft", None), ("rl", None)
 

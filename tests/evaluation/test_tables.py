@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from medical_rl.evaluation.results import entry
-from medical_rl.evaluation.tables import gains, print_results
+from medical_rl.evaluation.tables.terminal import gains, print_results
 
 
 def rows(kind, golds, preds):

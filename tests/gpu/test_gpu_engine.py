@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from medical_rl.accelerator import count_gpus
-from medical_rl.progress import read_metrics
+from medical_rl.config.hardware import count_gpus
+from medical_rl.run.progress import read_metrics
 
 pytestmark = [
     pytest.mark.gpu,

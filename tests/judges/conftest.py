@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from medical_rl.judges.client import Judge
+from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Budget, Limits
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.judge import Judge
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.admission import KEPT_S, Counts, admit
-from medical_rl.judges.limits import Budget, Limits, Wanted
+from medical_rl.judges.desk.admission import KEPT_S, Counts, admit
+from medical_rl.judges.desk.limits import Budget, Limits, Wanted
 
 
 def ask(limits=None, budget=None, counts=None, now=1000.0, **wanted):

@@ -6,7 +6,7 @@ import copy
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.errors import UserError
 from medical_rl.judges.build import from_config
 

@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import BudgetMet, JudgeFailed, RewardFailed, UserError
-from medical_rl.judges.client import with_images
-from medical_rl.judges.limits import Budget, Limits
+from medical_rl.images import encode_png
+from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.judge import with_images
 from medical_rl.judges.verdict import Verdict
 
 

@@ -7,10 +7,10 @@ import signal
 import time
 
 from medical_rl.errors import JudgeFailed
-from medical_rl.judges.client import Judge
+from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Limits
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.judge import Judge
 
 PROCESSES = 8
 forked = multiprocessing.get_context("fork")
@@ -109,9 +109,9 @@ def test_faults_lose_nothing_and_ask_nothing_twice(endpoint, tmp_path):
 
 
 def test_a_killed_process_blocks_the_others_no_longer_than_its_lease(endpoint, tmp_path, monkeypatch):
-    from medical_rl.judges import pump
+    from medical_rl.judges.requests import queue
 
-    monkeypatch.setattr(pump, "GRACE_S", 0.5)
+    monkeypatch.setattr(queue, "GRACE_S", 0.5)
     server, limits = endpoint(latency_s=30), Limits(concurrency=4)
     kwargs = {"timeout_s": 1.0}
     victim = forked.Process(

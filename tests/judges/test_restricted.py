@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges import client
+from medical_rl.judges import judge as client
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.reward_model.client import RewardModel
+from medical_rl.rewards.reward_model_client import RewardModel
 from medical_rl.rewards.services import check_restricted
 from medical_rl.sample import Sample
 

@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from medical_rl.judges.connection import Connection
+from medical_rl.judges.requests.connection import Connection
 
 CANARY = "sk-canary-3f9b2c71d0"
 

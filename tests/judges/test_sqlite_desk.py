@@ -8,8 +8,8 @@ import sqlite3
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.limits import Budget, Done, Grant, Limits, Wanted
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.desk.limits import Budget, Done, Grant, Limits, Wanted
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 
 
 class Clock:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from medical_rl.data.images import encode_png
+from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

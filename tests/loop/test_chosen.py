@@ -3,7 +3,7 @@
 import dataclasses
 import random
 
-from medical_rl.loop.chosen import chosen
+from medical_rl.loop.generate import chosen
 
 
 def ids(rows):

@@ -6,14 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from medical_rl.data.prompts import messages
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.loop import distil, triplets
-from medical_rl.loop.instructions import settings_prompt, told
-from medical_rl.loop.replies import read
-from medical_rl.loop.template import propose
-from medical_rl.loop.triplets import Triplet
-from medical_rl.loop.work import Work
-from medical_rl.warm_start.rows import SCHEMA
+from medical_rl.loop import distil
+from medical_rl.loop.generators import triplets
+from medical_rl.loop.generators.instructions import settings_prompt, told
+from medical_rl.loop.generators.replies import read
+from medical_rl.loop.generators.template import propose
+from medical_rl.loop.generators.triplets import Triplet
+from medical_rl.stages.common.warm_start import SCHEMA
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 50176}
 

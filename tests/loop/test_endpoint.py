@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from medical_rl.data.asking import AskingStopped
+from medical_rl.data.inspect.asking import AskingStopped
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.judges.client import Judge
-from medical_rl.loop import endpoint
-from medical_rl.loop.work import Work
+from medical_rl.judges.judge import Judge
+from medical_rl.loop.generators import endpoint
 
 ONE = {"question": "Which side?", "options": ["left", "right"], "rationale": "It lies there.", "answer": "left"}
 TEXT = json.dumps(

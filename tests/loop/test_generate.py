@@ -6,15 +6,16 @@ import json
 
 import pytest
 
-from medical_rl.answers import gold_problem
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prompts import messages
 from medical_rl.errors import UserError
-from medical_rl.loop import generators, triplets
+from medical_rl.loop import generators
 from medical_rl.loop.generate import generate
-from medical_rl.loop.triplets import Triplet
-from medical_rl.loop.work import Proposals
-from medical_rl.warm_start.rows import write_sft_rows
+from medical_rl.loop.generators import triplets
+from medical_rl.loop.generators.proposals import Proposals
+from medical_rl.loop.generators.triplets import Triplet
+from medical_rl.parsing.response import gold_problem
+from medical_rl.stages.common.warm_start import write_sft_rows
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
 GOOD = Triplet("Which side?", "left", "It lies there.", ("left", "right"))

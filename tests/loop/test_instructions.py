@@ -6,8 +6,8 @@ import pytest
 
 from medical_rl.data.prompts import messages, target
 from medical_rl.errors import UserError
-from medical_rl.loop import instructions
-from medical_rl.loop.instructions import STRATEGIES, prompt_of, told
+from medical_rl.loop.generators import instructions
+from medical_rl.loop.generators.instructions import STRATEGIES, prompt_of, told
 
 EVERY = [(strategy, format) for strategy in STRATEGIES for format in ("json", "lines")]
 

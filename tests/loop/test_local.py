@@ -6,12 +6,12 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.loop import local
 from medical_rl.loop.generate import generate
-from medical_rl.loop.instructions import settings_prompt
-from medical_rl.loop.replies import CUT_OFF, MALFORMED
-from medical_rl.loop.work import Work
+from medical_rl.loop.generators import local
+from medical_rl.loop.generators.instructions import settings_prompt
+from medical_rl.loop.generators.replies import CUT_OFF, MALFORMED
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
 ENGINE = {"device": "cpu", "dtype": "float32", "gpu_memory_utilization": 0.5}
@@ -108,7 +108,7 @@ def test_a_tiny_model_replies_under_vllm_and_a_second_call_asks_nothing(
     settings, prompt, facts_rows, tmp_path, monkeypatch
 ):
     """Random weights say nothing readable: what counts is that every reply came, sampled, and is the same the second time."""
-    from medical_rl.engine.environment import stage_environment
+    from medical_rl.engine.host.environment import stage_environment
     from medical_rl.tiny.model import build_tiny_model
 
     for name, value in stage_environment(ENGINE, "test", "generate", str(tmp_path / "metrics.jsonl")).items():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
-from medical_rl.loop import replies
-from medical_rl.loop.triplets import Triplet
+from medical_rl.loop.generators import replies
+from medical_rl.loop.generators.triplets import Triplet
 
 ONE = {"question": "Which side?", "options": ["left", "right"], "rationale": "It lies there.", "answer": "left"}
 FREE = {**ONE, "options": None}

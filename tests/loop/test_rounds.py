@@ -4,9 +4,9 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.loop.check import check_loop
-from medical_rl.loop.plan import STEPS, judge_of, needs, place, policy_before, stage_of, steps, trained
-from medical_rl.loop.rounds import run_rounds
-from medical_rl.loop.stop import best_policy, reason_to_stop
+from medical_rl.loop.plan import STEPS, judge_of, needs, policy_before, steps, trained
+from medical_rl.loop.rounds import best_policy, reason_to_stop, run_rounds
+from medical_rl.run.stage_names import split_stage, stage_of
 
 LOOP = {
     "rounds": 3,
@@ -145,7 +145,7 @@ def test_what_a_step_needs_comes_before_it():
 
 def test_the_policies_of_a_loop_are_listed_in_order():
     assert trained({**LOOP, "rounds": 2}) == ["round_1/warm_start", "round_1/rl", "round_2/warm_start", "round_2/rl"]
-    assert place("round_12/rl") == (12, "rl")
+    assert split_stage("round_12/rl") == (12, "rl")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_free_scale_and_a_threshold_do_not_go_together():
 def test_a_generators_missing_key_is_said_before_anything_is_trained(monkeypatch):
     from omegaconf import OmegaConf
 
-    from medical_rl.compose import compose
+    from medical_rl.config.compose import compose
 
     monkeypatch.delenv("GEMINI_API_KEY", raising=False)
     conf = compose(["conf=medgr2", "conf/scale=tiny", "conf/engine=cpu", "conf/generator=gemini"]).conf

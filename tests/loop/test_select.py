@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from medical_rl.data.rated import rated_groups
 from medical_rl.errors import UserError
 from medical_rl.loop.select import kept, new_ones
+from medical_rl.reward_model.rows import rated_groups
 
 SCORES = [9.5, -5.0, 5.0, 7.0, 7.0, 0.1]
 

@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 
 from medical_rl.loop import summary
-from medical_rl.run_folder import RunFolder
+from medical_rl.run.folder import RunFolder
 
 LOOP = {
     "rounds": 2,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.loop import template, triplets
-from medical_rl.loop.work import Work
+from medical_rl.loop.generators import template, triplets
 from medical_rl.tiny import phantoms
 from medical_rl.tiny.phantom_vqa import ask
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.answers import gold_problem
-from medical_rl.loop import triplets
-from medical_rl.loop.triplets import Triplet
+from medical_rl.images import image_key
+from medical_rl.loop.generators import triplets
+from medical_rl.loop.generators.triplets import Triplet
+from medical_rl.parsing.response import gold_problem
 from medical_rl.sample import Sample
 
 GOOD = Triplet("Which organ is shown?", "liver", "A large solid organ on the right.", ("liver", "spleen", "lung"))
@@ -144,7 +145,7 @@ def test_signs_make_another_answer(make_row):
 
 def test_the_order_of_several_images_counts(make_row):
     one, two = make_row(1).images[0], make_row(2).images[0]
-    assert len({triplets.image_key(images) for images in ((one,), (two,), (one, two), (two, one))}) == 4
+    assert len({image_key(images) for images in ((one,), (two,), (one, two), (two, one))}) == 4
 
 
 TEXT = st.text(max_size=12)

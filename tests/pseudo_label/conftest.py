@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from medical_rl.data.images import encode_png
-from medical_rl.loop.work import Work
-from medical_rl.pseudo_label.calibration_settings import calibration_settings
+from medical_rl.engine.vllm.requests import Work
+from medical_rl.images import encode_png
+from medical_rl.pseudo_label.calibration.settings import calibration_settings
 from medical_rl.pseudo_label.label import Asked
-from medical_rl.pseudo_label.reports import Report
+from medical_rl.pseudo_label.retrieval.reports import Report
 from medical_rl.sample import Sample
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}

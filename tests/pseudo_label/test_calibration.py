@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration import calibrate, measured
-from medical_rl.pseudo_label.calibration_empty import NothingKept
-from medical_rl.pseudo_label.calibration_settings import CalibrationSettings, calibration_settings
+from medical_rl.pseudo_label.calibration.calibrate import calibrate, measured
+from medical_rl.pseudo_label.calibration.empty import NothingKept
+from medical_rl.pseudo_label.calibration.settings import CalibrationSettings, calibration_settings
 
 # Of 200 questions at alpha 0.2, by exact fractions: 20 wrong give p 2.879e-4, 26 give 0.01749, 28 give 0.04874, 31 give 0.1719.
 
@@ -145,7 +145,7 @@ def test_settings_that_could_not_work_are_user_errors(rule, changed, says):
 def test_the_shipped_settings_compose():
     from omegaconf import OmegaConf
 
-    from medical_rl.compose import choices, choose
+    from medical_rl.config.compose import choices, choose
 
     assert choices("calibration") == ["ltt"]
     conf = OmegaConf.to_container(choose("calibration", "ltt"), resolve=True)

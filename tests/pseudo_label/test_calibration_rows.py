@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.data.rated import rated_groups
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration_rows import check_apart, set_apart
+from medical_rl.pseudo_label.calibration.rows import check_apart, set_apart
+from medical_rl.reward_model.rows import rated_groups
 from medical_rl.sample import Sample
 
 # forty studies; study i has 1 + i mod 4 questions, 100 in all

@@ -9,10 +9,9 @@ from PIL import Image
 from rich.console import Console
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration import calibrate
-from medical_rl.pseudo_label.calibration_empty import NothingKept
-from medical_rl.pseudo_label.calibration_plot import draw, write_plot
-from medical_rl.pseudo_label.calibration_table import as_dict, markdown, table
+from medical_rl.pseudo_label.calibration.calibrate import calibrate
+from medical_rl.pseudo_label.calibration.empty import NothingKept
+from medical_rl.pseudo_label.calibration.report import as_dict, draw, markdown, table, write_plot
 
 
 @pytest.fixture

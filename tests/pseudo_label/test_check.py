@@ -2,9 +2,9 @@
 
 import pytest
 
-from medical_rl.checks import check_config
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.errors import UserError
+from medical_rl.pipeline.validate import check_config
 
 TINY = ["conf=medfact_r1", "conf/scale=tiny", "conf/engine=cpu"]
 LIVE = ["conf/rewards=medfact_r1_offline", "conf/judge=none"]

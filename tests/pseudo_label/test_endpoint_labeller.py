@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from medical_rl.data.asking import AskingStopped
+from medical_rl.data.inspect.asking import AskingStopped
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
-from medical_rl.loop.work import Work
 from medical_rl.pseudo_label.answering import answers_per_k
 from medical_rl.pseudo_label.label import Asked, Label
 from medical_rl.pseudo_label.labellers import label
-from medical_rl.pseudo_label.reports import Report
+from medical_rl.pseudo_label.retrieval.reports import Report
 
 REPLY = {"rationale": " The angles are sharp. ", "used": [2, 1, 2], "answer": "no", "confidence": 0.9}
 TEXT = json.dumps(REPLY)

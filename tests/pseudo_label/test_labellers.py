@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import rule_labeller
 from medical_rl.pseudo_label.answering import answers_per_k
 from medical_rl.pseudo_label.labellers import LABELLERS, SETTINGS, checked, label
-from medical_rl.pseudo_label.reports import Report
+from medical_rl.pseudo_label.labellers import rule as rule_labeller
+from medical_rl.pseudo_label.retrieval.reports import Report
 
 REPORTS = {
     "a": Report("a", "Small effusion.", "s1"),

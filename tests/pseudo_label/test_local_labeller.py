@@ -7,9 +7,8 @@ import pytest
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import local_labeller
 from medical_rl.pseudo_label.label import Label
-from medical_rl.pseudo_label.labellers import label
+from medical_rl.pseudo_label.labellers import label, local
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def answer(settings, work, tmp_path, monkeypatch):
             output.write_text("\n".join(lines) + "\n")
             return output
 
-        monkeypatch.setattr(local_labeller, "respond", respond)
+        monkeypatch.setattr(local, "respond", respond)
         return label(settings("local", model=str(tmp_path / "model"), **changes), asked, work), request
 
     return make
@@ -70,8 +69,8 @@ def test_without_a_model_it_says_so(settings, ask, work):
 @pytest.mark.engine
 def test_a_tiny_model_labels_under_vllm_and_a_second_call_asks_nothing(settings, ask, work, tmp_path, monkeypatch):
     """Random weights say nothing readable: what counts is that each question has a reply, and the same one the second time."""
-    from medical_rl.engine.environment import stage_environment
-    from medical_rl.pseudo_label.instructions import local_prompt, told
+    from medical_rl.engine.host.environment import stage_environment
+    from medical_rl.pseudo_label.labellers.instructions import local_prompt, told
     from medical_rl.tiny.model import build_tiny_model
 
     for name, value in stage_environment(work.engine, "test", "generate", str(tmp_path / "metrics.jsonl")).items():

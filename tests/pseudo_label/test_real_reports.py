@@ -7,11 +7,11 @@ import hashlib
 
 import pytest
 
-from medical_rl.data import rule
+from medical_rl.data_preprocess import rule_questions
 from medical_rl.pseudo_label.agreement import agreement, markdown
 from medical_rl.pseudo_label.label import Asked
-from medical_rl.pseudo_label.reports import Report
-from medical_rl.pseudo_label.rule_labeller import label_one
+from medical_rl.pseudo_label.labellers.rule import label_one
+from medical_rl.pseudo_label.retrieval.reports import Report
 from medical_rl.sample import Sample
 
 
@@ -20,7 +20,7 @@ def questions(realdata):
     file = realdata / "iu_xray" / "rule_iuxray_test.jsonl"
     if not file.is_file():
         pytest.skip(f"{file.name} is not among the real dataset files")
-    return [one for one in rule.questions(file) if not one.problem and one.report]
+    return [one for one in rule_questions.questions(file) if not one.problem and one.report]
 
 
 def study(question):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from medical_rl.pseudo_label.risk import bentkus, hoeffding, p_value, rows_needed
+from medical_rl.pseudo_label.calibration.risk import bentkus, hoeffding, p_value, rows_needed
 
 N = st.integers(1, 400)
 ALPHA = st.floats(0.01, 0.99)

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from medical_rl.answers import parse, read
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages, target
+from medical_rl.parsing.response import parse, read
 from medical_rl.pseudo_label.label import Label
 from medical_rl.pseudo_label.rows import GOLD, pseudo_labelled, without_reports, write_rows
-from medical_rl.warm_start.rows import write_sft_rows
+from medical_rl.stages.common.warm_start import write_sft_rows
 
 SHARP = 'Report r1: "No effusion. Heart normal." The angles are sharp. There is no effusion.'
 

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import rule_labeller
 from medical_rl.pseudo_label.label import Asked
-from medical_rl.pseudo_label.rule_labeller import label_one
-from medical_rl.rewards.lexical_consistency import lexical_consistency
+from medical_rl.pseudo_label.labellers import rule
+from medical_rl.pseudo_label.labellers.rule import label_one
+from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
 
 ASKED, THERE, NOT, MAYBE, SILENT = (
     "Is there an effusion?",
@@ -66,7 +66,7 @@ def test_the_rationale_quotes_the_deciding_reports_by_id_and_ends_in_the_answer(
     ("Is the heart abnormal?", "Heart normal."), ("Is there a disc?", "No disc."), ("Is there a disc?", "A disc."),
 ])  # fmt: skip
 def test_a_rationale_and_its_answer_agree_for_the_lexical_consistency_reward(ask, question, report):
-    from medical_rl.answers import parse
+    from medical_rl.parsing.response import parse
 
     asked = ask(question, report)
     found = label_one(asked)
@@ -88,7 +88,7 @@ def test_an_order_in_a_report_is_a_sentence_like_any_other(ask):
 
 def test_unknown_settings_are_named(settings, ask, work):
     with pytest.raises(UserError, match="conf.labeller.on_silence.*Available: abstain, no"):
-        rule_labeller.label(settings("rule", on_silence="yes"), [ask(ASKED, NOT)], work)
+        rule.label(settings("rule", on_silence="yes"), [ask(ASKED, NOT)], work)
 
 
 def test_what_the_lexicon_does_not_know_is_read_by_the_rows_own_concept(ask):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data.images import encode_png
+from medical_rl.images import encode_png
 from medical_rl.reward_model.graded import Graded, write_graded
 from medical_rl.tiny import phantoms
 
@@ -67,7 +67,7 @@ def tiny(rows, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def encoder(tiny):
-    from medical_rl.reward_model.encode import Encoder, load_processor
+    from medical_rl.training.encode import Encoder, load_processor
 
     return Encoder(load_processor(tiny, LIMITS))
 
@@ -77,9 +77,8 @@ def exported(tiny, tmp_path_factory):
     """Folder of an R_phi with three outputs and random weights."""
     import torch
 
-    from medical_rl.reward_model.encode import load_processor
-    from medical_rl.reward_model.export import export
-    from medical_rl.reward_model.head import load_base, with_head
+    from medical_rl.reward_model.model import export, load_base, with_head
+    from medical_rl.training.encode import load_processor
 
     model = with_head(load_base(tiny), 3, seed=0)
     torch.nn.init.normal_(

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from medical_rl.data.images import decode, encode_png
 from medical_rl.errors import UserError
+from medical_rl.images import decode, encode_png
 from medical_rl.reward_model import calibration
 from medical_rl.reward_model.calibration import calibrate
-from medical_rl.reward_model.counterfactual import grey, swapped
 from medical_rl.reward_model.graded import Graded
+from medical_rl.reward_model.grading.counterfactual import grey, swapped
 from medical_rl.reward_model.report import markdown, write_report
 from medical_rl.sample import Sample
 

@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import RewardFailed, UserError
-from medical_rl.reward_model import client
-from medical_rl.reward_model.client import RewardModel
+from medical_rl.images import encode_png
+from medical_rl.rewards import reward_model_client
+from medical_rl.rewards.reward_model_client import RewardModel
 from medical_rl.sample import Sample
 
 
@@ -32,7 +32,7 @@ def server(monkeypatch):
         def log_message(self, *args):
             pass
 
-    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(reward_model_client, "FIRST_PAUSE_S", 0.01)
     running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{running.server_port}", seen, replies
@@ -114,12 +114,12 @@ def test_a_transparent_image_is_sent_as_it_was_trained_on():
     import numpy as np
     from PIL import Image
 
-    from medical_rl.data.images import decode
+    from medical_rl.images import decode
 
     pixels = np.random.default_rng(0).integers(0, 255, (9, 9, 4), np.uint8)
     Image.fromarray(pixels, "RGBA").save(buffer := io.BytesIO(), format="PNG")
-    sent = client.opaque(buffer.getvalue())
+    sent = reward_model_client.opaque(buffer.getvalue())
     with Image.open(io.BytesIO(sent)) as image:
         assert image.mode == "RGB" and np.array_equal(np.asarray(image), np.asarray(decode(buffer.getvalue())))
     grey = encode_png(pixels[:, :, 0])
-    assert client.opaque(grey) is grey
+    assert reward_model_client.opaque(grey) is grey

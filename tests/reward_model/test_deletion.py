@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.answers import parse, read
-from medical_rl.reward_model.criteria import of_deletion
-from medical_rl.reward_model.deletion import delete
-from medical_rl.reward_model.parts import split
+from medical_rl.parsing.response import parse, read
+from medical_rl.reward_model.grading.criteria import of_deletion
+from medical_rl.reward_model.grading.deletion import delete
+from medical_rl.reward_model.grading.response_parts import split
 from medical_rl.sample import Sample
 
 CHOICE = Sample(id="1", source="demo", question="?", kind="choice", answer="cyst", choices=("cyst", "mass"))

@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from medical_rl.data.asking import AskingStopped
+from medical_rl.data.inspect.asking import AskingStopped
 from medical_rl.errors import UserError
-from medical_rl.judges.client import Judge
+from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Budget, Limits
-from medical_rl.judges.sqlite_desk import SqliteDesk
-from medical_rl.reward_model.distilled import agreed, candidates, distil, tally, write_pairs
-from medical_rl.reward_model.donors import Donors
+from medical_rl.judges.judge import Judge
 from medical_rl.reward_model.graded import read_graded
-from medical_rl.reward_model.making import Making
-from medical_rl.reward_model.synonyms import load
+from medical_rl.reward_model.grading.distilled import agreed, candidates, distil, tally, write_pairs
+from medical_rl.reward_model.grading.donors import Donors
+from medical_rl.reward_model.grading.making import Making
+from medical_rl.reward_model.grading.synonyms import load
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

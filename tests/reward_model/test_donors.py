@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from medical_rl.answers import gold
-from medical_rl.reward_model.donors import Donors
+from medical_rl.parsing.response import gold
+from medical_rl.reward_model.grading.donors import Donors
 from medical_rl.sample import Sample
 
 

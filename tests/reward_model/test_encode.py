@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from medical_rl.data.images import decode  # noqa: E402
 from medical_rl.errors import UserError  # noqa: E402
-from medical_rl.reward_model.encode import collate, load_processor  # noqa: E402
-from medical_rl.reward_model.turns import turns  # noqa: E402
+from medical_rl.images import decode  # noqa: E402
+from medical_rl.rewards.reward_model_client import turns  # noqa: E402
+from medical_rl.training.encode import collate, load_processor  # noqa: E402
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["one image", "a larger image", "two images"])
@@ -69,7 +69,7 @@ def test_an_image_that_rows_share_is_in_the_batch_once(encoder, rows):
 
 
 def test_few_pixels_are_kept(encoder, rows, monkeypatch):
-    from medical_rl.reward_model import encode
+    from medical_rl.training import encode
 
     monkeypatch.setattr(encode, "CACHE_BYTES", 1)
     small = encode.Encoder(encoder.processor)

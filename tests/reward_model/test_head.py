@@ -7,10 +7,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from medical_rl.errors import UserError  # noqa: E402
-from medical_rl.reward_model.encode import collate  # noqa: E402
-from medical_rl.reward_model.export import export, read_facts  # noqa: E402
-from medical_rl.reward_model.head import HEAD, last_token, load_base, load_exported, read, with_head  # noqa: E402
+from medical_rl.reward_model.model import (  # noqa: E402  # noqa: E402
+    HEAD,
+    export,
+    last_token,
+    load_base,
+    load_exported,
+    read,
+    read_facts,
+    with_head,
+)
 from medical_rl.reward_model.score import Scorer  # noqa: E402
+from medical_rl.training.encode import collate  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from medical_rl.data import rated
 from medical_rl.data.parquet import write_split
 from medical_rl.errors import UserError
-from medical_rl.reward_model import material
+from medical_rl.reward_model import rows as rated
 from medical_rl.reward_model.graded import Graded, read_graded, write_graded
 from medical_rl.reward_model.report import markdown
+from medical_rl.reward_model.training import material
 from medical_rl.tiny import phantoms
 
 PROMPT = {

@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from medical_rl.data.asking import AskingStopped
+from medical_rl.data.inspect.asking import AskingStopped
 from medical_rl.errors import UserError
-from medical_rl.judges.client import Judge
+from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.limits import Budget, Limits
-from medical_rl.judges.sqlite_desk import SqliteDesk
+from medical_rl.judges.judge import Judge
 from medical_rl.reward_model import policy_grades
 from medical_rl.reward_model.graded import Graded
 from medical_rl.reward_model.policy_grades import mix_with_replay, policy_rows
@@ -116,7 +116,7 @@ def test_an_unknown_way_and_a_missing_judge_are_refused():
 def test_the_reward_model_has_no_hand_in_its_own_grades():
     tree = ast.parse(inspect.getsource(policy_grades))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert not {"medical_rl.reward_model.client", "medical_rl.rewards.learned"} & imported
+    assert not {"medical_rl.rewards.reward_model_client", "medical_rl.rewards.terms.learned"} & imported
 
 
 def graded(n, made_by="original", grade=10.0):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model.request import Request
+from medical_rl.reward_model.training.request import Request
 
 ASKED = {"model": "m", "rows": "r", "out": "o", "work": "w", "min_pixels": 1, "max_pixels": 2, "fit": {"steps": 3}}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model import synonym_table
-from medical_rl.reward_model.protected import DOUBTS, NEGATIONS, NUMBERS, SIDES
-from medical_rl.reward_model.synonyms import DOWNLOAD, Table, Unseen, load
+from medical_rl.reward_model.grading import synonym_table
+from medical_rl.reward_model.grading.protected import DOUBTS, NEGATIONS, NUMBERS, SIDES
+from medical_rl.reward_model.grading.synonyms import DOWNLOAD, Table, Unseen, load
 
 DECISIVE = NEGATIONS | DOUBTS | NUMBERS | SIDES
 TABLES = {"builtin": synonym_table.builtin(), "held_out": synonym_table.HELD_OUT}

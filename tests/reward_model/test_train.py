@@ -15,14 +15,14 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 
 from medical_rl.errors import StageFailed, UserError  # noqa: E402
-from medical_rl.reward_model import saved_state, train  # noqa: E402
-from medical_rl.reward_model.export import read_facts  # noqa: E402
 from medical_rl.reward_model.graded import write_graded  # noqa: E402
-from medical_rl.reward_model.request import Request  # noqa: E402
+from medical_rl.reward_model.model import read_facts  # noqa: E402
 from medical_rl.reward_model.score import score  # noqa: E402
+from medical_rl.reward_model.training import optimise, train  # noqa: E402
+from medical_rl.reward_model.training.request import Request  # noqa: E402
 
 LIMITS = {"min_pixels": 56 * 56, "max_pixels": 112 * 112}
-COMMAND = [sys.executable, "-m", "medical_rl.reward_model.train"]
+COMMAND = [sys.executable, "-m", "medical_rl.reward_model.training.train"]
 PHASE = {"steps": 4, "batch_size": 8, "lr": 1e-3}
 
 
@@ -68,17 +68,17 @@ def test_every_step_is_logged_for_the_progress_bar(whole, monkeypatch):
 
 @pytest.mark.parametrize("stops_after", [2, 4, 6], ids=["in the warm-up", "between the phases", "in the grades"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(whole, tiny, parquet, tmp_path, monkeypatch, stops_after):
-    save = saved_state.save
+    save = optimise.save
 
     def stopping(accelerator, work, identity, phase, step, total):
         save(accelerator, work, identity, phase, step, total)
         if total == stops_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(saved_state, "save", stopping)
+    monkeypatch.setattr(optimise, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tiny, parquet)
-    monkeypatch.setattr(saved_state, "save", save)
+    monkeypatch.setattr(optimise, "save", save)
     (tmp_path / "work" / ".step_00000099.tmp").mkdir()  # what a kill in the middle of a save leaves
     assert not (tmp_path / "out").exists()
     run(tmp_path, tiny, parquet)

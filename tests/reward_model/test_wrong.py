@@ -6,10 +6,17 @@ import itertools
 import numpy as np
 import pytest
 
-from medical_rl.answers import gold, parse, read
-from medical_rl.reward_model.donors import Donors
-from medical_rl.reward_model.parts import split
-from medical_rl.reward_model.wrong import answered, is_one_pair, is_probed, is_wrong, untrue_thoughts, wrong_answers
+from medical_rl.parsing.response import gold, parse, read
+from medical_rl.reward_model.grading.donors import Donors
+from medical_rl.reward_model.grading.response_parts import split
+from medical_rl.reward_model.grading.wrong import (
+    answered,
+    is_one_pair,
+    is_probed,
+    is_wrong,
+    untrue_thoughts,
+    wrong_answers,
+)
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from medical_rl.answers import parse
 from medical_rl.errors import RewardFailed, UserError
-from medical_rl.rewards.consistency import consistency
-from medical_rl.rewards.learned import learned
-from medical_rl.rewards.lexical_consistency import lexical_consistency
+from medical_rl.parsing.response import parse
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.terms.consistency import consistency
+from medical_rl.rewards.terms.learned import learned
+from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
 from medical_rl.sample import Sample
 
 ITEM = Sample("1", "test", "Is there an effusion?", "yes_no", "no", concepts=("effusion", "lung"), images=(b"a", b"b"))

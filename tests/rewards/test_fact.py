@@ -2,9 +2,9 @@
 
 import pytest
 
-from medical_rl.answers import parse
 from medical_rl.errors import UserError
-from medical_rl.rewards.fact import fact, maximum
+from medical_rl.parsing.response import parse
+from medical_rl.rewards.terms.fact import fact, maximum
 from medical_rl.sample import Sample
 
 # the paper's own example question and its concepts

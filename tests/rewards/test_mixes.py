@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from medical_rl.compose import choices, compose
+from medical_rl.config.compose import choices, compose
+from medical_rl.data.prepare.gold import prove
 from medical_rl.errors import BudgetMet, RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog, TooManyFailures, Watch
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.proof import prove
 from medical_rl.sample import Sample
 
 SHIPPED = {
@@ -97,7 +97,9 @@ def test_a_mix_is_changed_on_the_command_line_term_by_term():
     added = shipped("vrft_aug", "+conf.rewards.terms.fact.weight=0.2")
     assert added.weights == {"outcome": 0.9, "format": 0.1, "fact": 0.2}
     assert list(shipped("vrft_aug", "~conf.rewards.terms.format").weights) == ["outcome"]
-    mine = shipped("vrft_aug", "+conf.rewards.terms.mine={fn: 'medical_rl.rewards.accuracy:accuracy', weight: 0.5}")
+    mine = shipped(
+        "vrft_aug", "+conf.rewards.terms.mine={fn: 'medical_rl.rewards.terms.accuracy:accuracy', weight: 0.5}"
+    )
     assert score(mine, "<think>a</think> \\boxed{3}", "grade")["score"] == pytest.approx(1.5)
 
 

@@ -3,9 +3,9 @@
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from medical_rl.answers import parse
 from medical_rl.errors import UserError
-from medical_rl.rewards.recitation import recitation
+from medical_rl.parsing.response import parse
+from medical_rl.rewards.terms.recitation import recitation
 from medical_rl.sample import Sample
 
 KNOWLEDGE = "benign: a smooth oval mass with sharp borders; malignant: an irregular mass with spiculated borders"

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.answers import gold, parse, read
 from medical_rl.errors import RewardFailed, UserError
+from medical_rl.parsing.response import gold, parse, read
 from medical_rl.rewards import REWARDS
-from medical_rl.rewards.accuracy import accuracy
-from medical_rl.rewards.format import format_reward
-from medical_rl.rewards.mfrs import mfrs
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.outcome import outcome
+from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.rewards.terms.format import format_reward
+from medical_rl.rewards.terms.mfrs import mfrs
+from medical_rl.rewards.terms.outcome import outcome
 from medical_rl.sample import Sample
 
 
@@ -181,7 +181,7 @@ def test_mfrs_on_labels_is_an_error_of_the_configuration_and_no_zero():
 
 
 def test_the_gold_answers_prove_the_reward_and_a_target_it_cannot_read_is_found():
-    from medical_rl.rewards.proof import prove
+    from medical_rl.data.prepare.gold import prove
 
     boxed = "<think>a</think> \\boxed{{ '{' }}{{ answer }}{{ '}' }}"
     prompt = {"name": "t", "template": "{{ question }}", "system": None, "target": boxed}

@@ -4,18 +4,19 @@ import json
 
 import pytest
 
-from medical_rl.checks import check_config
-from medical_rl.cli import finish_arguments
-from medical_rl.compose import compose
+from medical_rl.config.arguments import finish_arguments
+from medical_rl.config.compose import compose
 from medical_rl.data.parquet import read_samples
-from medical_rl.engine.settings import sft_overrides
+from medical_rl.engine.verl.settings import sft_overrides
 from medical_rl.errors import UserError
-from medical_rl.fingerprint import stage_config
-from medical_rl.pipeline import planned
-from medical_rl.run_folder import RunFolder, write_json
+from medical_rl.pipeline.fingerprint import stage_config
+from medical_rl.pipeline.run import planned
+from medical_rl.pipeline.validate import check_config
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
 from medical_rl.stages import needs
-from medical_rl.stages.also import prepare_also
-from medical_rl.stages.models import starting_model
+from medical_rl.stages.common.models import starting_model
+from medical_rl.stages.common.prepare import prepare_also
 
 TINY = ("conf/scale=tiny", "conf/engine=cpu")
 PAPER = ("conf/scale=paper", "conf/engine=gpu_node", "conf.data.source=/data/x", "conf.engine.ranks=2")

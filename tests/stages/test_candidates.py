@@ -2,10 +2,11 @@
 
 import pytest
 
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.errors import UserError
-from medical_rl.run_folder import RunFolder, write_json
-from medical_rl.stages.candidates import candidates, trained_models
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
+from medical_rl.stages.common.evaluated_models import candidates, trained_models
 
 
 @pytest.fixture

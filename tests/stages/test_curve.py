@@ -5,8 +5,8 @@ import json
 from omegaconf import OmegaConf
 from PIL import Image
 
-from medical_rl.run_folder import RunFolder
-from medical_rl.stages.curve import draw_curve
+from medical_rl.run.folder import RunFolder
+from medical_rl.stages.common.rl import draw_curve
 
 CONFIG = OmegaConf.create(
     {"conf": {"recipe": "vrft_aug", "seed": 3, "data": {"name": "phantom_grading"}, "validation": {"metric": "acc"}}}

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.data.parquet import read_samples
-from medical_rl.data.prepare import prepare
-from medical_rl.engine import responses
+from medical_rl.data.prepare.prepare import prepare
+from medical_rl.engine.vllm import requests
 from medical_rl.evaluation.results import read_results
-from medical_rl.run_folder import RunFolder, write_json
-from medical_rl.stages import evaluate
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
+from medical_rl.stages.common import evaluate
 
 SIZES = "{warm_start: 6, train: 12, val: 6, test: 30}"  # 15 grades, then 15 sides
 FURTHER = f"{{choice: phantom_questions, prompt: yes_no, params: {{sizes: {SIZES}}}}}"
@@ -43,7 +44,7 @@ def engine(monkeypatch):
             lines.append(json.dumps(line) + "\n")
         output.write_text("".join(lines))
 
-    monkeypatch.setattr(responses.subprocess, "run", started)
+    monkeypatch.setattr(requests.subprocess, "run", started)
     return asked
 
 
@@ -122,7 +123,7 @@ def test_option_scores_give_auroc_its_method_is_noted_and_they_follow_the_respon
     # one option e times likelier than each of the four others: e / (e + 4)
     assert record["option_scores"][record["gold"]] == pytest.approx(0.4046, abs=1e-4)
     # other responses are other texts before the options
-    responses = folder.path / "predictions" / "base.responses.jsonl"
-    responses.write_text(responses.read_text().replace("<answer>0", "<answer>1"))
+    requests = folder.path / "predictions" / "base.responses.jsonl"
+    requests.write_text(requests.read_text().replace("<answer>0", "<answer>1"))
     stage("conf.evaluation.option_scores=true")
     assert engine[6:] == [("option_scores", "base.option_scores", "data")]

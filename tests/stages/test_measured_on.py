@@ -3,12 +3,12 @@
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.data.parquet import count_rows, read_samples, write_split
-from medical_rl.data.prepare import prepare
+from medical_rl.data.prepare.prepare import prepare
 from medical_rl.errors import UserError
-from medical_rl.run_folder import RunFolder
-from medical_rl.stages.measured_on import further_sets, measured_on
+from medical_rl.run.folder import RunFolder
+from medical_rl.stages.common.eval_sets import further_sets, measured_on
 
 TINY = ("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/data=phantom_vqa")
 SIZES = "{warm_start: 6, train: 12, val: 6, test: 6}"
@@ -95,7 +95,7 @@ def test_the_seed_and_other_settings_are_the_runs():
     ],
 )
 def test_a_wrong_entry_is_explained_before_anything_runs(further, complaint):
-    from medical_rl.checks import check_config
+    from medical_rl.pipeline.validate import check_config
 
     with pytest.raises(UserError, match=complaint):
         check_config(composed(further))
@@ -104,7 +104,7 @@ def test_a_wrong_entry_is_explained_before_anything_runs(further, complaint):
 def test_composing_a_choice_leaves_hydras_own_state_alone():
     from hydra.core.global_hydra import GlobalHydra
 
-    from medical_rl.compose import choose
+    from medical_rl.config.compose import choose
 
     held = GlobalHydra.instance().hydra
     assert choose("data", "phantom_vqa").name == "phantom_vqa"
@@ -114,8 +114,8 @@ def test_composing_a_choice_leaves_hydras_own_state_alone():
 def test_the_scored_rows_are_those_that_are_not_left_out_with_their_groups(run, tmp_path):
     import json
 
-    from medical_rl.stages.evaluate import score
-    from medical_rl.stages.measured_on import MeasuredOn
+    from medical_rl.stages.common.eval_sets import MeasuredOn
+    from medical_rl.stages.common.evaluate import score
 
     _, (own,) = run(composed(""))
     samples = list(read_samples(own.rows))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl import compose
-from medical_rl.data import command, prepare
-from medical_rl.data.images import decode
+from medical_rl.config import compose
+from medical_rl.data.prepare import command, prepare
 from medical_rl.data.reports import FILE, read_reports
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import retrieve
-from medical_rl.pseudo_label.leaks import alike, words
+from medical_rl.images import decode
+from medical_rl.pseudo_label.retrieval import retrieve
+from medical_rl.pseudo_label.retrieval.leaks import alike, words
 from medical_rl.tiny import phantom_reports as phantoms
 from medical_rl.tiny.phantom_studies import ABSENT, FINDINGS, SEEN, study
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from medical_rl.data.images import decode
 from medical_rl.errors import UserError
+from medical_rl.images import decode
 from medical_rl.tiny import phantoms
 
 TASKS = list(phantoms.TASKS)

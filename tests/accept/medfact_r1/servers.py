@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from medical_rl.engine.environment import stage_environment
-from medical_rl.pseudo_label import instructions
+from medical_rl.engine.host.environment import stage_environment
+from medical_rl.pseudo_label.labellers import instructions
 from medical_rl.tiny.model import build_tiny_model
 
 HERE = Path(__file__).parent
@@ -84,7 +84,7 @@ class Vllm(Small):
 
     def command(self):
         return [
-            sys.executable, "-m", "medical_rl.engine.reward_server", "--model", str(self.model), "--served-model-name", "tiny",
+            sys.executable, "-m", "medical_rl.engine.vllm.reward_server", "--model", str(self.model), "--served-model-name", "tiny",
             "--host", "127.0.0.1", "--port", str(self.port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096",
             "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}', "--middleware", "asked.watch", "--disable-log-stats",
             "--uvicorn-log-level", "warning",

@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.accept, pytest.mark.timeout(7200)]
 pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.data.prompts import messages  # noqa: E402
-from medical_rl.pseudo_label.alignment import Place, align  # noqa: E402
-from medical_rl.pseudo_label.pairs import make_pairs  # noqa: E402
+from medical_rl.pseudo_label.alignment.align import Place, align  # noqa: E402
+from medical_rl.pseudo_label.alignment.pairs import make_pairs  # noqa: E402
 
 SEEDS = (1, 2, 3)
 SIZE = {

@@ -12,8 +12,8 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 
 from medical_rl.data.prompts import messages, target  # noqa: E402
 from medical_rl.data.reports import Report  # noqa: E402
-from medical_rl.pseudo_label.instructions import fenced, local_prompt  # noqa: E402
-from medical_rl.pseudo_label.preference import Preference  # noqa: E402
+from medical_rl.pseudo_label.alignment.preference import Preference  # noqa: E402
+from medical_rl.pseudo_label.labellers.instructions import fenced, local_prompt  # noqa: E402
 from medical_rl.tiny import phantom_reports  # noqa: E402
 
 

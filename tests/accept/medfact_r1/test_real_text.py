@@ -6,21 +6,21 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
 from medical_rl.data.parquet import read_samples
-from medical_rl.data.prepare import prepare
-from medical_rl.loop.work import Work
+from medical_rl.data.prepare.prepare import prepare
+from medical_rl.engine.vllm.requests import Work
 from medical_rl.pseudo_label.agreement import agreement, gold_answers, markdown
 from medical_rl.pseudo_label.answering import answers_per_k
-from medical_rl.pseudo_label.calibration import calibrate
-from medical_rl.pseudo_label.calibration_errors import errors_by_k
-from medical_rl.pseudo_label.calibration_rows import check_apart, set_apart
-from medical_rl.pseudo_label.calibration_settings import calibration_settings
-from medical_rl.pseudo_label.calibration_table import as_dict
-from medical_rl.pseudo_label.calibration_table import markdown as page
-from medical_rl.pseudo_label.leaks import Guard, refuse_own
-from medical_rl.pseudo_label.reports import corpus
-from medical_rl.pseudo_label.retrieve import FILE, read_retrieved, retrieve
+from medical_rl.pseudo_label.calibration.calibrate import calibrate
+from medical_rl.pseudo_label.calibration.errors import errors_by_k
+from medical_rl.pseudo_label.calibration.report import as_dict
+from medical_rl.pseudo_label.calibration.report import markdown as page
+from medical_rl.pseudo_label.calibration.rows import check_apart, set_apart
+from medical_rl.pseudo_label.calibration.settings import calibration_settings
+from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
+from medical_rl.pseudo_label.retrieval.reports import corpus
+from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(900)]
 KS = [1, 2, 3, 5, 8, 16]

@@ -62,13 +62,13 @@ def test_vllm_gives_the_same_scores(trained, tmp_path):
     request = json.loads((folder / "reward_model" / "scored.request.json").read_text())
     asked = tmp_path / "request.json"
     asked.write_text(json.dumps({**request, "output": str(tmp_path / "scores.jsonl")}))
-    from medical_rl.engine.environment import stage_environment
+    from medical_rl.engine.host.environment import stage_environment
 
     environment = stage_environment(
         {"device": "cpu", "threads": 2, "kv_cache_gib": 1}, "accept", "score", str(tmp_path / "m.jsonl")
     )
     subprocess.run(
-        [sys.executable, "-m", "medical_rl.engine.classify", str(asked)], check=True, env=environment, timeout=600
+        [sys.executable, "-m", "medical_rl.engine.vllm.classify", str(asked)], check=True, env=environment, timeout=600
     )
     scores = [[json.loads(line)["score"] for line in path.read_text().splitlines()]
               for path in (folder / "reward_model" / "scored.jsonl", tmp_path / "scores.jsonl")]  # fmt: skip

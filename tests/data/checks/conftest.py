@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data import command, parquet
-from medical_rl.data.checks import run
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.inspect import check
+from medical_rl.data.prepare import command
+from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 
 
@@ -75,7 +76,7 @@ def found_in():
 
     def find(path, **options):
         found = {}
-        for finding in run.check(path, **options).findings:
+        for finding in check.check(path, **options).findings:
             if finding.level != "note":
                 found.setdefault(finding.check, []).append(finding)
         return found

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data import command, parquet, prepare
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command, prepare
+from medical_rl.images import encode_png
 
 # The table of two raters, as it is published.
 COVID = ("dataset", "filename", "Inaccurate labelling", "Score R", "Score D", "Poor quality D", "Poor quality R", "ann_found", "subset", "label", "Normal")  # fmt: skip

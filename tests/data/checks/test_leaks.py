@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from medical_rl.data import __main__ as command_line
-from medical_rl.data.checks import report, run
+from medical_rl.data.inspect import check as report
+from medical_rl.data.inspect import check as run
 
 
 def test_a_clean_set_is_not_accused(folder, clean, prompt):

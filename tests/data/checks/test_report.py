@@ -6,9 +6,9 @@ import json
 import pytest
 
 from medical_rl.data import __main__ as command_line
-from medical_rl.data import prepare
-from medical_rl.data.checks.finding import CHECKS, Finding
-from medical_rl.data.images import encode_png
+from medical_rl.data.inspect.findings import CHECKS, Finding
+from medical_rl.data.prepare import prepare
+from medical_rl.images import encode_png
 
 
 def test_the_report_can_be_read(folder, clean, capsys):

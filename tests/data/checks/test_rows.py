@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.data import parquet, prepare
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.prepare import prepare
+from medical_rl.images import encode_png
 
 
 def test_a_truncated_image_is_found_with_its_row(folder, clean, found_in):

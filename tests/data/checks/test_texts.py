@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from medical_rl.data import prepare
-from medical_rl.data.checks import run
+from medical_rl.data.inspect import check
+from medical_rl.data.prepare import prepare
 
 VIGNETTE = "A woman of 54 with a dry cough " + " ".join(f"and finding {i}" for i in range(10)) + ": what is it?"
 GENERIC = "Is the heart enlarged?"
@@ -58,7 +58,7 @@ def test_of_rows_without_image_and_name_only_a_long_text_is_a_leak(folder, clean
             rows[split][0] = bare(rows[split][0], report=report)
         path = folder(rows)
         (finding,) = found_in(path)["shared_text"]
-        assert finding.level == level and run.check(path).exit_code == (level == "leak")
+        assert finding.level == level and check.check(path).exit_code == (level == "leak")
 
 
 def test_the_real_questions_without_images_are_not_accused(realdata, tmp_path, prompt, found_in):

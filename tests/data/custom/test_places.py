@@ -5,11 +5,11 @@ import csv
 import numpy as np
 import pytest
 
-from medical_rl.data import command, prepare, readers
-from medical_rl.data.checks import run
 from medical_rl.data.drops import Drops
-from medical_rl.data.images import encode_png
+from medical_rl.data.inspect import check
+from medical_rl.data.prepare import command, prepare, readers
 from medical_rl.errors import UserError
+from medical_rl.images import encode_png
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_patient_in_train_and_in_a_given_test_is_refused_though_an_image_links
     with pytest.raises(prepare.BadSplit, match="in both train and test|in both val and test"):
         prepared(table(linked("p101")), tmp_path / "out")
     prepared(table(linked("p102")), tmp_path / "out")
-    assert run.check(tmp_path / "out").exit_code == 0
+    assert check.check(tmp_path / "out").exit_code == 0
 
 
 def test_rows_that_an_image_links_are_drawn_together_and_keep_their_own_groups(custom, table):

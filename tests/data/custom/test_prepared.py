@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from medical_rl.data import command, parquet, prepare
-from medical_rl.data.images import encode_png
+from medical_rl.data import parquet
+from medical_rl.data.prepare import command, prepare
 from medical_rl.errors import UserError
+from medical_rl.images import encode_png
 
 
 def test_broken_rows_are_told_and_the_others_are_kept(table, picture, rows, read, everything):

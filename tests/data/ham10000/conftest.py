@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data import readers
+from medical_rl.data.prepare import readers
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset")
 

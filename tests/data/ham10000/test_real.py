@@ -5,8 +5,9 @@ import json
 
 from PIL import Image
 
-from medical_rl.data import ham10000_table, prepare
 from medical_rl.data.drops import Drops
+from medical_rl.data.prepare import prepare
+from medical_rl.data_preprocess import ham10000
 
 DIRTY = "HAM10000_metadata_DIRTY_renamed_dx.csv"
 
@@ -15,7 +16,7 @@ ONE_HOT = "GroundTruth_onehot.csv"
 
 
 def test_the_real_table_gives_the_papers_2003_test_images_with_every_lesion_whole(ham, real):
-    found = ham10000_table.load(real, None, Drops())
+    found = ham10000.load(real, None, Drops())
     assert found.path.name == "HAM10000_metadata.csv" and len(found.lesions) == 10_015 and found.altered == ()
     where = ham.grouped(((x.lesion, x.dx) for x in found.lesions), {"test": 0.2, "val": 0.05}, 0)
     assert len(where) == 7470
@@ -33,16 +34,16 @@ def test_the_real_table_gives_the_papers_2003_test_images_with_every_lesion_whol
 
 
 def test_the_real_dirty_table_is_repaired_to_the_clean_one_and_says_so(ham, real):
-    clean = {x.image: x.dx for x in ham10000_table.load(real, None, Drops()).lesions}
-    dirty = ham10000_table.load(real, DIRTY, Drops())
+    clean = {x.image: x.dx for x in ham10000.load(real, None, Drops()).lesions}
+    dirty = ham10000.load(real, DIRTY, Drops())
     assert {x.image: x.dx for x in dirty.lesions} == clean
     assert len(dirty.altered) == 7
     assert "dx 'Melanomaanocytic Nevi (moles)' is read as nv in 6,705 rows" in dirty.altered
 
 
 def test_the_real_one_hot_table_agrees_and_takes_its_lesions_from_the_metadata(ham, real):
-    clean = {x[:3] for x in ham10000_table.load(real, None, Drops()).lesions}
-    assert {x[:3] for x in ham10000_table.load(real, ONE_HOT, Drops()).lesions} == clean
+    clean = {x[:3] for x in ham10000.load(real, None, Drops()).lesions}
+    assert {x[:3] for x in ham10000.load(real, ONE_HOT, Drops()).lesions} == clean
 
 
 def test_the_real_masks_give_the_boxes_that_pillow_sees(ham, real, read_all):
@@ -66,7 +67,7 @@ def test_a_row_of_the_real_set_for_classification(ham, real, read_all):
     samples, _ = read_all(ham, real)
     (s,) = [s for rows in samples.values() for s in rows if s.id == "ham10000/ISIC_0027001"]
     assert (s.kind, s.answer, s.group, s.source) == ("label", "melanocytic nevi", "HAM_0003134", "ham10000")
-    assert s.choices == tuple(ham10000_table.CLASSES.values()) and len(s.choices) == 7
+    assert s.choices == tuple(ham10000.CLASSES.values()) and len(s.choices) == 7
     assert s.images == ((real / "images/ISIC_0027001.jpg").read_bytes(),)
     assert s.meta["age"] == 40
 

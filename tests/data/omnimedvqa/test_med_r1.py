@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from medical_rl.data import command, prepare
-from medical_rl.data import omnimedvqa_files as files
-from medical_rl.data.checks import run
-from medical_rl.data.images import encode_png
+from medical_rl.data.inspect import check
 from medical_rl.data.options import BadOptions
+from medical_rl.data.prepare import command, prepare
+from medical_rl.data_preprocess.omnimedvqa import files
 from medical_rl.errors import UserError
+from medical_rl.images import encode_png
 
 PROBLEMS = [
     ("Which? A)x, B)y", ("Which?", ["x", "y"])),
@@ -106,7 +106,7 @@ def test_the_real_files_are_prepared_with_every_answer_proved_and_no_leak_left(f
         "test": 1098,
     }
     assert "106 of 1,085 test images are also in train" in (tmp_path / "out/README.md").read_text()
-    found = run.check(tmp_path / "out", prompt=command.load_prompt("multiple_choice"))
+    found = check.check(tmp_path / "out", prompt=command.load_prompt("multiple_choice"))
     assert not [finding for finding in found.findings if finding.fails]
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import UserError
+from medical_rl.images import encode_png
 
 
 def test_a_row_is_a_choice_with_its_options_and_its_image_as_it_came(omni, source, row, one):

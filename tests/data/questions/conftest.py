@@ -12,9 +12,9 @@ import zlib
 import numpy as np
 import pytest
 
-from medical_rl.data import readers
 from medical_rl.data.drops import Drops
-from medical_rl.data.images import encode_png
+from medical_rl.data.prepare import readers
+from medical_rl.images import encode_png
 
 
 @pytest.fixture(scope="session")

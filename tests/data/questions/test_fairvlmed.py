@@ -5,10 +5,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from medical_rl.data import npz, prepare, question_rows
-from medical_rl.data.images import decode
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare import prepare
+from medical_rl.data.sources import npz
+from medical_rl.data_preprocess import question_rows
 from medical_rl.errors import UserError
+from medical_rl.images import decode
 
 FOLDERS = ("Training", "Validation", "Test")
 

@@ -1,7 +1,9 @@
 import pytest
 
-from medical_rl.data import mimic_files, prepare, question_rows
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare import prepare
+from medical_rl.data_preprocess import mimic_cxr as mimic_files
+from medical_rl.data_preprocess import question_rows
 from medical_rl.errors import UserError
 
 

@@ -7,7 +7,7 @@ when it is imported, because verl itself is only half loaded at this point.
 import importlib.abc
 import sys
 
-TRAINER = "medical_rl.engine.trainer"
+TRAINER = "medical_rl.engine.verl.trainer"
 
 
 class _PatchTrainer(importlib.abc.MetaPathFinder, importlib.abc.Loader):

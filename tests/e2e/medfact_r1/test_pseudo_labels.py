@@ -5,10 +5,10 @@ import json
 import pytest
 
 from medical_rl.data.parquet import read_samples
-from medical_rl.progress import read_metrics
 from medical_rl.pseudo_label.label import read_labels
-from medical_rl.pseudo_label.reports import corpus
-from medical_rl.pseudo_label.retrieve import read_retrieved
+from medical_rl.pseudo_label.retrieval.reports import corpus
+from medical_rl.pseudo_label.retrieval.retrieve import read_retrieved
+from medical_rl.run.progress import read_metrics
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
 STAGES = ["prepare", "retrieve", "calibrate", "align", "pseudo_label", "warm_start", "rl", "evaluate"]

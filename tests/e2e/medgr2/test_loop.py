@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medical_rl.data.parquet import read_samples
-from medical_rl.loop.triplets import key
+from medical_rl.loop.generators.triplets import key
 from medical_rl.reward_model.graded import read_graded
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
@@ -110,8 +110,8 @@ def test_results_name_the_round_and_the_best_model_is_kept(run):
 
 
 def test_nothing_of_a_server_or_ray_is_left_running(run):
-    from medical_rl.processes import of_run
-    from medical_rl.run_folder import RunFolder
+    from medical_rl.run.folder import RunFolder
+    from medical_rl.run.processes import of_run
 
     assert of_run(RunFolder(run.path).id) == []
 

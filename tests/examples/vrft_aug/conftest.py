@@ -57,7 +57,7 @@ def jobs(call: list[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from medical_rl.cli import finish_arguments
+    from medical_rl.config.arguments import finish_arguments
 
     arguments, _ = finish_arguments(call)
     overrides = OverridesParser.create().parse_overrides([a for a in arguments if a != "-m"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl.checks import check_config
-from medical_rl.compose import compose
+from medical_rl.config.compose import compose
+from medical_rl.pipeline.validate import check_config
 
 _spec = importlib.util.spec_from_file_location("vrft_aug_jobs", Path(__file__).with_name("conftest.py"))
 _here = importlib.util.module_from_spec(_spec)

@@ -9,9 +9,9 @@ import random
 import torch
 
 from medical_rl.data.prompts import messages, target
-from medical_rl.pseudo_label.pair_scores import Scorer
-from medical_rl.pseudo_label.pairs import Pairs, make_pairs, study_of
-from medical_rl.pseudo_label.preference import Preference, write_preferences  # noqa: F401  for the tests
+from medical_rl.pseudo_label.alignment.pair_scores import Scorer
+from medical_rl.pseudo_label.alignment.pairs import Pairs, make_pairs, study_of
+from medical_rl.pseudo_label.alignment.preference import Preference, write_preferences  # noqa: F401  for the tests
 from medical_rl.tiny import phantoms
 from medical_rl.tiny.model import build_tiny_model
 

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.errors import UserError  # noqa: E402
-from medical_rl.pseudo_label import alignment  # noqa: E402
-from medical_rl.pseudo_label.alignment import Place, align, skip_reason  # noqa: E402
+from medical_rl.pseudo_label.alignment import align as alignment  # noqa: E402
+from medical_rl.pseudo_label.alignment.align import Place, align, skip_reason  # noqa: E402
 
 TINY = {
     "lora": {"r": 16, "alpha": 32, "dropout": 0.0}, "lr": 5e-4, "epochs": None, "steps": 40, "batch_size": 16, "micro_batch": 16,
@@ -89,7 +89,7 @@ def test_the_control_stands_beside_it(aligned):
 def test_the_same_call_again_trains_and_measures_nothing(
     aligned, here, phantom, labeller, pairs, settings, monkeypatch
 ):
-    from medical_rl.pseudo_label import dpo, pair_scores
+    from medical_rl.pseudo_label.alignment import dpo, pair_scores
 
     report, folder = aligned
     monkeypatch.setattr(dpo, "build", lambda *_: pytest.fail("trained a second time"))

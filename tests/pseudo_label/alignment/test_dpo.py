@@ -16,9 +16,9 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 from safetensors.torch import load_file  # noqa: E402
 
 from medical_rl.errors import StageFailed, UserError  # noqa: E402
-from medical_rl.pseudo_label import dpo, dpo_export, dpo_states  # noqa: E402
-from medical_rl.pseudo_label.dpo_request import Request  # noqa: E402
-from medical_rl.pseudo_label.preference import read_preferences, write_preferences  # noqa: E402
+from medical_rl.pseudo_label.alignment import dpo, export, states  # noqa: E402
+from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences  # noqa: E402
+from medical_rl.pseudo_label.alignment.request import Request  # noqa: E402
 
 LORA = {"r": 4, "alpha": 8}
 
@@ -103,7 +103,7 @@ def test_what_is_merged_equals_pefts_own_merge(small):
         if "lora_B" in name:
             weight.data.normal_(0, 0.1)
     expected = copy.deepcopy(tuned).merge_and_unload().state_dict()
-    model, changed = dpo_export.merge(tuned, torch.float32)
+    model, changed = export.merge(tuned, torch.float32)
     found = model.state_dict()
     assert changed > 0.99 and found.keys() == expected.keys()
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
@@ -137,7 +137,7 @@ def test_the_mix_of_losses_is_the_one_asked_for(small, phantom, tmp_path):
 
 def test_trl_sees_the_log_probabilities_that_are_reported(small, phantom, whole, tmp_path):
     """Two independent sums: TRL's on the first batch of all pairs, and pair_scores.py's, an answer at a time."""
-    from medical_rl.pseudo_label.pair_scores import Scorer
+    from medical_rl.pseudo_label.alignment.pair_scores import Scorer
 
     run(tmp_path, small, phantom, steps=1, batch_size=24, micro_batch=24)
     told = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
@@ -149,17 +149,17 @@ def test_trl_sees_the_log_probabilities_that_are_reported(small, phantom, whole,
 
 @pytest.mark.parametrize("stops_after", [2, 4])
 def test_an_interrupted_training_goes_on_to_the_same_weights(whole, small, phantom, tmp_path, monkeypatch, stops_after):
-    mark = dpo_states.mark
+    mark = states.mark
 
     def stopping(work, step, identity):
         mark(work, step, identity)
         if step == stops_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(dpo_states, "mark", stopping)
+    monkeypatch.setattr(states, "mark", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, small, phantom)
-    monkeypatch.setattr(dpo_states, "mark", mark)
+    monkeypatch.setattr(states, "mark", mark)
     (tmp_path / "work" / "checkpoint-5").mkdir()  # what a kill in the middle of a save leaves
     assert not (tmp_path / "out").exists()
     run(tmp_path, small, phantom)
@@ -172,7 +172,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(small, phantom, tmp_path, 
     longer = {"steps": 40, "save_every": 4}
     request = tmp_path / "request.json"
     request.write_text(json.dumps(asked(tmp_path, small, phantom, **longer)))
-    command = [sys.executable, "-m", "medical_rl.pseudo_label.dpo"]
+    command = [sys.executable, "-m", "medical_rl.pseudo_label.alignment.dpo"]
     child = subprocess.Popen([*command, str(request)], start_new_session=True, env=one_thread)
     until = time.monotonic() + 120
     while not (saved := list((tmp_path / "work").glob("checkpoint-*/whole.json"))) and time.monotonic() < until:
@@ -200,7 +200,7 @@ def test_a_finished_training_is_left_as_it_is(whole, small, phantom, monkeypatch
 
 
 def test_a_state_of_another_training_is_not_taken_up(small, phantom, tmp_path, monkeypatch):
-    monkeypatch.setattr(dpo_export, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(export, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, small, phantom, steps=2)
     with pytest.raises(UserError, match="other settings or other pairs"):

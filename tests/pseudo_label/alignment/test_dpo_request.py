@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.alignment import TRAINING
-from medical_rl.pseudo_label.dpo import arguments
-from medical_rl.pseudo_label.dpo_request import Request
+from medical_rl.pseudo_label.alignment.align import TRAINING
+from medical_rl.pseudo_label.alignment.dpo import arguments
+from medical_rl.pseudo_label.alignment.request import Request
 
 
 @pytest.fixture

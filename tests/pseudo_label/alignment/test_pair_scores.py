@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
-from medical_rl.pseudo_label import pair_scores  # noqa: E402
-from medical_rl.pseudo_label.preference import read_preferences, write_preferences  # noqa: E402
+from medical_rl.pseudo_label.alignment import pair_scores  # noqa: E402
+from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.pairs import (
+from medical_rl.pseudo_label.alignment.pairs import (
     cell,
     make_pairs,
     measured_rows,
@@ -14,7 +14,7 @@ from medical_rl.pseudo_label.pairs import (
     rejected_text,
     require_enough,
 )
-from medical_rl.pseudo_label.preference import read_preferences, write_preferences
+from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences
 from medical_rl.sample import Sample
 
 PROMPT = {

@@ -3,9 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-from medical_rl import compose
-from medical_rl.data import readers
+from medical_rl.config import compose
 from medical_rl.data.drops import Drops
+from medical_rl.data.prepare import readers
 from medical_rl.data.reports import Report
 from medical_rl.sample import Sample
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.bm25 import Bm25, best
+from medical_rl.pseudo_label.retrieval.bm25 import Bm25, best
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from medical_rl.data.images import encode_png
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import clip_index, retrieve
+from medical_rl.images import encode_png
+from medical_rl.pseudo_label.retrieval import clip as clip_index
+from medical_rl.pseudo_label.retrieval import retrieve
 
 pytest.importorskip("faiss", reason="faiss-cpu (the extra `retrieval`) is not installed")
 WORDS = [

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import retrieve as edge
-from medical_rl.pseudo_label.leaks import Guard, alike, refuse_own, words
-from medical_rl.pseudo_label.retrievers import RETRIEVERS, Hit
+from medical_rl.pseudo_label.retrieval import retrieve as edge
+from medical_rl.pseudo_label.retrieval.hits import Hit
+from medical_rl.pseudo_label.retrieval.leaks import Guard, alike, refuse_own, words
+from medical_rl.pseudo_label.retrieval.retrievers import RETRIEVERS
 
 # 17 words; with two of them replaced 15 / (17 + 17 - 15) = 0.79 of the words are shared.
 OWN = "The phantom heart is large. There is a small effusion on the left side. Bones are intact."

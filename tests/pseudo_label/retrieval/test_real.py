@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from medical_rl.pseudo_label.leaks import Guard, alike, refuse_own, words
-from medical_rl.pseudo_label.retrieve import FILE, read_retrieved, retrieve
-from medical_rl.pseudo_label.retrievers import Hit
+from medical_rl.pseudo_label.retrieval.hits import Hit
+from medical_rl.pseudo_label.retrieval.leaks import Guard, alike, refuse_own, words
+from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 K = 8
 

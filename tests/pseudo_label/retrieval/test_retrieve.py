@@ -6,8 +6,8 @@ import pytest
 
 from medical_rl.data import parquet
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label import retrieve as edge
-from medical_rl.pseudo_label.retrievers import RETRIEVERS, checked
+from medical_rl.pseudo_label.retrieval import retrieve as edge
+from medical_rl.pseudo_label.retrieval.retrievers import RETRIEVERS, checked
 
 
 @pytest.fixture

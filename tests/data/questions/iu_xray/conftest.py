@@ -2,7 +2,7 @@
 
 import pytest
 
-from medical_rl.data import openi
+from medical_rl.data_preprocess.iu_xray import openi
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
 <eCitation><uId id="CXR{uid}"/><MedlineCitation><Article><Abstract>

@@ -4,8 +4,8 @@ import collections
 
 import pytest
 
-from medical_rl.data import openi, study_rows
-from medical_rl.data.openi import Study
+from medical_rl.data_preprocess.iu_xray import openi, study_rows
+from medical_rl.data_preprocess.iu_xray.openi import Study
 
 
 @pytest.mark.parametrize(

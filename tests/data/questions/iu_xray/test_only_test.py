@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medical_rl.data import command, prepare
+from medical_rl.data.prepare import command, prepare
 
 
 def test_the_whole_file_can_be_the_test_set_and_nothing_else(iu_xray, r2gen_copy, tmp_path):

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from medical_rl.data import prepare, question_rows
-from medical_rl.data.images import decode
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare import prepare
+from medical_rl.data_preprocess import question_rows
 from medical_rl.errors import UserError
+from medical_rl.images import decode
 
 
 def test_bad_images_are_dropped_with_row_and_reason(

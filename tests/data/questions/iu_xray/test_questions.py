@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from medical_rl.data import question_rows, r2gen, rule
+from medical_rl.data_preprocess import question_rows, rule_questions
+from medical_rl.data_preprocess.iu_xray import r2gen
 from medical_rl.errors import UserError
 
 
@@ -13,12 +14,12 @@ def test_the_real_questions_give_2488_rows_split_by_study_with_every_drop_told(
     iu_xray, real, everything, drops, reasons, tmp_path, put, phantom
 ):
     questions = real("rule_iuxray_test.jsonl")
-    for i, name in enumerate(sorted({q.image for q in rule.questions(questions)})):
+    for i, name in enumerate(sorted({q.image for q in rule_questions.questions(questions)})):
         put(tmp_path / name, phantom(i))
     found = everything(iu_xray, tmp_path, questions=str(questions))
     sizes = {split: len(samples) for split, samples in found.items()}
     assert sum(sizes.values()) == 2488
-    assert reasons() == {rule.NEITHER: 72, rule.NOT_AN_ANSWER: 10, rule.FRAGMENT: 3}
+    assert reasons() == {rule_questions.NEITHER: 72, rule_questions.NOT_AN_ANSWER: 10, rule_questions.FRAGMENT: 3}
     # 80/10/10 of 2,573 rows are 257 and 257 of val and test before the 85 drops, whole studies together.
     assert 240 <= sizes["val"] <= 257 and 240 <= sizes["test"] <= 257
     groups = {split: {s.group for s in samples} for split, samples in found.items()}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from medical_rl.data import openi, study_rows
 from medical_rl.data.drops import Drops
+from medical_rl.data_preprocess.iu_xray import openi, study_rows
 from medical_rl.errors import UserError
 
 

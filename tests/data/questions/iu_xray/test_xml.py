@@ -1,7 +1,7 @@
 """Open-i's own XML, and the reports of every layout."""
 
-from medical_rl.data import openi
 from medical_rl.data.drops import Drops
+from medical_rl.data_preprocess.iu_xray import openi
 
 
 def test_xml_gives_terms_sections_and_images_but_no_views(iu_xray, xml_copy, everything, reasons):

@@ -1,0 +1,1 @@
+"""One module or package a data set: `python -m data_preprocess.<set> --source PATH --out DIR`."""

@@ -1,0 +1,106 @@
+"""The cells of a user's own row, read as what the row's kind needs; BadOptions with the reason where they are not that."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+from medical_rl.data.options import BadOptions, by_letter, clean, matching
+from medical_rl.parsing.response import normalise
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+
+
+def items(cell) -> list:
+    """What a cell lists: a list as it is, a text as JSON where it is a JSON list, else cut at "|".
+
+    >>> items("a.png | b.png"), items('["yes, mild", "no"]'), items(None)
+    (['a.png', 'b.png'], ['yes, mild', 'no'], [])
+    """
+    if cell is None or cell == "":
+        return []
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        try:
+            return list(json.loads(cell))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise BadOptions("a cell that starts with [ is not a JSON list") from error
+    return [part.strip() for part in cell.split("|")] if isinstance(cell, str) else [cell]
+
+
+def whole(cell) -> str | None:
+    """The digits of a whole number, None where it is none; spreadsheets write "2.0".
+
+    >>> whole("02"), whole(2.0), whole("1.5"), whole("²"), whole("-1")
+    ('2', '2', None, None, None)
+    """
+    number = re.fullmatch(r"([0-9]{1,18})(\.0+)?", str(cell).strip())
+    return str(int(number[1])) if number else None
+
+
+def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence[tuple[int, int]]) -> tuple[str, tuple[str, ...]]:
+    """(answer, choices) in the form of a `Sample` of that kind.
+
+    choices  the row's options, or the classes of the whole table
+    sizes    (height, width) of the row's images; a box must lie within the first
+
+    >>> answer_of("choice", "b", ["CT", "MRI"], [])
+    ('MRI', ('CT', 'MRI'))
+    >>> answer_of("grade", "2.0", [], [])
+    ('2', ())
+    >>> answer_of("box", "1, 2, 9, 8.5", [], [(10, 10)])
+    ('[1, 2, 9, 8.5]', ())
+    """
+    if cell is None or not str(cell).strip():
+        raise BadOptions("it has no answer")
+    return {"label": _label, "choice": _choice, "yes_no": _yes_no, "grade": _grade, "box": _box}[kind](
+        cell, choices, sizes
+    )
+
+
+def _label(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+    if not choices:
+        return str(cell).strip(), ()
+    options = tuple(str(choice).strip() for choice in choices)
+    return matching(cell, options), options
+
+
+def _choice(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+    options = clean(choices)
+    try:
+        return matching(cell, options), options
+    except BadOptions:
+        return matching(by_letter(cell, list(choices)), options), options
+
+
+def _yes_no(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+    word = "yes" if cell is True else "no" if cell is False else normalise(str(cell))
+    if word not in ("yes", "no"):
+        raise BadOptions("its answer is neither yes nor no")
+    return word, ("yes", "no")
+
+
+def _grade(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+    if (grade := whole(cell)) is None:
+        raise BadOptions("its answer is no whole number")
+    return grade, tuple(str(choice) for choice in choices)
+
+
+def _box(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+    """One box or several, in pixels of the first image; the order is x1, y1, x2, y2."""
+    text = json.dumps(cell) if isinstance(cell, list | tuple) else str(cell)
+    if not re.fullmatch(rf"[\[\](),;\s]*{_NUMBER}(?:[\[\](),;\s]+{_NUMBER})*[\[\](),;\s]*", text):
+        raise BadOptions("its box is not four numbers")
+    numbers = [float(n) if "." in n else int(n) for n in re.findall(_NUMBER, text)]
+    boxes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
+    if len(boxes[-1]) != 4 or not all(math.isfinite(n) for n in numbers):
+        raise BadOptions("its box is not four numbers")
+    for x1, y1, x2, y2 in boxes:
+        if not (x1 < x2 and y1 < y2):
+            raise BadOptions("its box is empty: x1 < x2 and y1 < y2 are needed")
+        if sizes and not (x1 >= 0 and y1 >= 0 and x2 <= sizes[0][1] and y2 <= sizes[0][0]):
+            raise BadOptions("its box reaches outside the image")
+    return json.dumps(boxes[0] if len(boxes) == 1 else boxes), ()

@@ -1,0 +1,1 @@
+"""Files as data sets bring them: tables, JSON, npz, the Hub, images, masks and drawn boxes."""

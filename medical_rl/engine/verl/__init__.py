@@ -1,0 +1,1 @@
+"""What verl loads of ours: trainer, agent loop, data sets, reward manager, settings."""

@@ -1,0 +1,34 @@
+"""verl's Tracking, plus metrics.jsonl of the run folder: one line a step, appended, never truncated.
+
+verl's own `file` logger starts its file anew at every resume; ours replaces it. A step that is
+run again after a resume appears twice, and the later line counts (progress.read_metrics).
+"""
+
+from __future__ import annotations
+
+import json
+import numbers
+import os
+import time
+
+from verl.utils.tracking import Tracking
+
+from medical_rl.run.processes import METRICS, STAGE
+
+
+class RunTracking(Tracking):
+    """Tracking that also appends {"stage", "step", "time", metric: number, ...} to $MEDICAL_RL_METRICS."""
+
+    def __init__(self, project_name, experiment_name, default_backend="console", config=None):
+        backends = [default_backend] if isinstance(default_backend, str) else list(default_backend)
+        super().__init__(project_name, experiment_name, [b for b in backends if b != "file"], config)
+        self._path = os.environ.get(METRICS) if "file" in backends else None
+
+    def log(self, data, step, backend=None):
+        """None; logs `data` to every backend and to metrics.jsonl."""
+        super().log(data, step, backend)
+        if self._path:
+            metrics = {k: float(v) for k, v in data.items() if isinstance(v, numbers.Number)}
+            record = {"stage": os.environ.get(STAGE, ""), "step": int(step), "time": round(time.time(), 3), **metrics}
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")

@@ -1,0 +1,1 @@
+"""Pictures of runs: training curves and boxes, and how a picture looks and is written."""

@@ -1,0 +1,104 @@
+"""The text of an answer without what surrounds it: marks, wrappers, quotes, lead-ins."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_SPECIAL = re.compile(r"<\|[^<>|\s]*\|>")
+_WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|emph|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}")
+# a ">" before a number is a sign, not a quotation
+_MARKS = re.compile(r"\*+|__+|`+|(?m:^[ \t]*(?:#+|>+(?![ \t]*[\d.]))[ \t]*)|\$+|\\[()\[\]]")
+_NESTED = 16  # wrappers in wrappers that are looked into
+_RAISED = {ord(c): f"^{d}" for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}  # else NFKC reads 10³ as 103
+_EDGES = " \t\r\n\"'“”‘’«»„"
+_AFTER = _EDGES + ".,;:!?…。，、；：！？"
+_LEAD = re.compile(
+    r"(?:so|therefore|thus|hence)\s*,\s*"
+    r"|(?:so\s+|therefore\s+)?(?:the|my)\s+(?:(?:correct|final|best)\s+)?answer\s+is\b\s*:?\s*"
+    r"|(?:the\s+)?(?:(?:correct|final)\s+)?answer\s*:\s*"
+    r"|conclusion\s*:\s*",
+    re.IGNORECASE,
+)
+
+
+def visible(text: str) -> str:
+    """`text` without characters that cannot be seen (zero-width spaces, soft hyphens, byte order marks)."""
+    return text if text.isascii() else text.translate(_INVISIBLE)
+
+
+@functools.lru_cache(maxsize=8192)
+def clean(text: str) -> str:
+    """The words of an answer: NFKC, without Markdown, LaTeX wrappers, quotes, lead-ins and closing punctuation.
+
+    >>> clean("**Therefore, the answer is:** $\\\\text{B}$.")
+    'B'
+    """
+    text = _SPECIAL.sub(" ", unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-"))
+    text = _trim(_MARKS.sub("", _unwrapped(text)))
+    if text.startswith("{") and text.endswith("}"):
+        text = _trim(text[1:-1])
+    while lead := _LEAD.match(text):
+        text = _trim(text[lead.end() :])
+    return text
+
+
+def _unwrapped(text: str) -> str:
+    for _ in range(_NESTED):
+        inside = _WRAPPER.sub(r"\1", text)
+        if inside == text:
+            break
+        text = inside
+    return text
+
+
+def _trim(text: str) -> str:
+    return text.lstrip(_EDGES).rstrip(_AFTER)
+
+
+@functools.lru_cache(maxsize=8192)
+def normalise(text: str) -> str:
+    """Text for comparing labels: NFKC, case folded, punctuation and runs of space to one space.
+
+    >>> normalise(" Normal,  Benign. ")
+    'normal benign'
+    """
+    text = _unwrapped(unicodedata.normalize("NFKC", visible(text)).casefold())
+    # marks that combine with a letter (Devanagari vowels, say) are part of its word
+    letters = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
+    return " ".join(letters.split())
+
+
+_SIGNS = re.compile(
+    r"[<>≤≥=±%]"  # "< 5 mm" is not "> 5 mm"
+    r"|[+-](?=\d)(?<![^\W_][+-])"  # -3, +3; not the range 5-10
+    r"|(?<=\w)[+-](?=$|[\s,;:.)\]/])"  # ER+, PR-
+    r"|(?<=\d)[./-](?=\d)"  # 1.5, 1/5, 5-10
+)
+
+
+@functools.lru_cache(maxsize=8192)
+def label_key(text: str) -> str:
+    """As `normalise`, with the signs kept that make another finding or another size of the same words.
+
+    >>> label_key("ER+"), label_key("er-"), label_key("> 5 mm."), label_key("Non-small-cell (1.5 cm)")
+    ('er +', 'er -', '> 5 mm', 'non small cell 1 . 5 cm')
+    """
+    text = unicodedata.normalize("NFKC", visible(text)).replace("\u2212", "-").replace("–", "-")
+    text = _unwrapped(text.replace(">=", "≥").replace("<=", "≤"))
+    key, start = [], 0
+    for sign in _SIGNS.finditer(text):
+        key += [normalise(text[start : sign.start()]), sign[0]]
+        start = sign.end()
+    return " ".join(part for part in (*key, normalise(text[start:])) if part)
+
+
+def neutralise(value):
+    """What a template puts out, with placeholders and special tokens in it made plain text.
+
+    >>> neutralise("<image> <|im_end|> p<0.05")
+    '[image] [|im_end|] p<0.05'
+    """
+    return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))

@@ -1,0 +1,41 @@
+"""Runs one stage in this process: `python -m medical_rl.pipeline.stage_main STAGE RUN_FOLDER`, started by the pipeline.
+
+The result goes to logs/<stage>.result.json; a user's error to the same file, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+from omegaconf import OmegaConf
+
+from medical_rl.errors import UserError
+from medical_rl.loop.settings import settle_round
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
+from medical_rl.stages import STAGES
+
+
+def main(stage: str, folder: str) -> int:
+    """0 when the stage ended well, 2 on a user's error, 1 on anything else (its traceback is in the log)."""
+    run = RunFolder(folder, stage)
+    result = run.log(stage).with_suffix(".result.json")
+    config = settle_round(OmegaConf.load(run.path / "config.yaml"), stage)
+    module, function = STAGES[stage.rsplit("/", 1)[-1]].split(":")
+    try:
+        outcome = getattr(importlib.import_module(module), function)(config, run)
+    except UserError as error:
+        write_json(result, {"error": str(error)})
+        return UserError.exit_code
+    except Exception:
+        # The parent shows the log's path; the traceback belongs into the log, whole.
+        traceback.print_exc()
+        return 1
+    write_json(result, outcome)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

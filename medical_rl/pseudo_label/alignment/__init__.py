@@ -1,0 +1,1 @@
+"""Preference alignment of a local labeller (RULE, section 3.3)."""

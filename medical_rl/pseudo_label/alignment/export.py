@@ -1,0 +1,80 @@
+"""LoRA weights merged into the model they were trained on: an ordinary folder that transformers and vLLM load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft.tuners.lora import LoraLayer
+from transformers import AutoConfig, AutoProcessor, GenerationConfig
+
+from medical_rl.run.files import replacing_folder
+
+FACTS = "alignment.json"
+CARD = """---
+license: other
+---
+# Aligned labeller
+
+Qwen2.5-VL after knowledge-balanced preference tuning (RULE), loss {loss}, {pairs} pairs, {steps} steps, seed {seed}, by medical_rl.
+Base model: {base}. All settings: `{facts}`.
+
+**Not for clinical use.** {phantom}
+"""
+PHANTOM = "It was trained on phantom images drawn by code, not on medical images."
+
+
+@torch.no_grad()
+def merge(model, dtype: torch.dtype):
+    """(the model without adapters, share of the adapted weights that changed) after each W became W + scale * B A in `dtype`.
+
+    The sum is rounded once. At RULE's learning rate most of it may be lost in bfloat16: a share near 0 says that the merged
+    model is the one it came from.
+    """
+    changed = total = 0
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            weight = module.get_base_layer().weight
+            merged = (weight.float() + module.get_delta_weight("default").float()).to(dtype)
+            changed += int((merged != weight.to(dtype)).sum())
+            total += weight.numel()
+            weight.data = merged
+    return model.unload().to(dtype), changed / max(1, total)
+
+
+def save(model, base: str, goal: Path, facts: Mapping) -> Path:
+    """`goal`, written beside itself and renamed; a folder that was there before is replaced.
+
+    Settings and processor are those of `base`: training had switched the cache off and put its own tokens into them.
+    """
+    model.config, dtype = AutoConfig.from_pretrained(base), model.dtype
+    model.config.dtype = dtype
+    model.generation_config = GenerationConfig.from_model_config(model.config)
+    if (Path(base) / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(base)
+    with replacing_folder(goal) as scratch:
+        model.save_pretrained(scratch)
+        AutoProcessor.from_pretrained(base).save_pretrained(scratch)
+        (scratch / FACTS).write_text(json.dumps(dict(facts), indent=1) + "\n", encoding="utf-8")
+        (scratch / "README.md").write_text(card(facts), encoding="utf-8")
+    return goal
+
+
+def card(facts: Mapping) -> str:
+    """The Markdown model card."""
+    told = {name: facts[name] for name in ("pairs", "steps", "base")}
+    settings = facts["settings"]
+    return CARD.format(
+        loss=" + ".join(settings["loss_type"]),
+        seed=settings["seed"],
+        facts=FACTS,
+        phantom=PHANTOM if settings["phantom"] else "",
+        **told,
+    )
+
+
+def dtype_of(name: str, own: torch.dtype) -> torch.dtype:
+    """The format of the merged weights: `auto` is the model's own."""
+    return own if name == "auto" else getattr(torch, name)

@@ -1,0 +1,1 @@
+"""Reports ranked for a question, its own report never among them."""

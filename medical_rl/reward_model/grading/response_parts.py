@@ -1,0 +1,56 @@
+"""A response taken apart where it can be changed: its thought and its answer, and what stands around them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from medical_rl.parsing.response import boxed_contents
+
+_THOUGHT = re.compile(r"<think>(.*)</think>", re.DOTALL | re.IGNORECASE)
+_TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*)</answer>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """`head + thought + middle + answer + tail` is the response; thought or answer is "" where it has none."""
+
+    head: str
+    thought: str
+    middle: str
+    answer: str
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The response put together."""
+        return self.head + self.thought + self.middle + self.answer + self.tail
+
+    def with_thought(self, thought: str) -> str:
+        """The response with another thought."""
+        return dataclasses.replace(self, thought=thought).text
+
+
+def split(text: str) -> Parts:
+    r"""The parts of a response. Without think tags all before the answer's mark is thought; a text without marks is an answer.
+
+    >>> split("<think>a disc</think> \\boxed{2}")
+    Parts(head='<think>', thought='a disc', middle='</think> \\boxed{', answer='2', tail='}')
+    >>> split("A disc. <answer>2</answer>").thought, split("2").answer
+    ('A disc.', '2')
+    """
+    found = _THOUGHT.search(text)
+    start, end = _answer(text, found.end() if found else 0)
+    if found:
+        return Parts(text[: found.start(1)], found[1], text[found.end(1) : start], text[start:end], text[end:])
+    lead = re.split(r"<answer>|\\boxed", text[:start], flags=re.IGNORECASE)[0].rstrip()
+    return Parts("", lead, text[len(lead) : start], text[start:end], text[end:])
+
+
+def _answer(text: str, after: int) -> tuple[int, int]:
+    """Where the content of the last answer mark from `after` on lies; the rest of the text where there is no mark."""
+    spans = [match.span(1) for match in _TAGGED.finditer(text, after)]
+    for content in boxed_contents(text[after:])[-1:]:
+        at = text.rfind("{" + content + "}") + 1
+        spans.append((at, at + len(content)))
+    return max(spans, key=lambda span: span[1]) if spans else (after, len(text))

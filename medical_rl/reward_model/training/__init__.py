@@ -1,0 +1,1 @@
+"""R_phi's training process: its request, its plan of steps, its tasks and its optimiser."""

@@ -1,0 +1,124 @@
+"""What a training process is asked to do: the fields of REQUEST.json, checked by name and value."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from medical_rl.errors import UserError, unknown
+from medical_rl.reward_model.graded import CRITERIA
+from medical_rl.reward_model.model import FACTS
+from medical_rl.run.training_log import fields_of, identity_of
+
+WHAT = "a reward model's training"
+LOSSES = ("mse", "pairwise")
+PRECISIONS = ("fp32", "bf16")
+DTYPES = ("float32", "bfloat16")
+OVERLONG = ("drop", "error")
+# Where things lie and how often they are saved does not change what is trained.
+NOT_IDENTITY = ("out", "work", "metrics", "save_every", "log_every", "workers")
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One optimisation: `epochs` passes or `steps` steps (one of the two) of AdamW with warm-up and cosine decay to zero.
+
+    head_lr_ratio  learning rate of the head over that of the body. The head has to reach weights a hundred times those it
+                   starts with, and until it does the body learns next to nothing from it.
+    """
+
+    batch_size: int = 32
+    lr: float = 1e-5
+    epochs: float | None = None
+    steps: int | None = None
+    lr_warmup_ratio: float = 0.05
+    weight_decay: float = 0.0
+    beta2: float = 0.95
+    head_lr_ratio: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One training of R_phi.
+
+    model             folder of a Qwen2.5-VL, or of an exported R_phi that is trained further with its head
+    rows              parquet file of graded rows
+    out, work         exported folder; folder of saved states
+    metrics           metrics.jsonl, or None for the MEDICAL_RL_METRICS variable
+    sft               language-model warm-up on the rows made by "original"; None for none
+    fit               training of the grades
+    criteria          criteria with an output of their own beside the total
+    min_pixels, max_pixels  image limits, saved with the exported processor
+    max_length        tokens of a row at most; longer rows are dropped and counted, or an error (`overlong`)
+    micro_batch       rows of one forward and backward pass on one device
+    export_dtype      number format of the exported weights: float32 or bfloat16
+    """
+
+    model: str
+    rows: str
+    out: str
+    work: str
+    min_pixels: int
+    max_pixels: int
+    fit: Phase
+    sft: Phase | None = None
+    metrics: str | None = None
+    seed: int = 0
+    loss: str = "mse"
+    criteria: tuple[str, ...] = ()
+    criteria_weight: float = 0.25
+    max_length: int = 4096
+    overlong: str = "drop"
+    device: str = "cpu"
+    precision: str = "fp32"
+    export_dtype: str = "float32"
+    gradient_checkpointing: bool = False
+    micro_batch: int = 32
+    max_grad_norm: float = 1.0
+    save_every: int = 100
+    log_every: int = 10
+    workers: int = 0
+    phantom: bool = False
+
+    @classmethod
+    def read(cls, path: Path | str) -> Request:
+        """The request of a JSON file; UserError for a name or value that is not known."""
+        return cls.of(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    @classmethod
+    def of(cls, settings: Mapping) -> Request:
+        """The request of plain settings."""
+        settings = {**fields_of(cls, settings, WHAT), "criteria": tuple(settings.get("criteria") or ())}
+        for name in ("fit", "sft"):
+            if settings.get(name) is not None:
+                settings[name] = Phase(**fields_of(Phase, settings[name], WHAT))
+        try:
+            request = cls(**settings)
+        except TypeError as error:
+            raise UserError(f"The training of a reward model lacks a setting: {error}.") from None
+        for kind, value, available in (
+            ("loss", request.loss, LOSSES),
+            ("precision", request.precision, PRECISIONS),
+            ("format of exported weights named", request.export_dtype, DTYPES),
+            ("way with overlong rows named", request.overlong, OVERLONG),
+            *(("criterion", criterion, CRITERIA) for criterion in request.criteria),
+        ):
+            if value not in available:
+                raise unknown(kind, value, available)
+        return request
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the model's outputs, the total first."""
+        return ["total", *self.criteria]
+
+    @property
+    def starts_from_language(self) -> bool:
+        """False if `model` is an exported R_phi, which is trained further."""
+        return not (Path(self.model) / FACTS).is_file()
+
+    def identity(self) -> str:
+        """A hash of all that decides what is trained (paths of results and the like do not)."""
+        return identity_of(self, NOT_IDENTITY)

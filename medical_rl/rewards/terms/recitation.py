@@ -1,0 +1,68 @@
+"""Recitation: how closely the thought repeats the knowledge that the prompt gave (VRFT-Aug, equation 7)."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from medical_rl.errors import UserError, unknown
+from medical_rl.parsing.response import Response
+from medical_rl.sample import Sample
+
+# nltk's names; its method6 needs longer texts than many thoughts are
+SMOOTHING = tuple(f"method{i}" for i in (0, 1, 2, 3, 4, 5, 7))
+
+
+def recitation(
+    response: Response, sample: Sample, delta: float = 0.2, order: int = 4, smoothing: str = "method1"
+) -> float:
+    """delta * BLEU(thought, knowledge), clipped to [-1, 1]: delta 0.2 rewards reciting, -2 punishes it.
+
+    BLEU is nltk's sentence BLEU over lower-case words, with n-grams up to `order` equally weighted and nltk's
+    `smoothing` (method0 is none). A response without a thought recites nothing: 0.
+
+    >>> from medical_rl.parsing.response import parse
+    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", knowledge="a smooth round mass with sharp borders")
+    >>> recitation(parse("<think>A smooth, round mass with sharp borders</think>"), s)
+    0.2
+    """
+    if smoothing not in SMOOTHING:
+        raise unknown("BLEU smoothing of nltk", smoothing, SMOOTHING)
+    if int(order) < 1:
+        raise UserError(f"The recitation reward has order={order}: BLEU needs n-grams of at least one word.")
+    if not sample.knowledge.strip():
+        raise UserError(
+            f"The recitation reward compares the thought with injected knowledge, and the row {sample.id!r} of {sample.source} has none. "
+            "Choose a dataset and a prompt with knowledge (conf/prompt=visual_attributes), or another reward."
+        )
+    if not response.thought:
+        return 0.0
+    value = float(delta) * bleu(response.thought, sample.knowledge, int(order), smoothing)
+    return max(-1.0, min(1.0, value))
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Lower-case words and numbers; punctuation is left out.
+
+    >>> words("A 2-cm, round mass.")
+    ('a', '2', 'cm', 'round', 'mass')
+    """
+    return tuple(re.findall(r"\w+", text.lower()))
+
+
+@functools.lru_cache(maxsize=4096)
+def bleu(candidate: str, reference: str, order: int, smoothing: str) -> float:
+    """nltk's sentence BLEU of `candidate` against one `reference`, in [0, 1]; 0 where either has no words."""
+    # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    said, given = words(candidate), words(reference)
+    if not said or not given:
+        return 0.0
+    smooth = getattr(SmoothingFunction(), smoothing)
+    return float(sentence_bleu([given], said, weights=(1.0 / order,) * order, smoothing_function=smooth))
+
+
+def maximum(sample: Sample, delta: float = 0.2, **_) -> float:
+    """The largest reward: delta, at most 1; 0 where reciting is punished."""
+    return max(0.0, min(1.0, float(delta)))

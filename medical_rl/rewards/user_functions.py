@@ -1,0 +1,180 @@
+"""Terms of users: a function named in config, in any of four signatures, as one of our terms.
+
+fn: package.module:function, or path/to/file.py:function
+
+signature: medical_rl   (response, sample, **kwargs) -> float
+           verl         (data_source, solution_str, ground_truth, extra_info, **kwargs) -> float or {"score": float}
+           easyr1       ([{"response", "ground_truth", ...}], **kwargs) -> [{"overall": float}]
+           trl          (prompts, completions, **columns) -> [float or None]
+
+The signature is told by the names of the parameters; `signature:` says it where they mislead. Each
+may be `async`. A function that is not runs in a thread, so that it cannot hold up the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.parsing.response import Response
+from medical_rl.sample import Sample
+
+
+def user_term(fn: str, signature: str | None = None) -> Callable:
+    """A term `async (response, sample, **kwargs) -> float` that calls the user's function.
+
+    Whatever the function raises, and None, NaN or infinity in place of a number, becomes RewardFailed: the
+    sample is marked failed, not scored. Raises UserError if there is no such function.
+    """
+    function = load(fn)
+    name = signature or told_by_parameters(function, fn)
+    if name not in SIGNATURES:
+        raise unknown(f"signature of the reward function {fn} named", name, SIGNATURES)
+    arguments = SIGNATURES[name]
+
+    async def term(response: Response, sample: Sample, **kwargs) -> float:
+        given, named = arguments(response, sample, function)
+        try:
+            if inspect.iscoroutinefunction(function):
+                value = await function(*given, **named, **kwargs)
+            else:
+                value = await asyncio.to_thread(function, *given, **named, **kwargs)
+                value = await value if inspect.isawaitable(value) else value
+            number = _number(value)
+        except RewardFailed:
+            raise
+        except Exception as error:  # the user's program: whatever it raises is a broken reward, never the model's fault
+            raise RewardFailed(f"{fn} raised {type(error).__name__}: {error}") from error
+        if number is None or not math.isfinite(number):
+            raise RewardFailed(f"{fn} gave {number}, not a finite number.")
+        return number
+
+    return term
+
+
+def load(fn: str) -> Callable:
+    """The function that `package.module:function` or `path/file.py:function` names."""
+    place, colon, name = str(fn).rpartition(":")
+    if not colon or not place or not name:
+        raise UserError(f"fn: {fn} names no function. Write package.module:function or path/to/file.py:function.")
+    module = _from_file(place, fn) if place.endswith(".py") else _from_package(place, fn)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise unknown(
+            f"function in {place} named", name, [n for n, v in vars(module).items() if callable(v) and n[0] != "_"]
+        )
+    return function
+
+
+def _from_file(place: str, fn: str):
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"fn: {fn} names the file {path}, which is not there.")
+    name = f"medical_rl_user_{abs(hash(str(path)))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"fn: {fn}: the file {path} cannot be run: {type(error).__name__}: {error}.") from error
+    return module
+
+
+def _from_package(place: str, fn: str):
+    try:
+        return importlib.import_module(place)
+    except Exception as error:
+        raise UserError(
+            f"fn: {fn}: the module {place} cannot be imported ({type(error).__name__}: {error}). "
+            "It must be installed or on PYTHONPATH; a file can be named by its path, ending in .py."
+        ) from error
+
+
+def told_by_parameters(function: Callable, fn: str) -> str:
+    """The signature that the names of the function's parameters tell; UserError where they tell none.
+
+    >>> told_by_parameters(lambda data_source, solution_str, ground_truth, extra_info=None: 0.0, "f")
+    'verl'
+    """
+    names = list(inspect.signature(function).parameters)
+    if {"solution_str", "ground_truth"} <= set(names):
+        return "verl"
+    if "completions" in names:
+        return "trl"
+    if names and names[0] in ("reward_inputs", "reward_input"):
+        return "easyr1"
+    if names[:2] == ["response", "sample"]:
+        return "medical_rl"
+    raise UserError(
+        f"The reward function {fn} has the parameters ({', '.join(names)}), which tell none of the signatures {', '.join(SIGNATURES)}. "
+        "Add signature: <name> to its term."
+    )
+
+
+def _ours(response: Response, sample: Sample, function):
+    return (response, sample), {}
+
+
+def _verl(response: Response, sample: Sample, function):
+    extra = {
+        **sample.meta,
+        "id": sample.id,
+        "question": sample.question,
+        "split": sample.split,
+        "choices": list(sample.choices),
+    }
+    return (), {
+        "data_source": sample.source,
+        "solution_str": response.text,
+        "ground_truth": sample.answer,
+        "extra_info": extra,
+    }
+
+
+def _easyr1(response: Response, sample: Sample, function):
+    item = {"response": response.text, "response_length": len(response.text.split()), "ground_truth": sample.answer}
+    return ([{**item, "data_source": sample.source, "problem": sample.question}],), {}
+
+
+def _trl(response: Response, sample: Sample, function):
+    columns = {
+        "answer": [sample.answer],
+        "solution": [sample.answer],
+        "ground_truth": [sample.answer],
+        "choices": [list(sample.choices)],
+        "kind": [sample.kind],
+    }
+    parameters = inspect.signature(function).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        columns = {name: column for name, column in columns.items() if name in parameters}
+        if "prompts" not in parameters:
+            return (), {"completions": [response.text], **columns}
+    return (), {"prompts": [sample.question], "completions": [response.text], **columns}
+
+
+def _number(value) -> float | None:
+    """The float in what a function gave back: a number, {"score"}, {"overall"}, or a list of one of these."""
+    if isinstance(value, (list, tuple)):
+        if len(value) != 1:
+            raise RewardFailed(f"one response was given and {len(value)} rewards came back")
+        value = value[0]
+    if isinstance(value, Mapping):
+        for key in ("score", "overall"):
+            if key in value:
+                return _number(value[key])
+        raise RewardFailed(f'the reward has neither "score" nor "overall"; its keys: {", ".join(map(str, value))}')
+    return None if value is None else float(value)
+
+
+SIGNATURES = {"medical_rl": _ours, "verl": _verl, "easyr1": _easyr1, "trl": _trl}

@@ -1,0 +1,1 @@
+"""A run on disk and in processes: its folder and manifest, atomic files, processes, progress, the log of a training."""

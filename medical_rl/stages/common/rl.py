@@ -1,0 +1,125 @@
+"""Stage `rl`: GRPO on the real engine; the best checkpoint by validation is left as the result.
+
+The picture of how reinforcement went, left in the run folder by every stage of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import islice
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare.gold import check_rows, prove
+from medical_rl.errors import UserError
+from medical_rl.run.folder import RunFolder
+from medical_rl.run.progress import VALIDATION, read_metrics
+from medical_rl.stages.common.models import leave_model, starting_model
+from medical_rl.stages.common.prepare import PROVED
+from medical_rl.stages.medgr2.rating import served
+
+
+def run(config: DictConfig, folder: RunFolder) -> dict:
+    """checkpoints/rl/huggingface: the step that validated best; curve.png: how training went."""
+    import medical_rl.engine.verl.plugin  # noqa: F401  before any other part of verl
+    from medical_rl.engine.verl.runner import run_grpo
+    from medical_rl.engine.verl.settings import rl_config
+
+    rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
+    prove(islice(read_samples(folder.rows()), PROVED), rewards, prompt)
+    stage = folder.stage
+    start = starting_model(config, folder, stage)
+    checkpoints = folder.path / "checkpoints" / stage
+    keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
+    with served(config, folder) as config:
+        conf = OmegaConf.to_container(config.conf, resolve=True)
+        for split in ("train", "val"):
+            check_rows(read_samples(folder.rows(split), with_images=False), rewards, conf)
+        settings, notes = rl_config(config, start)
+        run_grpo(settings)
+    keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
+    if not (checkpoints / "best.json").exists():
+        raise UserError(
+            "GRPO ended without a checkpoint that was validated: trainer.save_freq and trainer.test_freq must be positive "
+            f"and meet at a step (they are {config.trainer.save_freq} and {config.trainer.test_freq})."
+        )
+    draw_curve(config, folder)
+    best = json.loads((checkpoints / "best.json").read_text())
+    notes.append(f"best step by validation {best['metric']}: {best['step']} ({best['score']:.3f})")
+    for overlong in sorted(folder.logs.glob("overlong-*.json")):
+        removed = json.loads(overlong.read_text())["removed"]
+        notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
+    return {
+        "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, stage)},
+        "notes": notes,
+        "best": best,
+        "figures": validated(folder, best),
+        "judge": judge_totals(conf, folder),
+    }
+
+
+def validated(folder: RunFolder, best: dict) -> dict:
+    """What validation said before RL and at the best step: accuracy by rule, and R_phi's mean where it was asked.
+
+    {"accuracy_before", "accuracy", "learned_before", "learned", "step"}; None where a figure is not there.
+    """
+    seen = {k: v for k, v in read_metrics(folder.metrics_file, folder.stage).items() if VALIDATION in v}
+
+    def figure(step: int, name: str) -> float | None:
+        marks = ("val-core/", "val-aux/")
+        found = [v for k, v in seen.get(step, {}).items() if k.startswith(marks) and k.split("/")[2:3] == [name]]
+        return sum(found) / len(found) if found else None
+
+    first, step = min(seen, default=0), int(best["step"])
+    return {"step": step, "accuracy_before": figure(first, "acc"), "accuracy": figure(step, "acc"),
+            "learned_before": figure(first, "learned"), "learned": figure(step, "learned")}  # fmt: skip
+
+
+def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
+    """What the run's judge was asked and what it cost, resumes included; None where no judge was asked."""
+    if not (conf.get("judge") or {}).get("enabled") or not (folder.path / "judge" / "ledger.sqlite").exists():
+        return None
+    from medical_rl.judges.build import checked, sqlite_desk
+
+    return sqlite_desk(checked(conf["judge"]), folder.path).totals()
+
+
+def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
+    """Steps whose saved state was removed: all but the `keep` newest complete ones (None keeps all).
+
+    verl keeps count of its saved steps in memory only, so those from before a resume would stay for
+    ever; and of the steps it removes it leaves a shell with the data loader's state.
+    """
+    tracker = checkpoints / "latest_checkpointed_iteration.txt"
+    if keep is None or not tracker.exists():
+        return []
+    latest = int(tracker.read_text())  # a later folder is a save that was cut short; verl writes it anew
+    steps = sorted(int(p.name.removeprefix("global_step_")) for p in checkpoints.glob("global_step_*"))
+    whole = [s for s in steps if s <= latest and any((checkpoints / f"global_step_{s}" / "actor").glob("*.pt"))]
+    removed = [s for s in steps if s <= latest and s not in whole[-keep:]]
+    for step in removed:
+        shutil.rmtree(checkpoints / f"global_step_{step}")
+    return removed
+
+
+FILE = "curve.png"
+
+
+def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
+    """curve.png below the run folder: reward terms and accuracy by step, the rounds of a loop one after the other.
+
+    It is drawn anew by each stage that reinforces, and by `python -m medical_rl.evaluation curve RUN`.
+    """
+    from medical_rl.evaluation.figures import curve as figure
+    from medical_rl.evaluation.figures.plot import PHANTOM, save
+    from medical_rl.evaluation.tables.runs import phantom
+
+    conf = config.conf
+    found = figure.curve(folder.path, str(conf.validation.metric))
+    steps = sum(len(of["rewards"]["total"]) for of in found.values())
+    notes = [f"{conf.recipe}, {conf.data.name}, seed {conf.seed}; n = {steps} steps."]
+    notes += [PHANTOM] if phantom(folder.path) else []
+    return save(figure.draw(found), folder.path / FILE, "Training curve", notes)

@@ -1,0 +1,1 @@
+"""MEDFACT-R1's stages: retrieval, calibration, alignment, pseudo-labels."""

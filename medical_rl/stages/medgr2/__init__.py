@@ -1,0 +1,1 @@
+"""MedGR2's stages: the reward model and the steps of the closed loop."""

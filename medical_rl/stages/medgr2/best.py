@@ -1,0 +1,32 @@
+"""Stage `best`: the policy of the loop that validated best, as the run's own model."""
+
+from __future__ import annotations
+
+import shutil
+
+from omegaconf import DictConfig
+
+from medical_rl.errors import UserError
+from medical_rl.loop.summary import read_outcome
+from medical_rl.run.files import link_or_copy, replacing_folder
+from medical_rl.run.folder import RunFolder
+
+
+def run(config: DictConfig, folder: RunFolder) -> dict:
+    """checkpoints/best/huggingface: the model that validated best, of all rounds, before and after GRPO (loop.json)."""
+    outcome = read_outcome(folder)
+    if outcome is None:
+        raise UserError(
+            "The stage `best` keeps the loop's best round, and no loop has ended in this run folder: put loop before it in conf.stages."
+        )
+    stage = outcome["best"]
+    source = folder.output(stage, "model") if stage else None
+    if source is None:
+        raise UserError(
+            f"Round {outcome['best_round']} has trained no policy: conf.loop.steps has neither warm_start nor rl."
+        )
+    goal = folder.path / "checkpoints" / "best" / "huggingface"
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(goal) as scratch:
+        shutil.copytree(source, scratch, copy_function=link_or_copy)
+    return {"outputs": {"model": "checkpoints/best/huggingface"}, "notes": [f"the model of {stage}"]}

@@ -1,0 +1,1 @@
+"""What training processes of our own share (R_phi, preference alignment)."""
