@@ -16,7 +16,9 @@ def conf_packages() -> dict[str, str]:
 
 CONF = conf_packages()
 version = next(
-    line.split('"')[1] for line in (HERE / "medical_rl/__init__.py").read_text().splitlines() if "__version__" in line
+    line.split('"')[1]
+    for line in (HERE / "medical_rl/__init__.py").read_text().splitlines()
+    if "__version__" in line
 )
 
 setup(
@@ -30,7 +32,10 @@ setup(
     packages=[*find_packages(include=["medical_rl", "medical_rl.*"]), *CONF],
     package_dir=CONF,
     package_data={name: ["*.yaml"] for name in CONF}
-    | {name: ["prompts/*.txt"] for name in ("medical_rl.loop.generators", "medical_rl.pseudo_label.labellers")},
+    | {
+        name: ["prompts/*.txt"]
+        for name in ("medical_rl.loop.generators", "medical_rl.pseudo_label.labellers")
+    },
     # The light part: composing configs, scoring, preparing data. The engine is an extra,
     # because its pins differ between a CPU and a GPU host (requirements/cpu.txt, requirements/gpu.txt).
     install_requires=[

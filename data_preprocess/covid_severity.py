@@ -37,7 +37,9 @@ CONSENSUS = {
     "R": lambda r, d: r,
     "D": lambda r, d: d,
 }
-QUESTION = "How severe is the lung disease on this chest X-ray, from 0 (no opacity) to 6 (all six lung zones)?"
+QUESTION = (
+    "How severe is the lung disease on this chest X-ray, from 0 (no opacity) to 6 (all six lung zones)?"
+)
 WHAT = (
     "It should hold the images of https://doi.org/10.17632/36fjrg9s69.1 and the table of scores (columns "
     f"{', '.join(COLUMNS)}) of https://github.com/quantori/prj-covid-scoring."
@@ -85,7 +87,9 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
         "url": "https://doi.org/10.17632/36fjrg9s69.1",
         "doi": "10.1038/s41598-022-15013-z",
         "consensus": consensus,
-        "altered": [f"{s} has {counts[s]:,} rows, official {n:,}" for s, n in OFFICIAL.items() if counts[s] != n],
+        "altered": [
+            f"{s} has {counts[s]:,} rows, official {n:,}" for s, n in OFFICIAL.items() if counts[s] != n
+        ],
         "notes": [
             *NOTES,
             f"The raters differ by 2 or more on {apart:,} of the {len(both):,} COVID-19 rows that both scored.",
@@ -114,7 +118,9 @@ def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Dr
             return drops.add(name, reason)
         fitting = pictures.named(row["filename"], row["dataset"])
         if len(fitting) > 1 or row["filename"] in disputed:
-            told = "several files could be its image" if len(fitting) > 1 else "its image may be another row's"
+            told = (
+                "several files could be its image" if len(fitting) > 1 else "its image may be another row's"
+            )
             return drops.add(name, told, ", ".join(path.name for path in fitting))
         if (picture := files.picture(fitting[0] if fitting else None, name, drops)) is None:
             return None
@@ -160,7 +166,9 @@ def _score(text: str) -> int | None:
     return int(text) if text in GRADES else None
 
 
-def _checked(source, consensus: str, table: str | None) -> tuple[Path, Path, list[tuple[int, dict[str, str]]]]:
+def _checked(
+    source, consensus: str, table: str | None
+) -> tuple[Path, Path, list[tuple[int, dict[str, str]]]]:
     """The folder, its table and the rows: every option known, every subset a split."""
     if consensus not in CONSENSUS:
         raise unknown("consensus of two raters", consensus, CONSENSUS)

@@ -61,7 +61,9 @@ def rows(
     options = question_options.Options(splits, split_seed, require_images, doubtful, concepts)
     folder = files.source_folder(source, WHAT)
     where = FundusFiles(files.source_folder(images or source, WHAT))
-    return question_rows.samples(rule_questions.question_files(folder, questions), split, where, options, drops)
+    return question_rows.samples(
+        rule_questions.question_files(folder, questions), split, where, options, drops
+    )
 
 
 def describe(
@@ -77,7 +79,10 @@ def describe(
         "url": "https://ophai.hms.harvard.edu/datasets/harvard-fairvlmed10k",
         "restricted": True,
         "questions": {path.name: fingerprint.content(path) for path in asked},
-        "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", "the dataset's folders")],
+        "notes": [
+            *NOTES,
+            question_options.split_note(splits, split_seed, "patient", "the dataset's folders"),
+        ],
     }
 
 
@@ -163,7 +168,9 @@ class FundusFiles:
             if text := self._used(digits, f"note {digits}", drops, ("note",), note):
                 yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
 
-    def _used(self, digits: str, row: str, drops: Drops, names: tuple[str, ...], use: Callable[[dict], T]) -> T | None:
+    def _used(
+        self, digits: str, row: str, drops: Drops, names: tuple[str, ...], use: Callable[[dict], T]
+    ) -> T | None:
         paths = self.paths[digits]
         if len(paths) > 1:
             where = ", ".join(path.parent.name for path in paths)
@@ -196,11 +203,18 @@ def picture(arrays: dict[str, np.ndarray]) -> np.ndarray:
     if image.dtype.kind not in "uif" or 0 in image.shape or not (image.ndim == 2 or image.shape[2:] == (3,)):
         raise UserError(f"{IMAGE} is {image.dtype} {image.shape}, not an image")
     if math.prod(image.shape[:2]) > MAX_PIXELS:
-        raise UserError(f"{IMAGE} has {math.prod(image.shape[:2]):,} pixels; more than {MAX_PIXELS:,} are not read")
+        raise UserError(
+            f"{IMAGE} has {math.prod(image.shape[:2]):,} pixels; more than {MAX_PIXELS:,} are not read"
+        )
     if image.dtype == np.uint8:
         return image
     # Some tools store grey levels as float: kept where every one is a whole number from 0 to 255, never scaled.
-    if not (np.isfinite(image).all() and (image == np.round(image)).all() and image.min() >= 0 and image.max() <= 255):
+    if not (
+        np.isfinite(image).all()
+        and (image == np.round(image)).all()
+        and image.min() >= 0
+        and image.max() <= 255
+    ):
         raise UserError(f"{IMAGE} is {image.dtype} with values that are not whole numbers from 0 to 255")
     return image.astype(np.uint8)
 

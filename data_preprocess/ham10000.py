@@ -96,7 +96,9 @@ def describe(
         "doi": "10.1038/sdata.2018.161",
         "altered": list(found.altered),
         "split": f"by {found.unit}, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
-        "boxes": f"{part}; [x1, y1, x2, y2], x2 and y2 one past the last marked pixel" if task == "boxes" else None,
+        "boxes": f"{part}; [x1, y1, x2, y2], x2 and y2 one past the last marked pixel"
+        if task == "boxes"
+        else None,
         "notes": notes,
     }
 
@@ -110,19 +112,24 @@ def main(argv=None) -> int:
         parser.add_argument("--part", help=f"boxes: {', '.join(masks.PARTS)} (default: union)")
         command.add_shares(parser, test=0.2, val=0.05)
         parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
-        parser.add_argument("--by-image", action="store_true", help="split by image where no lesions are named")
+        parser.add_argument(
+            "--by-image", action="store_true", help="split by image where no lesions are named"
+        )
 
     return command.run("ham10000", argv, add_options)
 
 
-def _samples(chosen, split: str, task: str, part: str, pictures, mask_files, drops: Drops) -> Iterator[Sample]:
+def _samples(
+    chosen, split: str, task: str, part: str, pictures, mask_files, drops: Drops
+) -> Iterator[Sample]:
     def sample(lesion: Lesion, drops: Drops) -> Sample | None:
         if (picture := files.only(pictures.get(lesion.image, ()), lesion.image, drops)) is None:
             return None
         answer = CLASSES[lesion.dx]
         if (
             task == "boxes"
-            and (answer := masks.drawn(lesion.image, picture, mask_files.get(lesion.image, ()), part, drops)) is None
+            and (answer := masks.drawn(lesion.image, picture, mask_files.get(lesion.image, ()), part, drops))
+            is None
         ):
             return None
         return Sample(
@@ -147,7 +154,9 @@ def _images(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]
     pictures, found = collections.defaultdict(list), collections.defaultdict(list)
     for path in files.below(folder):
         name = files.stem(path.name)
-        (found if name.endswith("_segmentation") else pictures)[name.removesuffix("_segmentation")].append(path)
+        (found if name.endswith("_segmentation") else pictures)[name.removesuffix("_segmentation")].append(
+            path
+        )
     return pictures, found
 
 
@@ -241,7 +250,9 @@ def load(folder: Path, name: str | None, drops: Drops) -> Table:
     kept = _without_duplicates(found, path, drops)
     counts = collections.Counter(lesion.dx for lesion in kept)
     altered += [
-        f"{code} has {counts[code]:,} rows, official {n:,}" for code, n in OFFICIAL.items() if counts[code] != n
+        f"{code} has {counts[code]:,} rows, official {n:,}"
+        for code, n in OFFICIAL.items()
+        if counts[code] != n
     ]
     return Table(path, tuple(kept), tuple(altered))
 
@@ -321,7 +332,9 @@ def _without_duplicates(found: list[tuple[int, Lesion]], path: Path, drops: Drop
     kept: dict[str, Lesion] = {}
     for line, lesion in found:
         if len(said[lesion.image]) > 1:
-            drops.add(f"line {line} of {path.name}", "the rows of its image contradict each other", lesion.image)
+            drops.add(
+                f"line {line} of {path.name}", "the rows of its image contradict each other", lesion.image
+            )
         elif lesion.image in kept:
             drops.add(f"line {line} of {path.name}", "its image has a row already", lesion.image)
         else:
@@ -335,7 +348,10 @@ def _groupings(folder: Path) -> dict[str, str]:
         columns = tables.columns(path)
         image = next((name for name in ("image", "image_id") if name in columns), None)
         if image and "lesion_id" in columns:
-            return {files.plain(row[image]): row["lesion_id"] for _, row in tables.read(path, (image, "lesion_id"))}
+            return {
+                files.plain(row[image]): row["lesion_id"]
+                for _, row in tables.read(path, (image, "lesion_id"))
+            }
     return {}
 
 

@@ -28,7 +28,9 @@ SPLITS = ("train", "val", "test")
 CLASSES = {"normal": "normal", "heelspur": "heel spur", "sever": "Sever's disease"}
 OFFICIAL = {"normal": 1842, "heelspur": 1316, "sever": 798}
 QUESTION = "Does this lateral X-ray of the heel look normal, or does it show a heel spur or Sever's disease?"
-BOX_QUESTION = "Where is the {finding} in this lateral X-ray of the heel? Give its box [x1, y1, x2, y2] in pixels."
+BOX_QUESTION = (
+    "Where is the {finding} in this lateral X-ray of the heel? Give its box [x1, y1, x2, y2] in pixels."
+)
 WHAT = "It should hold the class folders normal, heelspur and sever of https://www.kaggle.com/datasets/osamahtaher/heel-dataset."
 NOTES = (
     "No patients are named: one patient's images may be in two splits; only identical files are kept together.",
@@ -55,7 +57,9 @@ def rows(
     folder, found = _checked(source, several)
     drawn = None
     if boxes:
-        drawn = box_match.match(box_files.read(folder / Path(boxes).expanduser(), drops), found, class_of, drops)
+        drawn = box_match.match(
+            box_files.read(folder / Path(boxes).expanduser(), drops), found, class_of, drops
+        )
     groups = {path: files.content(path) for path in found}
     shares = {"test": test_share, "val": val_share}
     where = grouped(((groups[path], name) for path, name in found.items()), shares, split_seed)
@@ -79,7 +83,9 @@ def describe(
         "source": "Heel",
         "licence": "Apache-2.0",
         "url": "https://www.kaggle.com/datasets/osamahtaher/heel-dataset",
-        "altered": [f"{k} has {counts[k]:,} images, official {n:,}" for k, n in OFFICIAL.items() if counts[k] != n],
+        "altered": [
+            f"{k} has {counts[k]:,} images, official {n:,}" for k, n in OFFICIAL.items() if counts[k] != n
+        ],
         "split": f"by file, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": f"{Path(boxes).name}; {several}; [x1, y1, x2, y2], x2 and y2 one past the last pixel"
         if boxes
@@ -101,7 +107,8 @@ def main(argv=None) -> int:
             "--boxes", metavar="PATH", help="ask for boxes: COCO .json, .csv, or a folder of VOC or YOLO"
         )
         parser.add_argument(
-            "--several", help=f"where an image has several boxes: {', '.join(box_match.SEVERAL)} (default: union)"
+            "--several",
+            help=f"where an image has several boxes: {', '.join(box_match.SEVERAL)} (default: union)",
         )
         command.add_shares(parser, test=0.1, val=0.05)
         parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
@@ -115,7 +122,13 @@ def class_of(name: str) -> str | None:
     >>> class_of("Heel_Spur"), class_of("Sever's disease"), class_of("Sever"), class_of("severe")
     ('heelspur', 'sever', 'sever', None)
     """
-    known = {"normal": "normal", "heelspur": "heelspur", "sever": "sever", "severs": "sever", "seversdisease": "sever"}
+    known = {
+        "normal": "normal",
+        "heelspur": "heelspur",
+        "sever": "sever",
+        "severs": "sever",
+        "seversdisease": "sever",
+    }
     return known.get(normalise(name).replace(" ", ""))
 
 
@@ -127,7 +140,9 @@ def _samples(folder: Path, chosen, found, groups, split: str, drops: Drops) -> I
     def sample(path: Path, drops: Drops) -> Sample | None:
         row = path.relative_to(folder).as_posix()
         if len(meant[groups[path]]) > 1:
-            return drops.add(row, "the same file is in two class folders", ", ".join(sorted(meant[groups[path]])))
+            return drops.add(
+                row, "the same file is in two class folders", ", ".join(sorted(meant[groups[path]]))
+            )
         if (picture := files.picture(path, row, drops)) is None:
             return None
         return Sample(

@@ -86,7 +86,9 @@ def rows(
     return _findings(path, names, split, names if finding is None else (finding,))
 
 
-def describe(source, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None) -> dict:
+def describe(
+    source, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None
+) -> dict:
     """The facts for the data card: licence, URL, checksums, rows per split and what was altered."""
     path, flag, info = usable(source, flag, allow_altered, QUESTIONS)
     arrays = npz.headers(path)
@@ -111,7 +113,9 @@ def main(argv=None) -> int:
     def add_options(parser):
         parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
         parser.add_argument("--finding", help="chestmnist: ask for this finding only")
-        parser.add_argument("--allow-altered", action="store_true", help="use a file that is not the official one")
+        parser.add_argument(
+            "--allow-altered", action="store_true", help="use a file that is not the official one"
+        )
 
     return command.run("medmnist", argv, add_options)
 
@@ -242,7 +246,9 @@ def check_arrays(path: Path, arrays: dict[str, Header], columns: int = 1) -> Non
     """None if the six arrays are there, with the dtypes and shapes of 2-D MedMNIST, `columns` labels an image."""
     wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
     if missing := [key for key in wanted if key not in arrays]:
-        raise UserError(f"{path.absolute()} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}.")
+        raise UserError(
+            f"{path.absolute()} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}."
+        )
     for split in SPLITS:
         (shape, dtype), (label_shape, label_dtype) = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         square = len(shape) in (3, 4) and shape[1] == shape[2] > 0 and shape[3:] in ((), (3,))

@@ -58,7 +58,9 @@ def rows(
     folder = files.source_folder(source, WHAT)
     copy = files.source_folder(images or source, WHAT)
     where = MimicFiles(copy, official(copy) if splits == "published" else {})
-    return question_rows.samples(rule_questions.question_files(folder, questions), split, where, options, drops)
+    return question_rows.samples(
+        rule_questions.question_files(folder, questions), split, where, options, drops
+    )
 
 
 def describe(
@@ -157,7 +159,9 @@ class MimicFiles:
         """The path by the four parts of the name alone, so that no name leads out of the folder."""
         shelf, patient, study, dicom = _parts(name)
         inner = Path(shelf, patient, study, f"{dicom}.jpg")
-        return next((p for base in ("files", "") if (p := self.folder / base / inner).is_file()), self.folder / inner)
+        return next(
+            (p for base in ("files", "") if (p := self.folder / base / inner).is_file()), self.folder / inner
+        )
 
 
 def official(folder: Path) -> dict[str, tuple[str, str]]:
@@ -165,7 +169,9 @@ def official(folder: Path) -> dict[str, tuple[str, str]]:
     path = folder / SPLIT_TABLE
     if not path.is_file():
         zipped = f" Unpack {path.name}.gz first." if path.with_name(f"{path.name}.gz").exists() else ""
-        raise UserError(f"splits=published needs {SPLIT_TABLE} in {folder.absolute()}.{zipped} Or take splits=seeded.")
+        raise UserError(
+            f"splits=published needs {SPLIT_TABLE} in {folder.absolute()}.{zipped} Or take splits=seeded."
+        )
     found = {}
     for line, row in tables.read(path, _COLUMNS):
         if row["split"] not in _NAMES:

@@ -74,7 +74,12 @@ def rows(
     if missing := [subject for subject in subjects if subject not in SUBJECTS]:
         raise unknown("medical subject of MMMU", missing[0], SUBJECTS)
     return _samples(
-        source, split, tuple(subjects), short_answers, (revision, streaming), Drops() if drops is None else drops
+        source,
+        split,
+        tuple(subjects),
+        short_answers,
+        (revision, streaming),
+        Drops() if drops is None else drops,
     )
 
 
@@ -95,7 +100,9 @@ def main(argv=None) -> int:
     """The exit code of preparing it by hand; see `medical_rl.data.prepare.command`."""
 
     def add_options(parser):
-        parser.add_argument("--subjects", nargs="+", metavar="NAME", help=f"of {', '.join(SUBJECTS)} (default: all)")
+        parser.add_argument(
+            "--subjects", nargs="+", metavar="NAME", help=f"of {', '.join(SUBJECTS)} (default: all)"
+        )
         parser.add_argument("--short-answers", action="store_true", help="keep questions without options")
         parser.add_argument("--revision", help="of the Hub repository (default: main)")
 
@@ -174,7 +181,10 @@ def mmmu_files_rows(
 
     Copies of MMMU keep a subject in a file or folder of its own, or all of them in one; both are read.
     """
-    found, seen = (_hub if hub.is_hub_id(source) else _local)(source, published, subjects, revision, streaming), set()
+    found, seen = (
+        (_hub if hub.is_hub_id(source) else _local)(source, published, subjects, revision, streaming),
+        set(),
+    )
     for index, row in enumerate(found):
         if missing := [name for name in COLUMNS if name not in row]:
             raise UserError(

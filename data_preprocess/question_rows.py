@@ -76,9 +76,13 @@ def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """None; adds those of `Options`, and where the files lie."""
-    parser.add_argument("--questions", metavar="FILE", help="the question file (default: every .jsonl in the source)")
+    parser.add_argument(
+        "--questions", metavar="FILE", help="the question file (default: every .jsonl in the source)"
+    )
     parser.add_argument("--images", metavar="DIR", help="the folder of the images (default: the source)")
-    parser.add_argument("--splits", help="seeded, published, test (default: seeded, 80/10/10 by patient or study)")
+    parser.add_argument(
+        "--splits", help="seeded, published, test (default: seeded, 80/10/10 by patient or study)"
+    )
     parser.add_argument("--split-seed", type=int, metavar="N", help="draws the seeded split (default: 0)")
     parser.add_argument("--doubtful", help="drop, keep: answers read with doubt (default: drop)")
     parser.add_argument("--concepts", help="lexicon, none: the terms stored with a row (default: lexicon)")
@@ -181,7 +185,9 @@ def _stream(files, split, images, options, split_of, drops) -> Iterator[Sample]:
     # A row without a split is told in every pass, and counted once.
     chosen = (question for question in everything if split_of(question.image) in (split, None))
     # The questions about one image follow each other.
-    grouped_by_image = (list(asked) for _, asked in itertools.groupby(chosen, key=lambda question: question.image))
+    grouped_by_image = (
+        list(asked) for _, asked in itertools.groupby(chosen, key=lambda question: question.image)
+    )
     yield from itertools.chain.from_iterable(ahead.rows(about_one_image, grouped_by_image, drops))
 
 

@@ -101,7 +101,13 @@ def _question(stem: str, number: int, record: dict | None, seen: set[str]) -> Qu
         row_id, problem, doubtful = f"{row_id} again on line {number}", TWICE, False
     seen.add(row_id)
     return Question(
-        row_id, text, yes_no(texts["answer"]) or "", texts["image"], texts["report"].strip(), problem, doubtful
+        row_id,
+        text,
+        yes_no(texts["answer"]) or "",
+        texts["image"],
+        texts["report"].strip(),
+        problem,
+        doubtful,
     )
 
 
@@ -124,7 +130,9 @@ def _check_keys(path: Path) -> None:
     first = next((record for _, record in json_files.lines(path) if record), {})
     if missing := [key for key in KEYS if key not in first]:
         has = ", ".join(first) or "nothing"
-        raise UserError(f"{path.absolute()} is no question file: its rows lack {', '.join(missing)}; they have {has}.")
+        raise UserError(
+            f"{path.absolute()} is no question file: its rows lack {', '.join(missing)}; they have {has}."
+        )
 
 
 def preferences(path: Path, group: Callable[[str], str]) -> Iterator[dict]:
@@ -134,7 +142,9 @@ def preferences(path: Path, group: Callable[[str], str]) -> Iterator[dict]:
 
     `clean` is True where one side says yes and the other no; the rest differ in words only or in nothing at all.
     """
-    for number, pair in enumerate(json_files.listed(path, ("image", "conversations", "rejected_conversations"))):
+    for number, pair in enumerate(
+        json_files.listed(path, ("image", "conversations", "rejected_conversations"))
+    ):
         prompt, chosen = _turns(pair["conversations"], path, number)
         _, rejected = _turns(pair["rejected_conversations"], path, number)
         head, _, question = prompt.rpartition("Question:")
@@ -153,10 +163,14 @@ def preferences(path: Path, group: Callable[[str], str]) -> Iterator[dict]:
 
 def retriever_files(*folders: Path | None) -> list[Path]:
     """The retrieval files (*retriever*.json) of the first of the folders that has any."""
-    return next((found for folder in folders if folder and (found := sorted(folder.glob("*retriever*.json")))), [])
+    return next(
+        (found for folder in folders if folder and (found := sorted(folder.glob("*retriever*.json")))), []
+    )
 
 
-def corpus(path: Path, group: Callable[[str], str], patient: Callable[[dict], str] | None = None) -> Iterator[dict]:
+def corpus(
+    path: Path, group: Callable[[str], str], patient: Callable[[dict], str] | None = None
+) -> Iterator[dict]:
     """The reports of a retrieval file: id, text, study, split; and group where `patient` reads one off the entry."""
     for entry in json_files.listed(path, ("id", "report")):
         yield {

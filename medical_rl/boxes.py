@@ -33,7 +33,9 @@ def iou(one: Box, other: Box) -> float:
     >>> iou([1, 1, 2, 2], [1, 1, 2, 2])
     1.0
     """
-    shared = area([max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])])
+    shared = area(
+        [max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])]
+    )
     union = area(one) + area(other) - shared
     return shared / union if union > 0 else 0.0
 
@@ -66,7 +68,9 @@ def boxes_hit(predicted: str | None, gold: str, threshold: float) -> bool:
     (True, False)
     """
     found, truth = json.loads(predicted) if predicted else [], json.loads(gold)
-    return len(found) == len(truth) and all(iou(found[i], truth[j]) > threshold for i, j in matched(found, truth))
+    return len(found) == len(truth) and all(
+        iou(found[i], truth[j]) > threshold for i, j in matched(found, truth)
+    )
 
 
 FRAMES = ("original", "resized", "relative")

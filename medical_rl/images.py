@@ -100,7 +100,9 @@ def decode(data: bytes) -> Image.Image:
         try:
             return image.convert("RGB")
         except _BROKEN as error:
-            raise UserError(f"These {len(data):,} bytes are a broken {image.format} image: {error}.") from error
+            raise UserError(
+                f"These {len(data):,} bytes are a broken {image.format} image: {error}."
+            ) from error
 
 
 def _opened(data: bytes | memoryview) -> Image.Image:

@@ -35,7 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         print(said, flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
-        said = STOPPED if submits(arguments) else "Stopped. What was done is kept; the same command goes on from there."
+        said = (
+            STOPPED
+            if submits(arguments)
+            else "Stopped. What was done is kept; the same command goes on from there."
+        )
         print(f"\n{said}", file=sys.stderr)
         return 130
     except (UserError, StageFailed) as error:

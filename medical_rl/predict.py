@@ -32,7 +32,9 @@ def find_model(path: Path) -> Path:
 def run_of(model: Path) -> Path | None:
     """The run folder that `model` is part of, None for a model outside a run."""
     parents = model.resolve().parents
-    return next((p for p in parents if (p / "config.yaml").is_file() and (p / "manifest.json").is_file()), None)
+    return next(
+        (p for p in parents if (p / "config.yaml").is_file() and (p / "manifest.json").is_file()), None
+    )
 
 
 def asked(run: Path | None, question: str, images: list[bytes]) -> tuple[list[dict], dict]:
@@ -58,7 +60,9 @@ def asked(run: Path | None, question: str, images: list[bytes]) -> tuple[list[di
     return messages(like, OmegaConf.to_container(conf.prompt)), limits
 
 
-def answer(model: Path, images: list[bytes], turns: list[dict], limits: dict, max_new_tokens: int = 512) -> str:
+def answer(
+    model: Path, images: list[bytes], turns: list[dict], limits: dict, max_new_tokens: int = 512
+) -> str:
     """The model's greedy response to `turns` (content with `<image>`) about `images`, resized to `limits`."""
     import torch
     from qwen_vl_utils.vision_process import fetch_image
@@ -82,13 +86,23 @@ def answer(model: Path, images: list[bytes], turns: list[dict], limits: dict, ma
 
 def main(argv: list[str] | None = None) -> int:
     """0 after printing the response and the answer read from it; 2 on unusable input."""
-    parser = argparse.ArgumentParser(prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--model", required=True, type=Path, help="run folder, checkpoint folder or model folder")
-    parser.add_argument("--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several")
-    parser.add_argument(
-        "--question", required=True, help="the question; it is put into the prompt template of the model's run"
+    parser = argparse.ArgumentParser(
+        prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument("--as-is", action="store_true", help="ask the question as it stands, without a template")
+    parser.add_argument(
+        "--model", required=True, type=Path, help="run folder, checkpoint folder or model folder"
+    )
+    parser.add_argument(
+        "--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several"
+    )
+    parser.add_argument(
+        "--question",
+        required=True,
+        help="the question; it is put into the prompt template of the model's run",
+    )
+    parser.add_argument(
+        "--as-is", action="store_true", help="ask the question as it stands, without a template"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=512)
     options = parser.parse_args(argv)
     try:

@@ -38,5 +38,7 @@ def rank(*names: str) -> float:
 
 
 def _number(*names: str) -> int:
-    named = "".join(f"{len(name)}:{name}" for name in names)  # lengths, so that no two lists of names read the same
+    named = "".join(
+        f"{len(name)}:{name}" for name in names
+    )  # lengths, so that no two lists of names read the same
     return int.from_bytes(hashlib.sha256(named.encode("utf-8", "surrogatepass")).digest()[:8], "big")

@@ -67,7 +67,9 @@ def main() -> int:
     pth = Path(sysconfig.get_paths()["purelib"]) / PTH
     pth.write_text("import medical_rl.torchvision_ops as _ops; _ops.install_hook()\n")
     if import_works():
-        print(f"torchvision is a CUDA build beside a CPU PyTorch: its two missing schemas are defined by {pth.name}.")
+        print(
+            f"torchvision is a CUDA build beside a CPU PyTorch: its two missing schemas are defined by {pth.name}."
+        )
         return 0
     pth.unlink()
     print("torchvision cannot be imported; `python -c 'import torchvision'` shows why.", file=sys.stderr)

@@ -114,7 +114,11 @@ def serving(composed):
         found = {**composed(f"+conf/{group}={name}")[group], **changes}
         if service is not None:
             at = found["service"]
-            found["service"] = {**at, **service, "endpoint": {**at["endpoint"], **service.get("endpoint", {})}}
+            found["service"] = {
+                **at,
+                **service,
+                "endpoint": {**at["endpoint"], **service.get("endpoint", {})},
+            }
         return found
 
     return make
@@ -136,7 +140,11 @@ def command(tmp_path):
     """Runs `python -m medical_rl.main ...` in an empty folder; gives the finished process."""
 
     def run(
-        *arguments: str, timeout: float = 120, cwd: Path | None = None, module: str = "medical_rl.main", **environment
+        *arguments: str,
+        timeout: float = 120,
+        cwd: Path | None = None,
+        module: str = "medical_rl.main",
+        **environment,
     ):
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],

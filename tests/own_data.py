@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def blocks() -> tuple[str, list[str]]:
     """(the table's first lines, the commands in order, each whole though it may go over several lines)."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own data\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own data\n")[1].split("\n## ")[0]
+    )
     table = re.search(r"```csv\n(.*?)```", section, re.DOTALL)[1]
     code = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1]
     lines = re.sub(r"\\\n\s*", "", code).splitlines()

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.sample import KINDS, Sample
 
-CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "answers.jsonl").read_text().splitlines()]
+CASES = [
+    json.loads(line) for line in (Path(__file__).parent / "cases" / "answers.jsonl").read_text().splitlines()
+]
 
 
 def asked(kind, choices=(), answer="x"):
@@ -67,7 +69,10 @@ def test_any_string_is_read_without_an_error(text, kind):
 def test_a_thought_never_answers(verdict, noise):
     thought = noise.replace("<", "").replace(">", "")
     assert (
-        read(parse(f"<think>{thought}<answer>{verdict}</answer>\\boxed{{{verdict}}}</think>"), asked("yes_no")) is None
+        read(
+            parse(f"<think>{thought}<answer>{verdict}</answer>\\boxed{{{verdict}}}</think>"), asked("yes_no")
+        )
+        is None
     )
 
 

@@ -43,7 +43,11 @@ def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
     actor, rollout = config["actor_rollout_ref"]["actor"], config["actor_rollout_ref"]["rollout"]
     assert config["conf"]["model"]["path"] == "Qwen/Qwen2.5-VL-3B-Instruct"
     assert config["conf"]["warm_start"] == {"enabled": False}
-    assert config["conf"]["arm"] == "rl" and config["conf"]["stages_of"]["rl"] == ["prepare", "rl", "evaluate"]
+    assert config["conf"]["arm"] == "rl" and config["conf"]["stages_of"]["rl"] == [
+        "prepare",
+        "rl",
+        "evaluate",
+    ]
     assert config["conf"]["stages"] == "${conf.stages_of.${conf.arm}}"
     assert (rollout["n"], rollout["temperature"]) == (8, 0.9)
     assert (actor["use_kl_loss"], actor["kl_loss_coef"]) == (True, 0.04)
@@ -56,7 +60,12 @@ def test_the_paper_scale_has_the_paper_settings_without_a_gpu(command):
 def test_the_outcome_is_mfrs_on_retinamnist_and_accuracy_elsewhere(command):
     for data, outcome in (("retinamnist", "mfrs"), ("bloodmnist", "accuracy")):
         config, text = composed(
-            command, "conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node", f"conf/data={data}", "--resolve"
+            command,
+            "conf=vrft_aug",
+            "conf/scale=paper",
+            "conf/engine=gpu_node",
+            f"conf/data={data}",
+            "--resolve",
         )
         assert config["conf"]["rewards"]["terms"]["outcome"]["by"] == outcome
 
@@ -74,11 +83,15 @@ def test_every_algorithm_is_a_preset_over_verls_own_at_both_scales(command, scal
     assert config["algorithm"]["filter_groups"]["enable"] == (algorithm == "dapo")
     assert actor["use_kl_loss"] == (config["conf"]["scale"] == "paper" and algorithm in ("grpo", "rloo"))
     if algorithm == "dr_grpo":
-        assert actor["loss_scale_factor"] == config["data"]["max_response_length"], "a constant, not a batch's longest"
+        assert actor["loss_scale_factor"] == config["data"]["max_response_length"], (
+            "a constant, not a batch's longest"
+        )
 
 
 def test_seeds_and_number_formats_reach_every_part(command):
-    config, _ = composed(command, "conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.seed=7", "--resolve")
+    config, _ = composed(
+        command, "conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.seed=7", "--resolve"
+    )
     parts = config["actor_rollout_ref"]
     seeds = (config["data"]["seed"], parts["rollout"]["seed"], parts["actor"]["fsdp_config"]["seed"])
     assert {*seeds, config["conf"]["data"]["params"]["seed"], config["conf"]["model"]["build"]["seed"]} == {7}
@@ -223,7 +236,12 @@ def test_a_secret_is_refused_also_through_the_environment_because_it_would_be_wr
 
 def test_ranks_that_do_not_divide_a_batch_are_refused_with_those_that_do(command):
     message = refused(
-        command, "conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.engine.ranks=3", "conf.dry_run=true"
+        command,
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "conf/engine=cpu",
+        "conf.engine.ranks=3",
+        "conf.dry_run=true",
     )
     # 4 prompts x 8 responses = 32
     assert "32 cannot be divided among 3 ranks" in message and "1, 2, 4, 8" in message

@@ -29,7 +29,9 @@ EVERY = [(group, name) for group in groups() for name in choices(group)]
 def test_every_choice_of_every_group_composes_and_resolves(group, name):
     base = {"scale": "tiny", "engine": "cpu"} | {group: name}
     recipe = OF_ONE.get((group, name)) or OF_RECIPE.get(group, "vrft_aug")
-    config = compose([f"conf={recipe}", *(f"conf/{g}={n}" for g, n in base.items()), *WITH.get((group, name), [])])
+    config = compose(
+        [f"conf={recipe}", *(f"conf/{g}={n}" for g, n in base.items()), *WITH.get((group, name), [])]
+    )
     resolved = OmegaConf.to_container(config, resolve=True)
     if group in ("data", "model", "prompt", "engine", "retriever", "labeller"):
         assert resolved["conf"][group]["name"] == name
@@ -58,5 +60,7 @@ def test_shared_parts_are_no_choices():
 @pytest.mark.parametrize("scale", ["tiny", "paper"])
 @pytest.mark.parametrize("recipe", ["vrft_aug", "vrft_aug_localize", "medgr2", "medfact_r1"])
 def test_another_mix_of_rewards_keeps_nothing_of_a_recipes_own(recipe, scale):
-    config = compose([f"conf={recipe}", f"conf/scale={scale}", "conf/engine=cpu", "conf/rewards=accuracy_format"])
+    config = compose(
+        [f"conf={recipe}", f"conf/scale={scale}", "conf/engine=cpu", "conf/rewards=accuracy_format"]
+    )
     assert set(config.conf.rewards.terms) == {"accuracy", "format"}

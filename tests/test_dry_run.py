@@ -33,7 +33,9 @@ def test_ten_shots_fill_a_batch_of_256_by_repetition(command, realdata):
 
 
 def test_a_missing_npz_says_where_it_was_looked_for_and_how_to_get_it(command, tmp_path):
-    message = refused(command(*TINY, "conf/data=pneumoniamnist", f"conf.data.source={tmp_path}/pneumoniamnist.npz"))
+    message = refused(
+        command(*TINY, "conf/data=pneumoniamnist", f"conf.data.source={tmp_path}/pneumoniamnist.npz")
+    )
     assert f"{tmp_path}/pneumoniamnist.npz" in message and "medmnist" in message
 
 
@@ -76,7 +78,11 @@ def test_a_hub_model_that_cannot_be_had_offline_is_a_clear_error(command, tmp_pa
     message = refused(
         command(*TINY, SIZES, "conf/model=qwen2_5_vl_3b", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
     )
-    assert "Qwen/Qwen2.5-VL-3B-Instruct" in message and "HF_HUB_OFFLINE" in message and "conf.model.path" in message
+    assert (
+        "Qwen/Qwen2.5-VL-3B-Instruct" in message
+        and "HF_HUB_OFFLINE" in message
+        and "conf.model.path" in message
+    )
 
 
 def test_a_disk_too_small_is_said_before_training(monkeypatch):
@@ -125,5 +131,8 @@ def test_a_set_that_is_only_tested_on_is_evaluated_and_never_trained(command):
     assert done.returncode == 0, done.stderr
     assert "test 5 rows" in " ".join(done.stdout.split()) and "train 2" not in done.stdout
     message = refused(command(*only))
-    assert "The stage warm_start reads the split train" in message or "The stage rl reads the split train" in message
+    assert (
+        "The stage warm_start reads the split train" in message
+        or "The stage rl reads the split train" in message
+    )
     assert "conf.stages=[prepare,evaluate]" in message

@@ -34,8 +34,12 @@ def test_the_same_box_in_each_frame():
     assert resized((450, 600), **LIMITS) == (448, 588)
     box = [150, 100, 350, 200]
     assert from_original(box, (450, 600), "original") == box
-    assert from_original(box, (450, 600), "resized", **LIMITS) == pytest.approx([147, 99.5556, 343, 199.1111], abs=1e-3)
-    assert from_original(box, (450, 600), "relative") == pytest.approx([250, 222.2222, 583.3333, 444.4444], abs=1e-3)
+    assert from_original(box, (450, 600), "resized", **LIMITS) == pytest.approx(
+        [147, 99.5556, 343, 199.1111], abs=1e-3
+    )
+    assert from_original(box, (450, 600), "relative") == pytest.approx(
+        [250, 222.2222, 583.3333, 444.4444], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("size", [(450, 600), (56, 56), (1000, 30), (3000, 4000)])
@@ -50,7 +54,11 @@ def test_there_and_back_is_the_same_box(size, frame):
 def test_what_is_taught_is_paid_and_measured_as_the_gold_box(frame):
     asked = prompt(frame)
     said = parse(target(HAM, asked))
-    numbers = {"original": [150, 100, 350, 200], "resized": [147, 100, 343, 199], "relative": [250, 222, 583, 444]}
+    numbers = {
+        "original": [150, 100, 350, 200],
+        "resized": [147, 100, 343, 199],
+        "relative": [250, 222, 583, 444],
+    }
     assert json.loads(said.answer) == {"bbox": numbers[frame]}, "whole numbers, as the model is asked for"
     assert detection(said, HAM, frame=frame, **LIMITS) == 1.0
     assert detection(said, HAM, frame=frame, continuous=True, **LIMITS) > 0.98, "rounding costs a little"
@@ -70,7 +78,10 @@ def test_several_boxes_and_other_kinds_of_answers():
     two = Sample("1", "demo", "?", "box", "[[0, 0, 28, 28], [28, 28, 56, 56]]", size=(56, 56))
     assert in_frame(two, {"frame": "relative"}).answer == "[[0, 0, 500, 500], [500, 500, 1000, 1000]]"
     grade = Sample("1", "demo", "?", "grade", "3")
-    assert in_frame(grade, {"frame": "relative"}) is grade and in_pixels("3", grade, {"frame": "relative"}) == "3"
+    assert (
+        in_frame(grade, {"frame": "relative"}) is grade
+        and in_pixels("3", grade, {"frame": "relative"}) == "3"
+    )
     assert in_pixels(None, two, {"frame": "relative"}) is None
 
 

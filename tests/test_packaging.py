@@ -22,7 +22,18 @@ def wheel(root, tmp_path_factory):
         elif (root / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((root / name).read_bytes())
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(out),
+        str(copy),
+    ]
     done = subprocess.run(build, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return next(out.glob("*.whl"))
@@ -34,7 +45,8 @@ def test_nothing_but_medical_rl_is_installed_at_the_top_level(wheel):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"medical_rl"}
     assert "medical_rl/_root/conf/vrft_aug.yaml" in names and "medical_rl/_root/conf/scale/tiny.yaml" in names
     assert (
-        "medical_rl/data_preprocess/medmnist.py" in names and "medical_rl/data_preprocess/custom/__main__.py" in names
+        "medical_rl/data_preprocess/medmnist.py" in names
+        and "medical_rl/data_preprocess/custom/__main__.py" in names
     )
     assert "medical_rl/loop/generators/prompts/meta_cognitive.txt" in names
     assert "medical_rl/pseudo_label/labellers/prompts/reply.txt" in names

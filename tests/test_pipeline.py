@@ -127,7 +127,10 @@ def test_a_failing_stage_names_its_log_and_keeps_what_was_done(run):
     error, _ = run()
     assert isinstance(error, StageFailed) and error.exit_code == 1
     assert "second" in str(error) and "second.log" in str(error) and "the toy broke" in str(error)
-    assert {s: e["status"] for s, e in run.folder.manifest()["stages"].items()} == {"first": "done", "second": "failed"}
+    assert {s: e["status"] for s, e in run.folder.manifest()["stages"].items()} == {
+        "first": "done",
+        "second": "failed",
+    }
     run.mode("")
     _, text = run()
     assert run.calls() == ["first", "second", "second"] and "ended as failed" in text
@@ -181,7 +184,9 @@ def test_the_last_error_shown_is_the_inner_one_of_this_attempt(tmp_path):
     log.write_text("OldError: of an earlier attempt\n")
     begins = log.stat().st_size
     with log.open("a") as file:
-        file.write("ValueError: the rows are too long\nsubprocess.CalledProcessError: Command failed\nno error: here\n")
+        file.write(
+            "ValueError: the rows are too long\nsubprocess.CalledProcessError: Command failed\nno error: here\n"
+        )
     assert last_error(log, begins) == "The last error in its log: ValueError: the rows are too long "
     assert last_error(log, log.stat().st_size) == "" == last_error(tmp_path / "absent")
 

@@ -37,7 +37,9 @@ def shown(metrics, tmp_path, monkeypatch, seconds, writes, **options):
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     text = io.StringIO()
-    with StageProgress(Console(file=text, width=150, **options), "rl", metrics.path, tmp_path / "rl.log", 20) as bar:
+    with StageProgress(
+        Console(file=text, width=150, **options), "rl", metrics.path, tmp_path / "rl.log", 20
+    ) as bar:
         for second in range(seconds):
             clock[0] = 100.0 + second
             if second in writes:

@@ -73,7 +73,9 @@ def test_a_broken_manifest_is_said_so(folder):
 
 
 def test_only_done_stages_have_outputs(folder):
-    write_json(folder.manifest_file, {"stages": {"rl": {"status": "running", "outputs": {"model": {"path": "x"}}}}})
+    write_json(
+        folder.manifest_file, {"stages": {"rl": {"status": "running", "outputs": {"model": {"path": "x"}}}}}
+    )
     assert folder.output("rl", "model") is None
     folder.update_stage("rl", status="done")
     assert folder.output("rl", "model") == folder.path / "x"
@@ -81,7 +83,11 @@ def test_only_done_stages_have_outputs(folder):
 
 
 def test_a_superseded_stage_takes_its_steps_and_curves_with_it(folder):
-    lines = ['{"stage": "rl", "step": 1}\n', '{"stage": "warm_start", "step": 1}\n', '{"stage": "rl", "step": 2}\n']
+    lines = [
+        '{"stage": "rl", "step": 1}\n',
+        '{"stage": "warm_start", "step": 1}\n',
+        '{"stage": "rl", "step": 2}\n',
+    ]
     folder.metrics_file.write_text("".join(lines))
     for name in ("tensorboard/rl", "rollouts/validation", "rollouts/rl"):
         (folder.path / name).mkdir(parents=True)

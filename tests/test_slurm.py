@@ -82,7 +82,9 @@ def test_a_job_asks_for_what_its_engine_takes(recipe, engine, gpus):
         launcher = compose(NAME, overrides=overrides, return_hydra_config=True).hydra.launcher
     assert launcher.gpus_per_node == gpus and launcher.cpus_per_task >= 2
     assert launcher.additional_parameters.requeue is True and launcher.max_num_timeout > 0
-    assert launcher.name == f"medical_rl-{recipe}" and launcher.submitit_folder == f"runs/{recipe}/.submitit/%j"
+    assert (
+        launcher.name == f"medical_rl-{recipe}" and launcher.submitit_folder == f"runs/{recipe}/.submitit/%j"
+    )
 
 
 def test_a_job_that_gives_no_result_is_no_traceback():

@@ -85,7 +85,9 @@ def multi_node(root, stubs, tmp_path):
 
     def start(*arguments: str, python: str = "") -> tuple[subprocess.Popen, object]:
         scontrol = '[ "$1" = requeue ] || printf "n1\\nn2\\nn3\\n"'
-        calls = stubs(srun=SRUN, scontrol=scontrol, ray=RAY, python=python, hostname="echo 127.0.0.1 10.0.0.7")
+        calls = stubs(
+            srun=SRUN, scontrol=scontrol, ray=RAY, python=python, hostname="echo 127.0.0.1 10.0.0.7"
+        )
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         environment = os.environ | JOB | {"PATH": path, "VENV": str(tmp_path), "SLURM_SUBMIT_DIR": str(root)}
         script = ["bash", str(root / "examples" / "slurm" / "multi_node.sh"), *arguments]
@@ -111,7 +113,11 @@ def test_ray_is_started_on_every_node_and_the_run_attaches_and_all_is_ended(comm
     assert "--temp-dir=/tmp/medical_rl-ray-1234567" in head
     assert len(workers) == 2 and all("--address=10.0.0.7:24567" in line for line in workers)
     assert all("--num-cpus=24" in line and "--num-gpus=4" in line for line in (head, *workers))
-    nodes = [line.split("--nodelist ")[1].split()[0] for line in calls() if line.startswith("srun") and "start" in line]
+    nodes = [
+        line.split("--nodelist ")[1].split()[0]
+        for line in calls()
+        if line.startswith("srun") and "start" in line
+    ]
     assert sorted(nodes) == ["n1", "n2", "n3"]
     run = next(line for line in calls() if line.startswith("python")).split()
     text = composed(command, run[3:])

@@ -26,9 +26,7 @@ from medical_rl.errors import UserError, unknown
 from medical_rl.sample import KINDS, Sample
 
 SPLITS = ("train", "val", "test")
-NO_GROUPS = (
-    "No group column was given: only rows that share an image are kept together, and a patient may be in two splits."
-)
+NO_GROUPS = "No group column was given: only rows that share an image are kept together, and a patient may be in two splits."
 
 
 def rows(
@@ -98,14 +96,18 @@ def describe(
 def reports(source, *, drops: Drops | None = None, restricted: bool = False, **params) -> Iterator[dict]:
     """The reports of the column `report`, each once for its group: id (of its first row), text, study, split, restricted."""
     table = Table(
-        source, *(params.get(name) for name in ("columns", "images")), params.get("keep", ()), params.get("revision")
+        source,
+        *(params.get(name) for name in ("columns", "images")),
+        params.get("keep", ()),
+        params.get("revision"),
     )
     shares = {"test": params.get("test_share", 0.2), "val": params.get("val_share", 0.1)}
     if "report" in table.names:
         seed, told = params.get("split_seed", 0), Drops() if drops is None else drops
         placed = places(table.named(), table.names, table.images, shares, seed, told)
         yield from (
-            {**found, "restricted": restricted} for found in reported(table.read(), table.names["report"], placed)
+            {**found, "restricted": restricted}
+            for found in reported(table.read(), table.names["report"], placed)
         )
 
 
@@ -116,11 +118,17 @@ def main(argv=None) -> int:
         parser.add_argument("--columns", nargs="+", metavar="FIELD=COLUMN", help=f"of {', '.join(FIELDS)}")
         parser.add_argument("--kind", choices=KINDS, help="how answers are read (default: label)")
         parser.add_argument("--question", help="asked of every row without a question of its own")
-        parser.add_argument("--choices", nargs="+", metavar="NAME", help="the classes, in order (default: all answers)")
-        parser.add_argument("--images", metavar="DIR", help="where image paths start (default: the table's folder)")
+        parser.add_argument(
+            "--choices", nargs="+", metavar="NAME", help="the classes, in order (default: all answers)"
+        )
+        parser.add_argument(
+            "--images", metavar="DIR", help="where image paths start (default: the table's folder)"
+        )
         parser.add_argument("--keep", nargs="+", metavar="COLUMN", help="columns to keep in meta")
         parser.add_argument("--name", help="name of the set in rows and results (default: custom)")
-        parser.add_argument("--restricted", action="store_true", help="never send these rows to a third party")
+        parser.add_argument(
+            "--restricted", action="store_true", help="never send these rows to a third party"
+        )
         parser.add_argument("--val-share", type=float, help="share of groups for val (default: 0.1)")
         parser.add_argument("--test-share", type=float, help="share of groups for test (default: 0.2)")
         parser.add_argument("--split-seed", type=int, help="which groups are in which split (default: 0)")

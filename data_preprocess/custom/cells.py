@@ -41,7 +41,9 @@ def whole(cell) -> str | None:
     return str(int(number[1])) if number else None
 
 
-def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence[tuple[int, int]]) -> tuple[str, tuple[str, ...]]:
+def answer_of(
+    kind: str, cell, choices: Sequence, sizes: Sequence[tuple[int, int]]
+) -> tuple[str, tuple[str, ...]]:
     """(answer, choices) in the form of a `Sample` of that kind.
 
     choices  the row's options, or the classes of the whole table

@@ -15,7 +15,9 @@ from medical_rl.images import image_size
 from medical_rl.sample import KINDS, Sample
 
 
-def sample(row: Mapping, place: Place, table: Table, fixed: dict, common: dict, drops: Drops) -> Sample | None:
+def sample(
+    row: Mapping, place: Place, table: Table, fixed: dict, common: dict, drops: Drops
+) -> Sample | None:
     """The sample of one row; None, told to `drops`, where an image of it cannot be used; BadOptions where its cells do not fit.
 
     fixed   what every row has that has no column for it: kind, question, choices
@@ -61,4 +63,6 @@ def _picture(value, row: str, folder: Path, drops: Drops) -> bytes | None:
     """The image of a cell: a path below `folder`, bytes, or `{"bytes", "path"}` as parquet and the Hub hold it."""
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
-    return usable(value, row, drops) if isinstance(value, bytes) else read_image(folder, str(value), row, drops)
+    return (
+        usable(value, row, drops) if isinstance(value, bytes) else read_image(folder, str(value), row, drops)
+    )

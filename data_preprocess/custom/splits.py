@@ -99,7 +99,9 @@ def _images(cell, root: Path) -> tuple[str | Path, ...]:
     for value in values:
         value = (value.get("bytes") or value.get("path")) if isinstance(value, Mapping) else value
         keys.append(
-            hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else inside(root, str(value)) or str(value)
+            hashlib.sha256(value).hexdigest()
+            if isinstance(value, bytes)
+            else inside(root, str(value)) or str(value)
         )
     return tuple(keys)
 
@@ -141,7 +143,9 @@ def _draw(found: list[Place], shares: Mapping[str, float], seed: int, elsewhere:
     groups = [found[index].group for index in together]
     # Answers that are nearly all different are no classes: a draw within each would put everything into train.
     classes = len({place.answer for place in found}) <= max(2, len(set(groups)) // 10)
-    placed = grouped(zip(groups, (place.answer if classes else "" for place in found), strict=True), shares, seed)
+    placed = grouped(
+        zip(groups, (place.answer if classes else "" for place in found), strict=True), shares, seed
+    )
     for place, group in zip(found, groups, strict=True):
         place.split = placed[group]
         if not place.named and place.group not in elsewhere:

@@ -56,7 +56,9 @@ class Table:
             for name in _listed(cell):
                 path = inside(self.images, name) if isinstance(name, str) else None
                 found = path.stat() if path and path.is_file() else None
-                digest.update(repr((name if path else "", found and (found.st_size, found.st_mtime_ns))).encode())
+                digest.update(
+                    repr((name if path else "", found and (found.st_size, found.st_mtime_ns))).encode()
+                )
         return digest.hexdigest()
 
 
@@ -78,7 +80,9 @@ def classes(choices, answers: Iterable[str], kind: str, names: Mapping) -> tuple
     try:
         return clean(answers, lettered=False) if len(answers) <= MAX_CLASSES else ()
     except BadOptions as error:
-        raise UserError(f"The classes {', '.join(answers)} cannot be told apart by a reward: {error}.") from error
+        raise UserError(
+            f"The classes {', '.join(answers)} cannot be told apart by a reward: {error}."
+        ) from error
 
 
 def opened(source, revision: str | None = None) -> tuple[Callable[[], Iterator[tuple[str, dict]]], Path]:
@@ -120,7 +124,9 @@ def column_map(columns, found: list[str]) -> dict[str, str]:
         if column not in found:
             near = difflib.get_close_matches(str(column), found, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"There is no column {column!r} for the {field}.{hint} The source has {', '.join(found)}.")
+            raise UserError(
+                f"There is no column {column!r} for the {field}.{hint} The source has {', '.join(found)}."
+            )
     named = {field: given.get(field, field if field in found else None) for field in FIELDS}
     if missing := [field for field in ("image", "answer") if named[field] is None]:
         raise UserError(
@@ -135,7 +141,9 @@ def _alone(rows: Iterable[dict]) -> Iterator[tuple[str, dict]]:
 
 
 def _of_tables(tables: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, dict]]:
-    return ((name, {"split": path.stem, **row}) for name, path in tables for row in records.records_read(path))
+    return (
+        (name, {"split": path.stem, **row}) for name, path in tables for row in records.records_read(path)
+    )
 
 
 def _of_hub(source, revision: str | None) -> Iterator[tuple[str, dict]]:

@@ -68,7 +68,9 @@ def rows(
     where = IuImages(files.source_folder(images or source, WHAT), view, _published(folder, splits), listed)
     if ask == "normal":
         return normal_rows(found, split, where, options, drops)
-    return question_rows.samples(rule_questions.question_files(folder, questions), split, where, options, drops)
+    return question_rows.samples(
+        rule_questions.question_files(folder, questions), split, where, options, drops
+    )
 
 
 def describe(
@@ -111,11 +113,15 @@ def reports(source, *, drops: Drops | None = None, images: str | None = None, **
     folders = [path, *([Path(images).expanduser()] if images else [])]
     if found := rule_questions.retriever_files(*folders):
         yield from (entry for file in found for entry in rule_questions.corpus(file, _study))
-    elif annotation := next((file for folder in folders if (file := folder / "annotation.json").is_file()), None):
+    elif annotation := next(
+        (file for folder in folders if (file := folder / "annotation.json").is_file()), None
+    ):
         yield from _annotated(annotation)
     elif studies := next(filter(openi.has_studies, folders), None):
         known = openi.studies(studies, Drops() if drops is None else drops).values()
-        yield from ({"id": s.uid, "text": s.text, "study": f"CXR{s.uid}", "split": ""} for s in known if s.text)
+        yield from (
+            {"id": s.uid, "text": s.text, "study": f"CXR{s.uid}", "split": ""} for s in known if s.text
+        )
 
 
 def preferences(source) -> Iterator[dict]:
@@ -136,7 +142,12 @@ def main(argv=None) -> int:
 
 def _annotated(path: Path) -> Iterator[dict]:
     for entry in r2gen.read(path)[0]:
-        yield {"id": entry["id"], "text": entry["report"], "study": _study(entry["id"]), "split": entry["split"]}
+        yield {
+            "id": entry["id"],
+            "text": entry["report"],
+            "study": _study(entry["id"]),
+            "split": entry["split"],
+        }
 
 
 def _study(name: str) -> str:

@@ -18,13 +18,21 @@ def read(path: Path) -> tuple[list[dict], list[str]]:
     of its entries state; UserError where they state several, none, or another than their key.
     """
     content = json_files.read(path)
-    if not isinstance(content, dict) or not content or not all(isinstance(part, list) for part in content.values()):
-        raise UserError(f"{path.absolute()} should hold an object with the lists train, val and test, and does not.")
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(part, list) for part in content.values())
+    ):
+        raise UserError(
+            f"{path.absolute()} should hold an object with the lists train, val and test, and does not."
+        )
     entries, repairs = [], []
     for key, part in content.items():
         for number, entry in enumerate(part):
             if not isinstance(entry, dict) or any(name not in entry for name in _KEYS):
-                raise UserError(f"Entry {number} under {key!r} of {path.absolute()} lacks one of {', '.join(_KEYS)}.")
+                raise UserError(
+                    f"Entry {number} under {key!r} of {path.absolute()} lacks one of {', '.join(_KEYS)}."
+                )
         stated = {entry["split"] for entry in part}
         split = key if key in SPLITS else next(iter(stated), "")
         if stated - {split} or split not in SPLITS:

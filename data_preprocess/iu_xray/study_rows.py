@@ -21,9 +21,7 @@ from medical_rl.sample import Sample
 QUESTION = "Does this chest X-ray show any abnormality?"
 NOT_INDEXED = "its study was not indexed, so that it is neither normal nor abnormal"
 ONLY_QUALITY = "its only indexing term is the quality of the image"
-ONLY_DEVICE = (
-    "its only indexing terms are devices (a clip, a port, a line), which make a chest neither normal nor abnormal"
-)
+ONLY_DEVICE = "its only indexing terms are devices (a clip, a port, a line), which make a chest neither normal nor abnormal"
 # The main headings, without what follows the slash, of things that people put into a body.
 DEVICES = (
     "breast implants",
@@ -55,7 +53,9 @@ def normal_rows(
     elif options.splits == "published":
         cut = {uid: images.splits.get(f"CXR{uid}") for uid in studies}
     else:
-        cut = grouped(((uid, answer(study) or "") for uid, study in studies.items()), SHARES, options.split_seed)
+        cut = grouped(
+            ((uid, answer(study) or "") for uid, study in studies.items()), SHARES, options.split_seed
+        )
     return _stream(studies, split, images, options, cut, drops)
 
 

@@ -109,8 +109,12 @@ def main(argv=None) -> int:
         parser.add_argument("--access", choices=ACCESS, help="which part of QA_information (default: open)")
         for name in ("datasets", "modalities", "question-types", "tasks"):
             parser.add_argument(f"--{name}", nargs="+", metavar="NAME", help="keep these only (default: all)")
-        parser.add_argument("--med-r1", metavar="DIR", help="Med-R1's split files, read in place of QA_information")
-        parser.add_argument("--overlap", choices=("drop", "keep"), help="Med-R1: training rows whose image is in test")
+        parser.add_argument(
+            "--med-r1", metavar="DIR", help="Med-R1's split files, read in place of QA_information"
+        )
+        parser.add_argument(
+            "--overlap", choices=("drop", "keep"), help="Med-R1: training rows whose image is in test"
+        )
         parser.add_argument("--val-share", type=float, help="share of images for val (default: 0.1)")
         parser.add_argument("--test-share", type=float, help="share of images for test (default: 0.1)")
         parser.add_argument("--split-seed", type=int, help="which images are in which split (default: 0)")
@@ -143,7 +147,9 @@ def _samples(root: Path, asked: splits.Asked, split: str, drops: Drops) -> Itera
 
 
 def _root(source) -> Path:
-    root = _folder(source, "OmniMedVQA (https://huggingface.co/datasets/foreverbeliever/OmniMedVQA, unpacked)")
+    root = _folder(
+        source, "OmniMedVQA (https://huggingface.co/datasets/foreverbeliever/OmniMedVQA, unpacked)"
+    )
     if not (root / "Images").is_dir():
         raise UserError(f"{root.absolute()} holds no folder Images. Give the folder that holds Images/.")
     return root

@@ -117,7 +117,9 @@ def qa_files(root: Path, access: tuple[str, ...]) -> Iterator[Path]:
 
 def med_r1_files(folder: Path, split: str, tasks) -> list[Path]:
     """Med-R1's `<task>_<split>.json` files for the tasks (None: every one), in order of name; UserError if one is missing."""
-    found = {path.name.removesuffix(f"_{split}.json"): path for path in sorted(folder.rglob(f"*_{split}.json"))}
+    found = {
+        path.name.removesuffix(f"_{split}.json"): path for path in sorted(folder.rglob(f"*_{split}.json"))
+    }
     if missing := [task for task in tasks or () if task not in found]:
         raise UserError(
             f"{folder.absolute()} has no file {missing[0]}_{split}.json. Tasks with a {split} file: "

@@ -18,7 +18,9 @@ from medical_rl.errors import UserError, unknown
 Asked = list[tuple[Question, str]]
 
 
-def drawn(root: Path, access: tuple[str, ...], keep: Mapping, split: str, shares, seed: int, drops: Drops) -> Asked:
+def drawn(
+    root: Path, access: tuple[str, ...], keep: Mapping, split: str, shares, seed: int, drops: Drops
+) -> Asked:
     """The QA_information questions that the seed puts into `split`; `keep` is {field of Question: wanted names or None}."""
     found = []
     for path in files.qa_files(root, access):
@@ -117,7 +119,12 @@ def _groups(root: Path, questions: Iterable[Question]) -> dict[str, str]:
 
 
 def _in_split(
-    questions: list[Question], group: Mapping[str, str], split: str, val_share: float, test_share: float, seed: int
+    questions: list[Question],
+    group: Mapping[str, str],
+    split: str,
+    val_share: float,
+    test_share: float,
+    seed: int,
 ) -> Asked:
     """Those of `split`, with their groups."""
     shares = {"test": test_share, "val": val_share}

@@ -25,7 +25,9 @@ def compute_score(reward_inputs: Sequence[Mapping], overrides: Sequence[str] = (
     mix = _mix(tuple(overrides))
 
     async def batch():
-        return await asyncio.gather(*(mix.score(str(item["response"]), sample_of(item)) for item in reward_inputs))
+        return await asyncio.gather(
+            *(mix.score(str(item["response"]), sample_of(item)) for item in reward_inputs)
+        )
 
     results = finish(batch())
     return [

@@ -56,7 +56,9 @@ def encode_image(image) -> bytes:
     if isinstance(image, (str, Path)):
         return Path(str(image).removeprefix("file://")).read_bytes()
     if not hasattr(image, "save"):
-        raise UserError(f"A row's image is {type(image).__name__}; bytes, a path or a Pillow image is needed.")
+        raise UserError(
+            f"A row's image is {type(image).__name__}; bytes, a path or a Pillow image is needed."
+        )
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()

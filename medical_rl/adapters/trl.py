@@ -62,10 +62,14 @@ class _Once:
     async def _score(self, prompts, completions, columns) -> list[dict]:
         rows = _rows(prompts, columns)
         texts = [completion_text(c) for c in completions]
-        return await asyncio.gather(*(self.mix.score(t, sample_of(r)) for t, r in zip(texts, rows, strict=True)))
+        return await asyncio.gather(
+            *(self.mix.score(t, sample_of(r)) for t, r in zip(texts, rows, strict=True))
+        )
 
 
 def _rows(prompts: Sequence, columns: dict) -> list[dict]:
     """The dataset's columns row by row, the prompt's text as the question."""
     lists = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(prompts)}
-    return [{"question": completion_text(p), **{k: v[i] for k, v in lists.items()}} for i, p in enumerate(prompts)]
+    return [
+        {"question": completion_text(p), **{k: v[i] for k, v in lists.items()}} for i, p in enumerate(prompts)
+    ]

@@ -81,7 +81,9 @@ def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
     why = "given" if engine else seen
     engine = engine or default_engine(scale, gpus)
     added = [
-        f"conf/{n}={v}" for n, v in (("scale", scale), ("engine", engine)) if _given(arguments, f"conf/{n}") is None
+        f"conf/{n}={v}"
+        for n, v in (("scale", scale), ("engine", engine))
+        if _given(arguments, f"conf/{n}") is None
     ]
     if (
         gpus > 1
@@ -112,7 +114,9 @@ def _boxes(argument: str, recipe: str) -> str:
     if name != "conf/data" or recipe not in LEARN_BOXES:
         return argument
     known = choices("data")
-    return name + "=" + ",".join(f"{one}_boxes" if f"{one}_boxes" in known else one for one in value.split(","))
+    return (
+        name + "=" + ",".join(f"{one}_boxes" if f"{one}_boxes" in known else one for one in value.split(","))
+    )
 
 
 def default_engine(scale: str, gpus: int) -> str:

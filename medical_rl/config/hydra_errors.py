@@ -32,7 +32,11 @@ def explain_key(key: str, arguments: list[str], compose: Callable | None = None)
         from medical_rl.config.compose import compose
     from medical_rl.config.settings import flatten
 
-    clean = [a for a in arguments if not a.startswith("-") and a.partition("=")[0].lstrip("+~") != key and "," not in a]
+    clean = [
+        a
+        for a in arguments
+        if not a.startswith("-") and a.partition("=")[0].lstrip("+~") != key and "," not in a
+    ]
     config = compose([a for a in clean if a.partition("=")[0] == "conf" or a.startswith("conf/")])
     parent, _, _ = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config

@@ -63,7 +63,9 @@ def announcement(run_dir: str) -> str:
 
 def submits(arguments: Sequence[str]) -> bool:
     """True if `arguments` ask for a sweep on Slurm."""
-    named = {a.partition("=")[2] for a in arguments if a.partition("=")[0] in ("conf/launcher", "hydra/launcher")}
+    named = {
+        a.partition("=")[2] for a in arguments if a.partition("=")[0] in ("conf/launcher", "hydra/launcher")
+    }
     return bool(named & set(LAUNCHERS))
 
 
@@ -106,7 +108,10 @@ def ending_in_order() -> Iterator[None]:
     try:
         yield
     except TakenBack:
-        print("\nSlurm takes this job back. What was done is kept; queued again, it goes on from there.", flush=True)
+        print(
+            "\nSlurm takes this job back. What was done is kept; queued again, it goes on from there.",
+            flush=True,
+        )
         _wait_to_be_killed()
 
 

@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(argv)
     # argparse gives an override that stands after an option back as unknown.
     options.overrides = [*getattr(options, "overrides", ()), *rest]
-    if wrong := [one for one in options.overrides if one.startswith("-") or options.command in ("check", "preview")]:
+    if wrong := [
+        one for one in options.overrides if one.startswith("-") or options.command in ("check", "preview")
+    ]:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     try:
         return COMMANDS[options.command](options)
@@ -118,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--prompt", help="whose target is scored: a name in conf/prompt or a YAML file (default: the card's)"
     )
-    check.add_argument("--pictures", metavar="FILE", help="write a page of the images that look alike (default: none)")
+    check.add_argument(
+        "--pictures", metavar="FILE", help="write a page of the images that look alike (default: none)"
+    )
     preview = commands.add_parser("preview", help="a page with some rows: images, prompts, answers, boxes")
     preview.add_argument("--out", metavar="FILE", help="the page (default: DIR/preview.html)")
     preview.add_argument("--rows", type=int, default=12, metavar="N", help="rows of each split (default: 12)")
@@ -132,14 +136,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SPLIT",
         help="which rows (default: warm_start, train, val: what rewards score)",
     )
-    attributes = commands.add_parser("attributes", help="drafts of what each class looks like, from training images")
-    attributes.add_argument("--out", required=True, metavar="FILE.yaml", help="the knowledge file, for you to edit")
-    attributes.add_argument("--images", type=int, default=4, metavar="K", help="images of each class (default: 4)")
+    attributes = commands.add_parser(
+        "attributes", help="drafts of what each class looks like, from training images"
+    )
+    attributes.add_argument(
+        "--out", required=True, metavar="FILE.yaml", help="the knowledge file, for you to edit"
+    )
+    attributes.add_argument(
+        "--images", type=int, default=4, metavar="K", help="images of each class (default: 4)"
+    )
     attributes.add_argument("--seed", type=int, default=0, help="which images are drawn (default: 0)")
     for command in (check, preview, concepts, attributes):
         command.add_argument("folder", metavar="DIR", help="a folder that data_preprocess/<dataset>.py wrote")
     for command in (concepts, attributes):
-        command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="conf/judge=NAME, conf.judge.KEY=VALUE")
+        command.add_argument(
+            "overrides", nargs="*", metavar="KEY=VALUE", help="conf/judge=NAME, conf.judge.KEY=VALUE"
+        )
     return parser
 
 

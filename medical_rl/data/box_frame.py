@@ -19,7 +19,11 @@ def in_frame(sample: Sample, prompt_cfg: Mapping) -> Sample:
     >>> in_frame(s, {"frame": "relative"}).answer
     '[500, 0, 1000, 500]'
     """
-    if sample.kind != "box" or prompt_cfg.get("frame") in (None, "original") or (truth := gold(sample)) is None:
+    if (
+        sample.kind != "box"
+        or prompt_cfg.get("frame") in (None, "original")
+        or (truth := gold(sample)) is None
+    ):
         return sample
     settings = _frame(sample, prompt_cfg)
     boxes = [[round(v) for v in from_original(box, sample.size, **settings)] for box in json.loads(truth)]
@@ -45,6 +49,8 @@ def _frame(sample: Sample, prompt_cfg: Mapping) -> dict:
     if frame not in FRAMES:
         raise unknown("frame of boxes", str(frame), FRAMES)
     if sample.size is None:
-        raise UserError(f"The prompt asks for boxes in the frame {frame!r}, and the row {sample.id!r} has no size.")
+        raise UserError(
+            f"The prompt asks for boxes in the frame {frame!r}, and the row {sample.id!r} has no size."
+        )
     limits = {name: int(prompt_cfg[name]) for name in ("min_pixels", "max_pixels") if prompt_cfg.get(name)}
     return {"frame": frame, **limits}

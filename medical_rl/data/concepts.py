@@ -71,7 +71,9 @@ async def ask(judge: Any, sample: Sample, *, allow_restricted: bool = False, **o
     answer = await judge.ask(_messages(sample.question), SCHEMA, **options)
     listed = answer.get("concepts") if isinstance(answer, dict) else None
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise RewardFailed(f"The judge's concepts for {sample.id!r} are not a list of texts: {str(answer)[:200]}.")
+        raise RewardFailed(
+            f"The judge's concepts for {sample.id!r} are not a list of texts: {str(answer)[:200]}."
+        )
     names = (" ".join(name.casefold().split()).strip(" .,;") for name in listed)
     return tuple(dict.fromkeys(name for name in names if name))[:MOST]
 

@@ -34,7 +34,8 @@ def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sampl
         yield from samples
         return
     texts = {
-        normalise(str(name)): str(text).replace(DRAFT, "").strip() for name, text in knowledge["attributes"].items()
+        normalise(str(name)): str(text).replace(DRAFT, "").strip()
+        for name, text in knowledge["attributes"].items()
     }
     told: dict[tuple[str, ...], str] = {}
     for sample in samples:
@@ -68,7 +69,10 @@ def told(knowledge: Mapping | None) -> dict | None:
     """What the card says of it: name, references and, where there are any, the classes whose text is a draft; else None."""
     if not knowledge or not knowledge.get("attributes"):
         return None
-    said = {"name": str(knowledge.get("name", "")), "references": [str(r) for r in knowledge.get("references") or ()]}
+    said = {
+        "name": str(knowledge.get("name", "")),
+        "references": [str(r) for r in knowledge.get("references") or ()],
+    }
     drafts = [str(name) for name, text in knowledge["attributes"].items() if DRAFT in str(text)]
     return said | ({"drafts": drafts} if drafts else {})
 
@@ -77,7 +81,11 @@ def warnings(knowledge: Mapping | None) -> list[str]:
     """A sentence for texts that a model drafted and nobody has reviewed; none otherwise."""
     drafts = (told(knowledge) or {}).get("drafts", [])
     named = ", ".join(map(repr, drafts))
-    return [f"What the prompt tells of {named} was drafted by a model, and nobody has reviewed it."] if drafts else []
+    return (
+        [f"What the prompt tells of {named} was drafted by a model, and nobody has reviewed it."]
+        if drafts
+        else []
+    )
 
 
 def _named(sample: Sample) -> tuple[str, ...]:

@@ -41,7 +41,8 @@ def clean(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
         raise BadOptions(f"it has {len(cleaned)} different options, not 2 to {len(LETTERS)}")
     letters = list(LETTERS[: len(cleaned)]) if lettered else []
     if any(
-        option.upper() in letters and option.upper() != letter for letter, option in zip(letters, cleaned, strict=False)
+        option.upper() in letters and option.upper() != letter
+        for letter, option in zip(letters, cleaned, strict=False)
     ):
         raise BadOptions("one of its options reads as the letter of another")
     return cleaned

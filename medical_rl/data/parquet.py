@@ -70,7 +70,9 @@ def write_split(
     return {"rows": labels.total(), "labels": dict(sorted(labels.items()))}
 
 
-def write_records(records: Iterable[Mapping], path: Path | str, schema: pa.Schema, rows_per_group: int = 512) -> int:
+def write_records(
+    records: Iterable[Mapping], path: Path | str, schema: pa.Schema, rows_per_group: int = 512
+) -> int:
     """Number of records written to `path` under `schema`: streamed, a row group in memory at a time, and atomic."""
     written, waiting = 0, iter(records)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
@@ -123,7 +125,9 @@ def check_columns(path: Path | str) -> None:
     """
     with _opened(path, needed=SCHEMA.names) as file:
         if file.metadata.num_rows == 0:
-            raise UserError(f"{path} has the right columns and no rows; there is nothing to train on or to test.")
+            raise UserError(
+                f"{path} has the right columns and no rows; there is nothing to train on or to test."
+            )
         row = 0
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=["prompt", "images"])
@@ -139,7 +143,9 @@ def check_columns(path: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str, needed: Iterable[str] = (), ours: pa.Schema = SCHEMA) -> Iterator[pq.ParquetFile]:
+def _opened(
+    path: Path | str, needed: Iterable[str] = (), ours: pa.Schema = SCHEMA
+) -> Iterator[pq.ParquetFile]:
     """The parquet file with the `needed` columns, each of the type we write in a file of the schema `ours`."""
     try:
         file = pq.ParquetFile(path)
@@ -180,7 +186,9 @@ def _array(values: Sequence | Mapping, kind: pa.DataType) -> pa.Array:
         ends = pa.array(list(itertools.accumulate(lengths, initial=0)), pa.int32())
         return pa.ListArray.from_arrays(ends, _array(held, kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.StructArray.from_arrays([_array(values[field.name], field.type) for field in kind], fields=list(kind))
+        return pa.StructArray.from_arrays(
+            [_array(values[field.name], field.type) for field in kind], fields=list(kind)
+        )
     return pa.array(values, kind)
 
 
@@ -193,7 +201,10 @@ def columns(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> dict:
     return {
         "data_source": [sample.source for sample in samples],
         "prompt": (map(len, chats), {key: [turn[key] for turn in turns] for key in ("role", "content")}),
-        "images": ([len(sample.images) for sample in samples], {"bytes": pictures, "path": [None] * len(pictures)}),
+        "images": (
+            [len(sample.images) for sample in samples],
+            {"bytes": pictures, "path": [None] * len(pictures)},
+        ),
         "ability": ["medical"] * len(samples),
         "reward_model": {"style": ["rule"] * len(samples), "ground_truth": answers},
         "extra_info": {
@@ -220,7 +231,9 @@ def refuse_other(found: pa.Schema, needed: Iterable[str], path: Path | str, ours
 def _alike(got: pa.DataType, want: pa.DataType) -> bool:
     """Whether `got` serves as `want`: other tools write large strings, or a struct's fields in another order."""
     if pa.types.is_list(want):
-        return (pa.types.is_list(got) or pa.types.is_large_list(got)) and _alike(got.value_type, want.value_type)
+        return (pa.types.is_list(got) or pa.types.is_large_list(got)) and _alike(
+            got.value_type, want.value_type
+        )
     if pa.types.is_struct(want):
         if not pa.types.is_struct(got):
             return False

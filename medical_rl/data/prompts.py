@@ -110,7 +110,9 @@ def _without_image(sample: Sample, template: str, role: str) -> str:
     variables = {**_variables(sample), "answer": sample.answer, "thought": thought, "letter": _letter(sample)}
     text = _fill(template, role, variables)
     if IMAGE in text:
-        raise UserError(f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template.")
+        raise UserError(
+            f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template."
+        )
     return text
 
 

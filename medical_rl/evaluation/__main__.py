@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from medical_rl.errors import UserError
 from medical_rl.evaluation.arguments import parser
 from medical_rl.evaluation.groups import GROUPS
-from medical_rl.evaluation.tables.runs import phantom_note
+from medical_rl.evaluation.runs import phantom_note
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _collect(options) -> str:
+    from medical_rl.evaluation.runs import find_runs
     from medical_rl.evaluation.tables.collect import collect, markdown, write
-    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = collect(runs, None if options.by == "none" else options.by)
@@ -54,28 +54,38 @@ def _paper(runs, options) -> str:
 
 def _transitions(options) -> str:
     from medical_rl.evaluation.predictions import read_predictions
+    from medical_rl.evaluation.runs import read_run
     from medical_rl.evaluation.tables import transitions as figure
-    from medical_rl.evaluation.tables.runs import read_run
 
     run, by = read_run(options.run), None if options.by == "none" else options.by
-    before, after = (read_predictions(options.run, model, options.data) for model in (options.before, options.after))
+    before, after = (
+        read_predictions(options.run, model, options.data) for model in (options.before, options.after)
+    )
     found = figure.transitions(before, after, by)
     notes = [_about([run], options.data, found[figure.ALL]["n"]), figure.NOTE]
     return _finish(
-        figure.draw(found, options.before, options.after, by), options, "Error transitions", notes, figure.table(found)
+        figure.draw(found, options.before, options.after, by),
+        options,
+        "Error transitions",
+        notes,
+        figure.table(found),
     )
 
 
 def _transfer(options) -> str:
+    from medical_rl.evaluation.runs import find_runs
     from medical_rl.evaluation.tables import transfer as figure
-    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = figure.transfer(runs, options.by, options.model, options.data)
     seen = f"Model {options.model}, tested on {', '.join(found['data'])}; {sum(found['runs'].values())} of {len(runs)} runs."
     notes = [seen, *phantom_note(runs, options.data), "Framed: the group that the model was trained on."]
     return _finish(
-        figure.draw(found, options.by), options, f"Transfer by {GROUPS[options.by]}", notes, figure.table(found)
+        figure.draw(found, options.by),
+        options,
+        f"Transfer by {GROUPS[options.by]}",
+        notes,
+        figure.table(found),
     )
 
 
@@ -88,12 +98,14 @@ def _distribution(options) -> str:
     found, card = figure.distribution(folder, options.split, options.by), card_of(folder)
     notes = [f"{card['name']}, {options.split}, n = {sum(found.values()):,}."]
     notes += [PHANTOM] if card["about"].get("phantom") else []
-    return _finish(figure.draw(found, options.by), options, f"Rows by {GROUPS[options.by]}", notes, figure.table(found))
+    return _finish(
+        figure.draw(found, options.by), options, f"Rows by {GROUPS[options.by]}", notes, figure.table(found)
+    )
 
 
 def _scaling(options) -> str:
+    from medical_rl.evaluation.runs import find_runs
     from medical_rl.evaluation.tables import scaling as figure
-    from medical_rl.evaluation.tables.runs import find_runs
 
     runs = find_runs(options.runs)
     found = figure.scaling(runs, options.data)
@@ -107,7 +119,7 @@ def _scaling(options) -> str:
 
 def _curve(options) -> str:
     from medical_rl.evaluation.figures import curve as figure
-    from medical_rl.evaluation.tables.runs import find_runs, told
+    from medical_rl.evaluation.runs import find_runs, told
 
     runs = find_runs(options.runs)
     if len(runs) > 1:
@@ -117,7 +129,10 @@ def _curve(options) -> str:
     found = figure.curve(run.path, run.settings.get("conf.validation.metric", "acc"))
     names = ["conf.recipe", "conf.data.name", "conf.seed", "data.train_batch_size"]
     steps = sum(len(of["rewards"]["total"]) for of in found.values())
-    notes = [f"{told(run, [n for n in names if n in run.settings])}; n = {steps} steps.", *phantom_note([run], None)]
+    notes = [
+        f"{told(run, [n for n in names if n in run.settings])}; n = {steps} steps.",
+        *phantom_note([run], None),
+    ]
     return _finish(figure.draw(found), options, "Training curve", notes, figure.table(found))
 
 
@@ -140,13 +155,15 @@ def _curves(runs, options) -> str:
 def _boxes(options) -> str:
     from medical_rl.evaluation.figures import boxes as figure
     from medical_rl.evaluation.predictions import answered, read_predictions
-    from medical_rl.evaluation.tables.runs import read_run
+    from medical_rl.evaluation.runs import read_run
 
     run, folder = read_run(options.run), options.run / (f"data_{options.data}" if options.data else "data")
     models = options.models or answered(options.run, options.data)
     predictions = {model: read_predictions(options.run, model, options.data) for model in models}
     split = run.settings.get("conf.evaluation.split", "test")
-    shown = figure.sheet(folder / f"{split}.parquet", predictions, options.rows, int(run.settings.get("conf.seed", 0)))
+    shown = figure.sheet(
+        folder / f"{split}.parquet", predictions, options.rows, int(run.settings.get("conf.seed", 0))
+    )
     notes = [*figure.summary(predictions), figure.LEGEND, *phantom_note([run], options.data)]
     return _finish(figure.draw(shown), options, "True and predicted boxes", notes, figure.table(shown))
 

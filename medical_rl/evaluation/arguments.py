@@ -24,21 +24,32 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
     for name in ("collect", "transfer", "scaling", "curve"):
         made[name].add_argument(
-            "runs", nargs="+", type=Path, metavar="RUN", help="run folders, or folders that hold some (a sweep's)"
+            "runs",
+            nargs="+",
+            type=Path,
+            metavar="RUN",
+            help="run folders, or folders that hold some (a sweep's)",
         )
     for name in ("transitions", "boxes"):
         made[name].add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    made["boxes"].add_argument("--models", nargs="+", metavar="MODEL", help="whose boxes (default: all that answered)")
+    made["boxes"].add_argument(
+        "--models", nargs="+", metavar="MODEL", help="whose boxes (default: all that answered)"
+    )
     made["boxes"].add_argument(
         "--rows", type=int, default=12, metavar="N", help="images, drawn with the run's seed (default: 12)"
     )
-    made["distribution"].add_argument("folder", type=Path, metavar="DIR", help="a prepared folder, or a run's")
+    made["distribution"].add_argument(
+        "folder", type=Path, metavar="DIR", help="a prepared folder, or a run's"
+    )
     made["distribution"].add_argument("--split", default="train", help="which rows (default: train)")
     made["collect"].add_argument(
         "--by", default="seed", metavar="KEY", help="the setting that means are over, or none (default: seed)"
     )
     made["collect"].add_argument(
-        "--out", type=Path, metavar="DIR", help="write collected.md, .csv and .json there (default: print only)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write collected.md, .csv and .json there (default: print only)",
     )
     made["collect"].add_argument(
         "--paper", nargs="?", const="", metavar="TABLE",

@@ -27,7 +27,9 @@ def divided(records: Sequence[Record], by: str) -> dict[str, list[Record]]:
     for row in records:
         found.setdefault((row.get("groups") or {}).get(by, UNNAMED), []).append(row)
     return (
-        {name: found[name] for name in sorted(found, key=lambda n: (n == UNNAMED, n))} if set(found) - {UNNAMED} else {}
+        {name: found[name] for name in sorted(found, key=lambda n: (n == UNNAMED, n))}
+        if set(found) - {UNNAMED}
+        else {}
     )
 
 
@@ -37,7 +39,9 @@ def group_metrics(records: Sequence[Record]) -> dict[str, dict[str, dict]]:
     Only what the rows have is there. A group of grades has the figures of grades, though all rows together may not.
     """
     return {
-        by: {name: _measured(rows) for name, rows in found.items()} for by in GROUPS if (found := divided(records, by))
+        by: {name: _measured(rows) for name, rows in found.items()}
+        for by in GROUPS
+        if (found := divided(records, by))
     }
 
 
@@ -49,7 +53,9 @@ def macro_accuracy(groups: Mapping[str, Mapping[str, dict]]) -> dict[str, float]
     >>> macro_accuracy({"modality": {"CT": {"accuracy": 1.0}, "MRI": {"accuracy": 0.5}}})
     {'modality': 0.75}
     """
-    named = {by: [of["accuracy"] for name, of in found.items() if name != UNNAMED] for by, found in groups.items()}
+    named = {
+        by: [of["accuracy"] for name, of in found.items() if name != UNNAMED] for by, found in groups.items()
+    }
     return {by: sum(values) / len(values) for by, values in named.items()}
 
 

@@ -22,8 +22,13 @@ def markdown(results: dict[str, Any]) -> str:
         parts += [f"## {dataset}, {split}", table(header, body)]
         parts += [part for by in GROUPS for part in _group_table(rows, by)]
         if per_class_rows := [cells for row in rows for cells in _class_rows(row)]:
-            parts += ["Per class:", table(["Model", "Class", "n", "Recall", "Precision", "F1"], per_class_rows)]
-    parts += ["Figures are fractions (MAE: grades). The intervals are Wilson's and take the answers as independent."]
+            parts += [
+                "Per class:",
+                table(["Model", "Class", "n", "Recall", "Precision", "F1"], per_class_rows),
+            ]
+    parts += [
+        "Figures are fractions (MAE: grades). The intervals are Wilson's and take the answers as independent."
+    ]
     return "\n\n".join([*parts, DISCLAIMER]) + "\n"
 
 
@@ -52,10 +57,14 @@ def _class_rows(row: dict[str, Any]) -> list[list[str]]:
         if name in largest
     ]
     rest = len(found) - len(largest)
-    return [*cells, [label(row), f"{rest} rarer classes: see results.json", "", "", "", ""]] if rest else cells
+    return (
+        [*cells, [label(row), f"{rest} rarer classes: see results.json", "", "", "", ""]] if rest else cells
+    )
 
 
 def table(header: list[str], body: list[list[str]]) -> str:
     """A Markdown table; bars and line breaks in a cell (class names come from data) are made harmless."""
     rows = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(" ".join(c.replace("|", "\\|").split()) for c in row) + " |" for row in rows)
+    return "\n".join(
+        "| " + " | ".join(" ".join(c.replace("|", "\\|").split()) for c in row) + " |" for row in rows
+    )

@@ -77,7 +77,12 @@ def box_metrics(records: Sequence[Record]) -> dict[str, float]:
     hits = correct_count(records) / len(records)
     overlaps = [first_iou(row["pred"], row["gold"]) for row in records]
     unparsed = sum(row["pred"] is None for row in records) / len(records)
-    return {"accuracy": hits, "hit_rate": hits, "mean_iou": sum(overlaps) / len(overlaps), "unparsed": unparsed}
+    return {
+        "accuracy": hits,
+        "hit_rate": hits,
+        "mean_iou": sum(overlaps) / len(overlaps),
+        "unparsed": unparsed,
+    }
 
 
 def per_class(records: Sequence[Record]) -> dict[str, dict[str, float]]:
@@ -117,7 +122,9 @@ def yes_no_metrics(records: Sequence[Record]) -> dict[str, float]:
 
     gold, pred = _columns(records)
     if bad := [row["id"] for row in records if row["gold"] not in ("yes", "no")]:
-        raise UserError(f"{len(bad)} yes_no gold answers are neither 'yes' nor 'no'; the first is row {bad[0]!r}.")
+        raise UserError(
+            f"{len(bad)} yes_no gold answers are neither 'yes' nor 'no'; the first is row {bad[0]!r}."
+        )
     found = precision_recall_fscore_support(gold, pred, labels=["yes"], average="macro", zero_division=0)
     yes = gold.count("yes") / len(gold)
     return dict(zip(("precision", "recall", "f1"), map(float, found), strict=False)) | {
@@ -134,15 +141,20 @@ def correct_count(records: Sequence[Record]) -> int:
 def classes(records: Sequence[Record]) -> list[str]:
     """The gold classes present, whole numbers first and by value, the others by name."""
     return sorted(
-        {row["gold"] for row in records}, key=lambda name: (whole_number(name) is None, whole_number(name) or 0, name)
+        {row["gold"] for row in records},
+        key=lambda name: (whole_number(name) is None, whole_number(name) or 0, name),
     )
 
 
 def _columns(records: Sequence[Record]) -> tuple[list[str], list[str]]:
     """(gold answers, predicted answers), unparsed ones as `UNPARSED`."""
     if not records:
-        raise UserError("There are no predictions to measure: the split is empty or prediction wrote nothing.")
-    return [row["gold"] for row in records], [UNPARSED if row["pred"] is None else row["pred"] for row in records]
+        raise UserError(
+            "There are no predictions to measure: the split is empty or prediction wrote nothing."
+        )
+    return [row["gold"] for row in records], [
+        UNPARSED if row["pred"] is None else row["pred"] for row in records
+    ]
 
 
 def _kinds(records: Sequence[Record]) -> set[str]:
@@ -170,7 +182,9 @@ def grade_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     gold = [whole_number(row["gold"]) for row in records]
     if None in gold:
         row = records[gold.index(None)]
-        raise UserError(f"Row {row['id']!r} has the gold grade {row['gold']!r}; a grade is a whole number such as '3'.")
+        raise UserError(
+            f"Row {row['id']!r} has the gold grade {row['gold']!r}; a grade is a whole number such as '3'."
+        )
     offered = {whole_number(choice) for row in records for choice in row.get("choices") or ()} - {None}
     scale = np.arange(min({*gold, *offered}), max({*gold, *offered}) + 1)
     said = [whole_number(row["pred"]) for row in records]
@@ -194,7 +208,10 @@ def _lowest_kappa(apart, column, known):
     """
     import numpy as np
 
-    expected, ratio = apart.mean(axis=0), 0.0  # expected[g]: mean squared distance of grade g from all gold grades
+    expected, ratio = (
+        apart.mean(axis=0),
+        0.0,
+    )  # expected[g]: mean squared distance of grade g from all gold grades
     while True:
         column = np.where(known, column, (apart - ratio * expected).argmax(axis=1))
         larger = apart[np.arange(len(column)), column].sum() / expected[column].sum()

@@ -42,7 +42,9 @@ def continuations(sample: Sample, prompt: Mapping, response: str) -> list[str]:
     ['<answer>0</answer>', '<answer>1</answer>']
     """
     told = {key: value for key, value in sample.meta.items() if key != "thought"}
-    targets = [target(dataclasses.replace(sample, answer=option, meta=told), prompt) for option in options(sample)]
+    targets = [
+        target(dataclasses.replace(sample, answer=option, meta=told), prompt) for option in options(sample)
+    ]
     found = opening(response)
     if found is None:
         return targets

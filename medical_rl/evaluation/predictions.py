@@ -41,7 +41,9 @@ def asked_stem(model: str) -> str:
 def answered(run: Path, data: str | None = None) -> list[str]:
     """The stems of the models that have predictions on the run's own test rows, or on the further set `data`, by name."""
     left = (".responses", ".option_scores")
-    return sorted(p.stem for p in (run / "predictions" / (data or "")).glob("*.jsonl") if not p.stem.endswith(left))
+    return sorted(
+        p.stem for p in (run / "predictions" / (data or "")).glob("*.jsonl") if not p.stem.endswith(left)
+    )
 
 
 def read_predictions(run: Path, model: str, data: str | None = None) -> list[Record]:
@@ -56,4 +58,6 @@ def read_predictions(run: Path, model: str, data: str | None = None) -> list[Rec
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
-        raise UserError(f"{path} cannot be read as JSON lines ({error}). Run the stage evaluate again.") from error
+        raise UserError(
+            f"{path} cannot be read as JSON lines ({error}). Run the stage evaluate again."
+        ) from error

@@ -14,7 +14,9 @@ from medical_rl.evaluation.markdown import markdown
 from medical_rl.evaluation.metrics import Record, correct_count, interval, metrics, per_class
 
 
-def entry(model: str, dataset: str, split: str, records: Sequence[Record], round: int | None = None) -> dict[str, Any]:
+def entry(
+    model: str, dataset: str, split: str, records: Sequence[Record], round: int | None = None
+) -> dict[str, Any]:
     """One element of "evaluations": `model` measured on `records`, with intervals and figures per group and class.
 
     groups          {"modality": {name: {"n", metrics, "interval"}}, "question_type": ...}, see `groups.group_metrics`
@@ -36,13 +38,24 @@ def entry(model: str, dataset: str, split: str, records: Sequence[Record], round
 
 
 def write_results(
-    run_dir: Path | str, recipe: str, scale: str, seed: int, entries: Sequence[dict], notes: Sequence[str] = ()
+    run_dir: Path | str,
+    recipe: str,
+    scale: str,
+    seed: int,
+    entries: Sequence[dict],
+    notes: Sequence[str] = (),
 ) -> Path:
     """The path of the results.json written; results.md lies beside it. Both replace what an earlier run left.
 
     Both texts are made before either is written, and each file is replaced whole: a failure leaves the old one.
     """
-    results = {"recipe": recipe, "scale": scale, "seed": seed, "evaluations": list(entries), "notes": list(notes)}
+    results = {
+        "recipe": recipe,
+        "scale": scale,
+        "seed": seed,
+        "evaluations": list(entries),
+        "notes": list(notes),
+    }
     as_json = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     as_markdown = markdown(results)
     path = Path(run_dir) / "results.json"
@@ -60,12 +73,16 @@ def read_results(run_dir: Path | str) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"There is no {path}. It is written when the recipe's evaluation is done.") from None
     except ValueError as error:  # broken JSON or broken UTF-8
-        raise UserError(f"{path} cannot be read as JSON ({error}). Rerun the recipe to write it again.") from error
+        raise UserError(
+            f"{path} cannot be read as JSON ({error}). Rerun the recipe to write it again."
+        ) from error
     if missing := [key for key in ("recipe", "scale", "seed", "evaluations") if key not in _keys(results)]:
         raise UserError(f"{path} lacks {', '.join(missing)}: it is not a results file. Rerun the recipe.")
     evaluations = results["evaluations"] if isinstance(results["evaluations"], list) else [None]
     if any(not {"model", "dataset", "split", "n", "metrics"} <= _keys(row) for row in evaluations):
-        raise UserError(f"{path} has evaluations without model, dataset, split, n or metrics. Rerun the recipe.")
+        raise UserError(
+            f"{path} has evaluations without model, dataset, split, n or metrics. Rerun the recipe."
+        )
     return results
 
 

@@ -24,7 +24,9 @@ SETTINGS = (
 ON_MET = ("pause", "continue")
 
 
-def from_config(judge: Mapping[str, Any] | None, run_dir: Path | None = None, desk: Desk | None = None) -> Judge | None:
+def from_config(
+    judge: Mapping[str, Any] | None, run_dir: Path | None = None, desk: Desk | None = None
+) -> Judge | None:
     """The judge of `conf.judge`; None where it is not enabled. UserError for a setting that could not work.
 
     `desk` is one that exists already (the engine's, for several nodes); else a SqliteDesk below `run_dir`, or in a temporary
@@ -55,7 +57,9 @@ def checked(judge: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if settings.get("on_met", "pause") not in ON_MET:
         raise unknown("conf.judge.on_met", settings["on_met"], ON_MET)
     if settings.get("max_attempts", 1) < 1:
-        raise UserError(f"conf.judge.max_attempts={settings['max_attempts']}: at least one attempt is needed.")
+        raise UserError(
+            f"conf.judge.max_attempts={settings['max_attempts']}: at least one attempt is needed."
+        )
     Endpoint.from_mapping(settings.get("endpoint") or {})
     limits_of(settings), budget_of(settings)
     return settings

@@ -15,7 +15,9 @@ import re
 
 # Starts of what a chat template may read as its own tokens (<|im_end|>, </s>, <image>, [INST]), and characters that look like
 # a new line or turn the reading direction, which JSON leaves as they are.
-_CONTROL = re.compile(r"<(?=[|/!a-z_\uff5c])|\[(?=/?INST)|[\x7f-\x9f\u2028-\u202e\u2066-\u2069]", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"<(?=[|/!a-z_\uff5c])|\[(?=/?INST)|[\x7f-\x9f\u2028-\u202e\u2066-\u2069]", re.IGNORECASE
+)
 
 
 def marker(content: str) -> str:

@@ -46,7 +46,9 @@ class Endpoint:
     seed: int | None = None
     extra_body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     json_schema: bool = True
-    prices: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"prompt": 0.0, "completion": 0.0})
+    prices: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {"prompt": 0.0, "completion": 0.0}
+    )
 
     def __post_init__(self) -> None:
         if not re.match(r"https?://[^/\s]+", self.base_url or ""):
@@ -114,7 +116,9 @@ class Endpoint:
         1.5
         """
         price = self.prices
-        return (prompt_tokens * price.get("prompt", 0.0) + completion_tokens * price.get("completion", 0.0)) / 1_000_000
+        return (
+            prompt_tokens * price.get("prompt", 0.0) + completion_tokens * price.get("completion", 0.0)
+        ) / 1_000_000
 
 
 def _plain(value: Any) -> Any:

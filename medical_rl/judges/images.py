@@ -47,10 +47,14 @@ def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"An image of {image.width} x {image.height} pixels is too large for a judge.")
+                raise UserError(
+                    f"An image of {image.width} x {image.height} pixels is too large for a judge."
+                )
             pixels = image.copy() if image.mode in KEPT else image.convert(_plain_mode(image))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise UserError(f"These {len(data):,} bytes cannot be shown to a judge as an image: {error}.") from error
+        raise UserError(
+            f"These {len(data):,} bytes cannot be shown to a judge as an image: {error}."
+        ) from error
     if max_side and max(pixels.size) > max_side:
         pixels.thumbnail((max_side, max_side))
     bare = Image.frombytes(pixels.mode, pixels.size, pixels.tobytes())  # a new image: `info` starts empty
@@ -62,5 +66,7 @@ def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
 def _plain_mode(image: Image.Image) -> str:
     """The mode that keeps an image's colours where PNG has none of its own (palettes, CMYK, YCbCr)."""
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"mode {image.mode} has more than 16 bits a pixel, and which to keep is not decided here")
+        raise ValueError(
+            f"mode {image.mode} has more than 16 bits a pixel, and which to keep is not decided here"
+        )
     return "RGBA" if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info else "RGB"

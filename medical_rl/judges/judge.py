@@ -53,9 +53,13 @@ class Judge:
         Raises UserError for a restricted row that may not be sent, JudgeFailed if no usable answer came, BudgetMet.
         """
         refuse_restricted(self.endpoint, restricted, source)
-        return await self._pump().answer(functools.partial(self._question, messages, schema, tuple(images), draw))
+        return await self._pump().answer(
+            functools.partial(self._question, messages, schema, tuple(images), draw)
+        )
 
-    def _question(self, messages: Sequence[Mapping], schema: Mapping, images: tuple[bytes, ...], draw: int) -> Question:
+    def _question(
+        self, messages: Sequence[Mapping], schema: Mapping, images: tuple[bytes, ...], draw: int
+    ) -> Question:
         """The question with its key: a hash of model, messages, parameters, schema, images and the draw's number."""
         # without images the request's body is made once, for its key and for sending
         parameters = self.endpoint.parameters(schema)
@@ -64,9 +68,13 @@ class Judge:
         body = json.dumps({**parameters, "messages": list(messages)}).encode()
         side = self.max_image_side if images else None
         # the first draw has the key of a question that is asked once
-        named = json.dumps([schema, [image_hash(image) for image in images], side, *([draw] if draw else [])]).encode()
+        named = json.dumps(
+            [schema, [image_hash(image) for image in images], side, *([draw] if draw else [])]
+        ).encode()
         key = hashlib.sha256(body + named).hexdigest()
-        tokens = math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
+        tokens = (
+            math.ceil(len(body) / BYTES_A_TOKEN) + TOKENS_AN_IMAGE * len(images) + self.endpoint.max_tokens
+        )
         make = functools.partial(with_images, body, images, side) if images else lambda: body
         return Question(key, tokens, make, functools.partial(parse, schema=schema), heavy=bool(images))
 

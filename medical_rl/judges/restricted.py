@@ -6,7 +6,9 @@ from medical_rl.errors import UserError
 from medical_rl.judges.endpoint import Endpoint
 
 
-def refuse_restricted(endpoint: Endpoint, restricted: bool, source: str, setting: str = "conf.judge.endpoint") -> None:
+def refuse_restricted(
+    endpoint: Endpoint, restricted: bool, source: str, setting: str = "conf.judge.endpoint"
+) -> None:
     """None; UserError if a restricted row would be sent to an endpoint that is neither local nor covered.
 
     `endpoint` is anything with base_url, local and covered; `setting` is where its configuration stands.

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from medical_rl.data.prompts import target
+from medical_rl.data.sft_rows import write_turns
 from medical_rl.errors import UserError
 from medical_rl.images import image_key
 from medical_rl.loop.generators.instructions import settings_prompt
 from medical_rl.loop.generators.replies import read, write
 from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.sample import Sample
-from medical_rl.stages.common.warm_start import write_turns
 
 
 def write_rows(
@@ -91,7 +91,9 @@ def _plain(triplet: Triplet) -> tuple[str, ...]:
 STRATEGY = "distilled"
 
 
-def settings_of(generator: Mapping[str, Any], distil: Mapping[str, Any], model: Path | str | None) -> dict[str, Any]:
+def settings_of(
+    generator: Mapping[str, Any], distil: Mapping[str, Any], model: Path | str | None
+) -> dict[str, Any]:
     """conf.generator as the local, distilled `model` takes it: as many images and triplets, its own form and sampling.
 
     distil  conf.loop.distil: format, per_reply, temperature, top_p, max_new_tokens, batch, gpus

@@ -111,7 +111,9 @@ def generate(
     return counts
 
 
-def _usable(proposals: Proposals, round: int, prompt: Mapping, invalid: collections.Counter) -> Iterator[Sample]:
+def _usable(
+    proposals: Proposals, round: int, prompt: Mapping, invalid: collections.Counter
+) -> Iterator[Sample]:
     """The triplets that can be used, as rows; the others are counted by reason."""
     for source, triplet in proposals.found:
         triplet = completed(triplet, source)

@@ -44,7 +44,11 @@ def policy_before(stage: str, loop: Mapping) -> str | None:
 
 def judge_of(round_: int, loop: Mapping) -> str:
     """The stage that trained the R_phi which round `round_` scores with: the seed's, or the round's before it."""
-    return stage_of(round_ - 1, "reward_model") if round_ > 1 and "reward_model" in loop["steps"] else "reward_model"
+    return (
+        stage_of(round_ - 1, "reward_model")
+        if round_ > 1 and "reward_model" in loop["steps"]
+        else "reward_model"
+    )
 
 
 def trained(loop: Mapping) -> list[str]:

@@ -113,6 +113,7 @@ def run_loop(config: DictConfig, folder: RunFolder, console: Console, do: Callab
     console.print(table(outcome))
     if outcome["stopped"]:
         console.print(
-            f"The loop ended early: {outcome['stopped']}. Kept: {outcome['best'] or 'no policy'}.", style="yellow"
+            f"The loop ended early: {outcome['stopped']}. Kept: {outcome['best'] or 'no policy'}.",
+            style="yellow",
         )
     return outcome

@@ -41,11 +41,15 @@ def box(text: str, choices: Sequence[str] = ()) -> str | None:
 def _numbers(match: re.Match) -> list[float] | None:
     """[x1, y1, x2, y2] of one match, None where it is no box: another key's list, corners missing, not finite."""
     if match["named"] is not None:
-        given = {name.lower().replace("_", ""): float(value) for name, value in _CORNER.findall(match["named"])}
+        given = {
+            name.lower().replace("_", ""): float(value) for name, value in _CORNER.findall(match["named"])
+        }
         corners = next((c for c in _CORNERS if set(c) <= set(given)), None)
         numbers = [given[name] for name in corners] if corners else []
     else:
         known = match["key"] is None or match["key"].lower() in _KEYS
         skipped = {match.re.groupindex["key"], match.re.groupindex["named"]}
-        numbers = [float(v) for i, v in enumerate(match.groups(), 1) if known and v is not None and i not in skipped]
+        numbers = [
+            float(v) for i, v in enumerate(match.groups(), 1) if known and v is not None and i not in skipped
+        ]
     return numbers if len(numbers) == 4 and all(map(math.isfinite, numbers)) else None

@@ -146,7 +146,9 @@ def gold_problem(sample: Sample) -> str | None:
     if truth is None:
         return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
     if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:
-        return f"the gold answer {sample.answer!r} is none of the choices {', '.join(map(repr, sample.choices))}"
+        return (
+            f"the gold answer {sample.answer!r} is none of the choices {', '.join(map(repr, sample.choices))}"
+        )
     return None
 
 

@@ -8,7 +8,9 @@ import unicodedata
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _SPECIAL = re.compile(r"<\|[^<>|\s]*\|>")
-_WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|emph|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}")
+_WRAPPER = re.compile(
+    r"\\(?:text|textbf|textit|textrm|emph|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
+)
 # a ">" before a number is a sign, not a quotation
 _MARKS = re.compile(r"\*+|__+|`+|(?m:^[ \t]*(?:#+|>+(?![ \t]*[\d.]))[ \t]*)|\$+|\\[()\[\]]")
 _NESTED = 16  # wrappers in wrappers that are looked into
@@ -36,7 +38,9 @@ def clean(text: str) -> str:
     >>> clean("**Therefore, the answer is:** $\\\\text{B}$.")
     'B'
     """
-    text = _SPECIAL.sub(" ", unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-"))
+    text = _SPECIAL.sub(
+        " ", unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-")
+    )
     text = _trim(_MARKS.sub("", _unwrapped(text)))
     if text.startswith("{") and text.endswith("}"):
         text = _trim(text[1:-1])

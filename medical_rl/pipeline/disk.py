@@ -33,7 +33,9 @@ def needed(config: DictConfig) -> int:
     supervised = sum(stage in SUPERVISED for stage in config.conf.stages)
     reinforced = int(kept) + 1 if reinforces(config.conf.stages) or not supervised else 0
     steps = reinforced + 2 * (int(bool(config.conf.warm_start.enabled)) + supervised)
-    if "loop" in config.conf.stages:  # every round keeps its own, and an R_phi with the state it was trained in
+    if (
+        "loop" in config.conf.stages
+    ):  # every round keeps its own, and an R_phi with the state it was trained in
         steps = (steps + 2) * int(config.conf.loop.rounds)
     return int(parameters(config) * (BYTES_SAVED * steps + 4))
 

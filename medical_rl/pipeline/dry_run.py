@@ -31,7 +31,9 @@ from medical_rl.stages.common.prepare import learned, prepare_also, refuse_missi
 
 def dry_run(config: DictConfig, console: Console) -> None:
     """None; prints a line for everything that was checked. UserError if anything in it would stop the run."""
-    console.print("[bold]dry run[/bold]: everything a run needs is checked, nothing is trained", highlight=False)
+    console.print(
+        "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained", highlight=False
+    )
     with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
         out = Path(scratch) / "data"
         steps: list[tuple[str, Callable[[], str]]] = [
@@ -55,12 +57,16 @@ def dry_run(config: DictConfig, console: Console) -> None:
                 problems.append(str(error))
                 console.print(f"[red]✗[/red] [bold]{name}[/bold]", highlight=False)
     if problems:
-        raise UserError(f"The run would not work: {len(problems)} of {len(steps)} checks failed. " + " ".join(problems))
+        raise UserError(
+            f"The run would not work: {len(problems)} of {len(steps)} checks failed. " + " ".join(problems)
+        )
 
 
 def _data(config: DictConfig, out: Path) -> str:
     data, prompt = settings(config)
-    card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size))
+    card = prepare(
+        data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
+    )
     refuse_missing(config, card)
     prepare_also(config, out.parent)
     for split in card["splits"]:
@@ -121,9 +127,7 @@ def _hub_model(path: str) -> str | None:
             f"There is no model {path!r} on the hub, and no folder of that name. Give a folder or a hub id: conf.model.path=..."
         ) from None
     except (HfHubHTTPError, HTTPError, OSError):
-        return (
-            f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be asked from here"
-        )
+        return f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be asked from here"
     size = sum(f.size or 0 for f in files if f.rfilename.endswith(".safetensors"))
     return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"
 

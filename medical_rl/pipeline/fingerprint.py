@@ -89,7 +89,12 @@ def _users_files(flat: Mapping[str, object]) -> dict[str, object]:
     found = {}
     for name, value in flat.items():
         path = Path(str(value).rpartition(":")[0]).expanduser()
-        if name.startswith("conf.rewards.terms.") and name.endswith(".fn") and path.suffix == ".py" and path.is_file():
+        if (
+            name.startswith("conf.rewards.terms.")
+            and name.endswith(".fn")
+            and path.suffix == ".py"
+            and path.is_file()
+        ):
             found[f"{name} sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -108,7 +113,9 @@ def changes(old: Mapping, new: Mapping) -> list[str]:
     absent = "(none)"
     names = sorted({*old, *new})
     return [
-        f"{n}: {old.get(n, absent)} -> {new.get(n, absent)}" for n in names if old.get(n, absent) != new.get(n, absent)
+        f"{n}: {old.get(n, absent)} -> {new.get(n, absent)}"
+        for n in names
+        if old.get(n, absent) != new.get(n, absent)
     ]
 
 

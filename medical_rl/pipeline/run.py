@@ -49,7 +49,8 @@ def run(config: DictConfig, console: Console) -> RunFolder:
         left = processes.end_all(folder.id)
         if left:
             console.print(
-                f"  ended {left} processes that an earlier, killed run of this folder had left", style="yellow"
+                f"  ended {left} processes that an earlier, killed run of this folder had left",
+                style="yellow",
             )
         for stage in planned(config):
             if stage == LOOP:
@@ -101,7 +102,9 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
         if all(folder.holds(o) for o in before["outputs"].values()):
             console.print(f"[green]✓[/green] {stage} ({title}): done before, skipped", highlight=False)
             return
-        console.print(f"  {stage}: an output was changed or removed since; the stage runs again", style="yellow")
+        console.print(
+            f"  {stage}: an output was changed or removed since; the stage runs again", style="yellow"
+        )
     elif before:
         _settle(stage, before, settings, inputs, key, folder, console)
     console.print(f"[bold]▶ {stage}[/bold] ({title})  log: {_short(folder.log(stage))}", highlight=False)
@@ -129,7 +132,9 @@ def _stage(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
 def _settle(stage, before, settings, inputs, key, folder: RunFolder, console: Console) -> None:
     """None; what was left of an earlier attempt is continued, or set aside with the reason said."""
     if before.get("hash") == key:
-        console.print(f"  {stage}: an earlier attempt ended as {before.get('status')}; continuing from what it saved")
+        console.print(
+            f"  {stage}: an earlier attempt ended as {before.get('status')}; continuing from what it saved"
+        )
         return
     differing = changes(before.get("settings", {}), settings)
     if only_grew(before.get("settings", {}), settings) and before.get("inputs") == inputs:

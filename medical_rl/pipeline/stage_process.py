@@ -35,7 +35,9 @@ def attend(stage: str, config: DictConfig, folder: RunFolder, console: Console) 
     )
     limit, stalled = float(config.conf.engine.stall_timeout_s), False
     try:
-        with StageProgress(console, stage, folder.metrics_file, log, _steps(stage, config, folder)) as progress:
+        with StageProgress(
+            console, stage, folder.metrics_file, log, _steps(stage, config, folder)
+        ) as progress:
             while child.poll() is None and not stalled:
                 time.sleep(0.25)
                 progress.look()
@@ -56,7 +58,10 @@ def _steps(stage: str, config: DictConfig, folder: RunFolder) -> int | None:
         return config.trainer.total_training_steps
     card = folder.path / "data" / "card.json"
     if step in ("warm_start", *SUPERVISED) and card.exists():
-        splits, warm = json.loads(card.read_text())["splits"], config.conf[step if step == "warm_start" else "sft"]
+        splits, warm = (
+            json.loads(card.read_text())["splits"],
+            config.conf[step if step == "warm_start" else "sft"],
+        )
         rows = splits.get(warm.get("split", "train"), splits.get("train", {"rows": 0}))["rows"]
         if step == "warm_start" and folder.output("pseudo_label", "warm_start") is not None:
             rows = folder.manifest()["stages"]["pseudo_label"]["figures"]["rows"]

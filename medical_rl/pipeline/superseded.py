@@ -37,7 +37,11 @@ def supersede(folder: RunFolder, stage: str) -> Path | None:
 
 
 def _lines(folder: RunFolder) -> list[str]:
-    return folder.metrics_file.read_text(encoding="utf-8").splitlines(True) if folder.metrics_file.exists() else []
+    return (
+        folder.metrics_file.read_text(encoding="utf-8").splitlines(True)
+        if folder.metrics_file.exists()
+        else []
+    )
 
 
 def _lines_of(folder: RunFolder, stage: str) -> list[str]:

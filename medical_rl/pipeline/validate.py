@@ -33,7 +33,11 @@ def check_config(config: DictConfig) -> None:
         )
     refuse_secrets(config)
     _check_legacy(config)
-    conf = {name: OmegaConf.to_container(config.conf[name], resolve=True) for name in SERVED if config.conf.get(name)}
+    conf = {
+        name: OmegaConf.to_container(config.conf[name], resolve=True)
+        for name in SERVED
+        if config.conf.get(name)
+    }
     mix = Mix.from_config(conf["rewards"])
     checked(conf.get("judge"))
     if reinforces(config.conf.stages):
@@ -72,7 +76,9 @@ def check_config(config: DictConfig) -> None:
             "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps."
         )
     if config.conf.validation.metric not in ("acc", "reward"):
-        raise UserError(f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward.")
+        raise UserError(
+            f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward."
+        )
 
 
 def _check_arm(config: DictConfig) -> None:
@@ -82,7 +88,9 @@ def _check_arm(config: DictConfig) -> None:
         if chosen is not None and chosen not in config.conf.stages_of:
             raise unknown(f"conf.{name}", str(chosen), config.conf.stages_of)
     if set(SUPERVISED) & set(config.conf.stages) and not config.conf.get("sft"):
-        raise UserError("conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one.")
+        raise UserError(
+            "conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one."
+        )
 
 
 def _check_estimator(config: DictConfig) -> None:
@@ -119,7 +127,9 @@ def _check_legacy(config: DictConfig) -> None:
             continue
         flat = _leaves(OmegaConf.to_container(node, resolve=False))
         if any(v is not None for v in flat):
-            raise UserError(f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead.")
+            raise UserError(
+                f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead."
+            )
 
 
 def _leaves(value) -> list:

@@ -51,7 +51,9 @@ def answers_per_k(
             own = dataclasses.replace(work, folder=folder)
             folder.mkdir(parents=True, exist_ok=True)
             known |= dict(zip(new, label(settings, list(new.values()), own), strict=True))
-            labels = [dataclasses.replace(known[name], id=row.id) for name, row in zip(keys, rows, strict=True)]
+            labels = [
+                dataclasses.replace(known[name], id=row.id) for name, row in zip(keys, rows, strict=True)
+            ]
             write_labels(labels, folder / "labels.jsonl")
             write_json(folder / "labels.json", {"identity": identity})
         known |= dict(zip(keys, labels, strict=True))
@@ -68,7 +70,9 @@ def with_reports(
     asked = []
     for row in rows:
         if k and row.id not in retrieved:
-            raise UserError(f"Nothing was retrieved for the row {row.id!r}: run the stage `retrieve` for these rows.")
+            raise UserError(
+                f"Nothing was retrieved for the row {row.id!r}: run the stage `retrieve` for these rows."
+            )
         ids = list(retrieved[row.id])[:k] if k else []
         if missing := [id for id in ids if id not in reports]:
             raise UserError(

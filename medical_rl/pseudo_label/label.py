@@ -71,7 +71,11 @@ def write_labels(labels: Iterable[Label], path: Path) -> int:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for label in labels:
             # Lone surrogates, which a model can emit and UTF-8 cannot hold, become question marks.
-            line = json.dumps(dataclasses.asdict(label), ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+            line = (
+                json.dumps(dataclasses.asdict(label), ensure_ascii=False)
+                .encode("utf-8", "replace")
+                .decode("utf-8")
+            )
             file.write(line + "\n")
             count += 1
     return count

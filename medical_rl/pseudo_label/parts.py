@@ -49,7 +49,9 @@ def parts(rows: Iterable[Sample], calibration: Mapping[str, Any], pairs_share: f
     pairs = tuple(name for name in apart.train if study[name] in taken)
     labelled = tuple(name for name in apart.train if study[name] not in taken)
     named = {"labelled": labelled, "preference pairs": pairs}
-    check_apart([(i, study[i]) for i in apart.calibration], {k: [(i, study[i]) for i in v] for k, v in named.items()})
+    check_apart(
+        [(i, study[i]) for i in apart.calibration], {k: [(i, study[i]) for i in v] for k, v in named.items()}
+    )
     return Parts(apart.calibration, pairs, labelled, apart)
 
 

@@ -22,7 +22,8 @@ NO_THOUGHT = "without thought"
 _MARKS = re.compile(r"<\s*/?\s*(?:think|answer)\b|\\boxed", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _OF_REPORTS = re.compile(
-    r"\b(?:reports?|reported|retrieved|references?|other patients?|similar (?:case|patient|stud)\w*)\b", re.IGNORECASE
+    r"\b(?:reports?|reported|retrieved|references?|other patients?|similar (?:case|patient|stud)\w*)\b",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"\bReport [^\"]+: \"[^\"]*\"")
 

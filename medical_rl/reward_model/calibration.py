@@ -81,7 +81,9 @@ def kinds(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str, dict]:
     """
     found = {}
     for made_by in dict.fromkeys(row.made_by for row in rows):
-        chosen = [(row.grade, score) for row, score in zip(rows, scores, strict=True) if row.made_by == made_by]
+        chosen = [
+            (row.grade, score) for row, score in zip(rows, scores, strict=True) if row.made_by == made_by
+        ]
         own = np.array([score for _, score in chosen])
         counts, _ = np.histogram(own.clip(LOW - 2, HIGH + 2), bins=BINS, range=(LOW - 2, HIGH + 2))
         found[made_by] = {
@@ -162,4 +164,6 @@ def drift(scores: Sequence[float], previous: Sequence[float]) -> dict:
 
 def _same_length(one: Sequence, other: Sequence) -> None:
     if len(one) != len(other) or not len(one):
-        raise UserError(f"Scores are compared row by row: {len(one)} rows and {len(other)} scores do not match.")
+        raise UserError(
+            f"Scores are compared row by row: {len(one)} rows and {len(other)} scores do not match."
+        )

@@ -85,7 +85,9 @@ def load_base(folder: Path | str, dtype: torch.dtype = torch.float32) -> Qwen2_5
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
 
 
-def with_head(base: Qwen2_5_VLForConditionalGeneration, outputs: int, seed: int) -> Qwen2_5_VLForSequenceClassification:
+def with_head(
+    base: Qwen2_5_VLForConditionalGeneration, outputs: int, seed: int
+) -> Qwen2_5_VLForSequenceClassification:
     """R_phi around the body of `base` (shared, not copied) with a new head of small random weights."""
     config = base.config
     config.num_labels = config.text_config.num_labels = outputs
@@ -98,9 +100,13 @@ def with_head(base: Qwen2_5_VLForConditionalGeneration, outputs: int, seed: int)
     return model
 
 
-def load_exported(folder: Path | str, dtype: torch.dtype = torch.float32) -> Qwen2_5_VLForSequenceClassification:
+def load_exported(
+    folder: Path | str, dtype: torch.dtype = torch.float32
+) -> Qwen2_5_VLForSequenceClassification:
     """R_phi of an exported folder, ready to score."""
-    model = Qwen2_5_VLForSequenceClassification.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
+    model = Qwen2_5_VLForSequenceClassification.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa"
+    )
     return model.eval()
 
 
@@ -130,7 +136,9 @@ SCALES = {
 PHANTOM = "It was trained on phantom images drawn by code, not on medical images."
 
 
-def export(model, processor, goal: Path, facts: Mapping, state: Mapping | None = None, dtype: str = "float32") -> Path:
+def export(
+    model, processor, goal: Path, facts: Mapping, state: Mapping | None = None, dtype: str = "float32"
+) -> Path:
     """`goal`, written beside itself and renamed; a folder that was there before is replaced.
 
     facts  outputs (list of names), min_pixels, max_pixels, max_length, loss, base, rows, seed, phantom, and what else is known
@@ -143,7 +151,9 @@ def export(model, processor, goal: Path, facts: Mapping, state: Mapping | None =
         model.save_pretrained(scratch, state_dict=weights)
         processor.save_pretrained(scratch)
         complete_config(scratch / "config.json", len(facts["outputs"]), dtype)
-        (scratch / FACTS).write_text(json.dumps(dict(facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (scratch / FACTS).write_text(
+            json.dumps(dict(facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         (scratch / "README.md").write_text(card(facts), encoding="utf-8")
     return goal
 
@@ -162,7 +172,9 @@ def card(facts: Mapping) -> str:
     """The Markdown model card."""
     told = {name: facts[name] for name in ("base", "rows", "loss", "seed")}
     phantom = PHANTOM if facts.get("phantom") else ""
-    return CARD.format(scale=SCALES[facts["loss"]], outputs=", ".join(facts["outputs"]), phantom=phantom, **told)
+    return CARD.format(
+        scale=SCALES[facts["loss"]], outputs=", ".join(facts["outputs"]), phantom=phantom, **told
+    )
 
 
 def read_facts(folder: Path | str) -> dict:

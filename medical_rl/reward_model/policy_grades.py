@@ -55,11 +55,15 @@ def policy_rows(
     if soundness not in SOUNDNESS:
         raise unknown("way to tell a sound thought named", soundness, SOUNDNESS)
     if soundness == "judge" and judge is None:
-        raise UserError("soundness=judge asks a judge, and none is chosen: add conf/judge=local, openai or gemini.")
+        raise UserError(
+            "soundness=judge asks a judge, and none is chosen: add conf/judge=local, openai or gemini."
+        )
     read_once = [(sample, text, parse(text)) for sample, text in written]
     is_right = [right(read(response, sample), sample) for sample, _, response in read_once]
     asked = [i for i, known in enumerate(is_right) if known]
-    sound, failures = _sound({i: (read_once[i][2], read_once[i][0]) for i in asked}, soundness, judge, allowed)
+    sound, failures = _sound(
+        {i: (read_once[i][2], read_once[i][0]) for i in asked}, soundness, judge, allowed
+    )
     if dropped is not None:
         dropped.update(getattr(error, "reason", type(error).__name__) for error in failures.values())
     rows = []
@@ -79,7 +83,9 @@ def mix_with_replay(
     does not depend on their order. UserError for a share below LEAST_REPLAY or of 1, and where `graded` has too few rows.
     """
     if not LEAST_REPLAY <= share < 1:
-        raise UserError(f"The replayed share {share} of R_phi's training must be at least {LEAST_REPLAY} and below 1.")
+        raise UserError(
+            f"The replayed share {share} of R_phi's training must be at least {LEAST_REPLAY} and below 1."
+        )
     policy = list(policy)
     wanted = math.ceil(share * len(policy) / (1 - share) - 1e-9)
     place = functools.partial(_place, seed)
@@ -111,8 +117,12 @@ def _graded(sample: Sample, text: str, response: Response, made_by: str, soundne
     grade, row = POLICY[made_by]
     known = criteria(row, format=GRADES["original"] if response.answer else GRADES["deletion"])
     # nobody looked at a wrong answer's reasoning, nor at any where soundness is not asked; nor at how relevant a text is
-    unseen = ("reasoning", "relevance") if made_by == "policy_wrong" or soundness == "none" else ("relevance",)
-    return Graded(sample, text, grade, made_by, {name: value for name, value in known.items() if name not in unseen})
+    unseen = (
+        ("reasoning", "relevance") if made_by == "policy_wrong" or soundness == "none" else ("relevance",)
+    )
+    return Graded(
+        sample, text, grade, made_by, {name: value for name, value in known.items() if name not in unseen}
+    )
 
 
 def _place(seed: int, row: Graded) -> float:

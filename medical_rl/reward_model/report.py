@@ -39,7 +39,11 @@ def markdown(figures: Mapping, title: str, phantom: bool = False) -> str:
         lines += [
             f"Against the round before, same responses: shift {drift['shift']:+.2f} grades, rank correlation {_shown(drift['spearman'])}."
         ]
-    lines += ["", "| kind of text | n | grade | mean score | sd | lowest | highest |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| kind of text | n | grade | mean score | sd | lowest | highest |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, kind in figures["kinds"].items():
         lines.append(
             f"| {name} | {kind['n']} | {kind['grade']:.1f} | {kind['mean']:.2f} | {kind['std']:.2f} | {kind['min']:.2f} | {kind['max']:.2f} |"
@@ -67,7 +71,9 @@ def picture(figures: Mapping, path: Path, title: str, phantom: bool = False) -> 
 
     kinds = figures["kinds"]
     edges = np.linspace(LOW - 2, HIGH + 2, BINS + 1)
-    figure, rows = plt.subplots(len(kinds), 1, figsize=(7, 0.9 * len(kinds) + 1.2), sharex=True, squeeze=False)
+    figure, rows = plt.subplots(
+        len(kinds), 1, figsize=(7, 0.9 * len(kinds) + 1.2), sharex=True, squeeze=False
+    )
     for axis, (name, kind) in zip(rows[:, 0], kinds.items(), strict=True):
         axis.stairs(kind["histogram"], edges, fill=True, color="tab:blue")
         axis.axvline(kind["grade"], color="tab:red", linestyle="--", linewidth=1)

@@ -23,10 +23,16 @@ class Scorer:
     """An exported R_phi in this process."""
 
     def __init__(
-        self, folder: Path | str, device: str = "cpu", limits: Mapping[str, int] | None = None, dtype: str = "float32"
+        self,
+        folder: Path | str,
+        device: str = "cpu",
+        limits: Mapping[str, int] | None = None,
+        dtype: str = "float32",
     ):
         self.encoder = Encoder(load_processor(folder, limits))
-        self.model: Qwen2_5_VLForSequenceClassification = load_exported(folder, getattr(torch, dtype)).to(device)
+        self.model: Qwen2_5_VLForSequenceClassification = load_exported(folder, getattr(torch, dtype)).to(
+            device
+        )
         self.device = device
 
     @torch.inference_mode()

@@ -51,7 +51,9 @@ def complete(request_file: Path, outputs: Callable[[dict, Iterator[Graded]], Ite
         yield from named
 
     with path.open("a", encoding="utf-8") as file:
-        for number, (row, found) in enumerate(zip(records(), outputs(request, waiting), strict=True), start=first):
+        for number, (row, found) in enumerate(
+            zip(records(), outputs(request, waiting), strict=True), start=first
+        ):
             line = {"row": number, "id": row.sample.id, "score": found[0], "outputs": found}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             if (number + 1) % FLUSH == 0:
@@ -64,4 +66,7 @@ def score_file(scorer: str, request: Mapping, request_file: Path) -> list[list[f
         raise unknown("scorer", scorer, SCORERS)
     write_json(request_file, dict(request))
     subprocess.run([sys.executable, "-m", SCORERS[scorer], str(request_file)], check=True)
-    return [json.loads(line)["outputs"] for line in Path(request["output"]).read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)["outputs"]
+        for line in Path(request["output"]).read_text(encoding="utf-8").splitlines()
+    ]

@@ -19,7 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m medical_rl.rewards", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score a JSONL file of completions by a reward mix")
-    score.add_argument("file", type=Path, help="lines of {response, answer, kind, choices, concepts, knowledge, size}")
+    score.add_argument(
+        "file", type=Path, help="lines of {response, answer, kind, choices, concepts, knowledge, size}"
+    )
     score.add_argument("--out", type=Path, help="where each line goes with its total and terms")
     score.add_argument(
         "overrides", nargs="*", help="conf/rewards=NAME and other settings (default: conf/rewards=vrft_aug)"
@@ -46,7 +48,9 @@ def _score(file: Path, out: Path | None, overrides: list[str]) -> int:
     if not lines:
         raise UserError(f"The completions file {file} has no lines.")
     console = Console()
-    scored = list(track(score_lines(lines, mix), "scoring", total=len(lines), console=console, transient=True))
+    scored = list(
+        track(score_lines(lines, mix), "scoring", total=len(lines), console=console, transient=True)
+    )
     if out:
         _write(out, scored)
     _show(console, scored, mix, name, reasons)
@@ -81,7 +85,9 @@ def _show(console, scored: list[dict], mix, name: str, reasons: dict[str, str]) 
     table.add_row("total", "", *_figures([s["total"] for s in scored]), "", style="bold")
     console.print(table)
     right = sum(s["right"] for s in scored)
-    console.print(f"final answer right: {right} of {len(scored)} ({right / len(scored):.1%})", highlight=False)
+    console.print(
+        f"final answer right: {right} of {len(scored)} ({right / len(scored):.1%})", highlight=False
+    )
     for term, reason in reasons.items():
         console.print(f"[yellow]{term} failed; the last reason:[/yellow] {escape(reason)}", highlight=False)
     order = sorted(range(len(scored)), key=lambda i: scored[i]["total"])
@@ -90,15 +96,22 @@ def _show(console, scored: list[dict], mix, name: str, reasons: dict[str, str]) 
         for i in chosen:
             text = " ".join(str(scored[i]["response"]).split())
             console.print(
-                f"{scored[i]['total']:7.3f}  gold {scored[i]['answer']!s:.30}  ", end="", highlight=False, markup=False
+                f"{scored[i]['total']:7.3f}  gold {scored[i]['answer']!s:.30}  ",
+                end="",
+                highlight=False,
+                markup=False,
             )
-            console.print(text[:160] + ("…" if len(text) > 160 else ""), highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                text[:160] + ("…" if len(text) > 160 else ""), highlight=False, markup=False, soft_wrap=True
+            )
 
 
 def _figures(values: list[float]) -> tuple[str, ...]:
     if not values:
         return ("-",) * 4
-    return tuple(f"{v:.3f}" for v in (statistics.fmean(values), statistics.pstdev(values), min(values), max(values)))
+    return tuple(
+        f"{v:.3f}" for v in (statistics.fmean(values), statistics.pstdev(values), min(values), max(values))
+    )
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ from pathlib import Path
 from medical_rl.errors import RewardFailed
 from medical_rl.sample import Sample
 
-BUDGET = (
-    "BudgetMet"  # the class of judges.client's failure: named, not imported, so that mixes without a judge stay light
-)
+BUDGET = "BudgetMet"  # the class of judges.client's failure: named, not imported, so that mixes without a judge stay light
 
 
 class FailureLog:
@@ -143,7 +141,9 @@ def at_group_means(
     return mended
 
 
-def out_of_groups(results: Sequence[Mapping[str, float]], groups: Sequence[str], terms: Iterable[str]) -> list[bool]:
+def out_of_groups(
+    results: Sequence[Mapping[str, float]], groups: Sequence[str], terms: Iterable[str]
+) -> list[bool]:
     """Which samples take no part in their groups.
 
     Those with a failed term that others of the group have (a term that failed in the whole group is left out

@@ -20,7 +20,9 @@ _STUBS = {
 _ALWAYS = {"rewards": "vrft_aug", "judge": "none", "reward_model": "none"}
 
 
-def load_mix(overrides: Sequence[str] = (), connected: bool = True, run_dir: Path | None = None) -> tuple[Mix, str]:
+def load_mix(
+    overrides: Sequence[str] = (), connected: bool = True, run_dir: Path | None = None
+) -> tuple[Mix, str]:
     """(the mix, its name) that overrides such as `conf/rewards=medfact_r1` and `conf.rewards.terms...` choose.
 
     With a recipe (`conf=...`) among them the whole recipe is composed, as a run would, which needs verl.
@@ -68,7 +70,9 @@ def _check_choices(overrides: Sequence[str]) -> None:
         if group not in groups():
             raise unknown("group", f"conf/{group}", [f"conf/{g}" for g in groups()])
         if asked not in choices(group):
-            raise unknown("reward mix" if group == "rewards" else f"choice of conf/{group}", asked, choices(group))
+            raise unknown(
+                "reward mix" if group == "rewards" else f"choice of conf/{group}", asked, choices(group)
+            )
 
 
 def _compose(overrides: list[str]) -> Mapping:

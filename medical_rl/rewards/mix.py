@@ -42,7 +42,9 @@ class Mix:
         """Raises UserError for an unknown term, parameter or combination, or a term without a weight."""
         self.combine, self.on_failure = combine, on_failure
         self.max_failure_rate = number(max_failure_rate, "conf.rewards.max_failure_rate")
-        self.terms = {name: read_term(name, given) for name, given in (terms or {}).items() if given is not False}
+        self.terms = {
+            name: read_term(name, given) for name, given in (terms or {}).items() if given is not False
+        }
         self.weights = {name: term.weight for name, term in self.terms.items()}
         self.services: dict[str, object] = {}
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
@@ -95,7 +97,9 @@ class Mix:
             self.on_failed(name, sample, error)
         return self._result(dict.fromkeys(self.terms, error), 0.0, sample)
 
-    def _result(self, raw: Mapping[str, float | RewardFailed], right: float, sample: Sample) -> dict[str, float]:
+    def _result(
+        self, raw: Mapping[str, float | RewardFailed], right: float, sample: Sample
+    ) -> dict[str, float]:
         result = {"score": 0.0, "acc": right}
         for name, term in self.terms.items():
             lost = isinstance(raw[name], RewardFailed)
@@ -126,7 +130,11 @@ class Mix:
         if waiting:
             found = await asyncio.gather(*waiting.values(), return_exceptions=True)
             for name, value in zip(waiting, found, strict=True):
-                if isinstance(value, Exception) and self.terms[name].needs and not isinstance(value, RewardFailed):
+                if (
+                    isinstance(value, Exception)
+                    and self.terms[name].needs
+                    and not isinstance(value, RewardFailed)
+                ):
                     # whatever a client raises (a lost actor, an image that cannot be sent), nothing was judged
                     value = RewardFailed(f"{type(value).__name__}: {value}")
                 if isinstance(value, RewardFailed):
@@ -152,7 +160,9 @@ class Mix:
             value = value / scale if scale else 0.0
         return value
 
-    def with_group_means(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[dict[str, float]]:
+    def with_group_means(
+        self, results: Sequence[Mapping[str, float]], groups: Sequence[str]
+    ) -> list[dict[str, float]]:
         """`results` with each failed term at its mean over the group's other samples, and the totals that follow.
 
         A term that failed in the whole group is left out of it. So an outage neither rewards

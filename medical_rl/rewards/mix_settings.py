@@ -22,7 +22,9 @@ def refuse_unknown(settings: Iterable[str]) -> None:
             raise unknown("setting of a reward mix named", key, SETTINGS)
 
 
-def refuse_unusable(terms: Mapping[str, Term], combine: str, on_failure: str, max_failure_rate: float) -> None:
+def refuse_unusable(
+    terms: Mapping[str, Term], combine: str, on_failure: str, max_failure_rate: float
+) -> None:
     """None; UserError for a mix without terms, an unknown way, a name that results use themselves, a figure that is none."""
     if not terms:
         raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
@@ -31,7 +33,9 @@ def refuse_unusable(terms: Mapping[str, Term], combine: str, on_failure: str, ma
     if on_failure not in ON_FAILURE:
         raise unknown("way to treat a failed reward", on_failure, ON_FAILURE)
     for name in RESERVED.intersection(terms):
-        raise UserError(f"A reward term cannot be named {name!r}, which results use themselves. Give it another name.")
+        raise UserError(
+            f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
+        )
     if not 0 <= max_failure_rate <= 1:
         raise UserError(f"conf.rewards.max_failure_rate={max_failure_rate} is no share between 0 and 1.")
     if combine == "normalised_sum":

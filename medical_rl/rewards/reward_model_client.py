@@ -48,7 +48,9 @@ class RewardModel:
             if key not in SETTINGS:
                 raise unknown("setting of the reward model named", key, SETTINGS)
         if not settings.get("base_url"):
-            raise UserError("The reward model has no address: give conf.reward_model.base_url=http://HOST:PORT.")
+            raise UserError(
+                "The reward model has no address: give conf.reward_model.base_url=http://HOST:PORT."
+            )
         return cls(**settings)
 
     async def score(self, sample: Sample, text: str) -> float:
@@ -77,7 +79,10 @@ class RewardModel:
         raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {failed}")
 
     def _body(self, sample: Sample, text: str) -> dict:
-        images = [{"type": "image_url", "image_url": {"url": data_uri(opaque(image), None)}} for image in sample.images]
+        images = [
+            {"type": "image_url", "image_url": {"url": data_uri(opaque(image), None)}}
+            for image in sample.images
+        ]
         # the raw output of the head, not a probability; and no turn opened for another answer
         body = {
             "messages": turns(sample.question, text, images),

@@ -51,15 +51,21 @@ def _record(path: Path, number: int, line: str) -> dict:
     missing = [key for key in NEEDED if not isinstance(record, dict) or record.get(key) is None]
     if missing:
         given = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-        raise UserError(f"{path}, line {number}: {', '.join(missing)} missing; the line has {given or 'nothing'}.")
+        raise UserError(
+            f"{path}, line {number}: {', '.join(missing)} missing; the line has {given or 'nothing'}."
+        )
     if record["kind"] not in KINDS:
-        raise UserError(f"{path}, line {number}: kind {record['kind']!r} is unknown. Available: {', '.join(KINDS)}.")
+        raise UserError(
+            f"{path}, line {number}: kind {record['kind']!r} is unknown. Available: {', '.join(KINDS)}."
+        )
     return record
 
 
 def _sample(path: Path, number: int, record: Mapping) -> Sample:
     size = record.get("size")
-    whole = isinstance(size, list) and len(size) == 2 and all(isinstance(v, (int, float)) and v > 0 for v in size)
+    whole = (
+        isinstance(size, list) and len(size) == 2 and all(isinstance(v, (int, float)) and v > 0 for v in size)
+    )
     if size is not None and not whole:
         raise UserError(f"{path}, line {number}: size is [height, width] in pixels, not {size!r}.")
     for name in ("choices", "concepts"):
@@ -113,7 +119,9 @@ def score_lines(
 
 
 async def _scored(batch: list[tuple[int, dict, Sample]], mix: Mix) -> list[dict]:
-    results = await asyncio.gather(*(mix.score(str(record["response"]), sample) for _, record, sample in batch))
+    results = await asyncio.gather(
+        *(mix.score(str(record["response"]), sample) for _, record, sample in batch)
+    )
     return [
         {
             **record,

@@ -115,7 +115,16 @@ def try_parameters(term: Term) -> None:
     for kind in KINDS:
         answer = {"grade": "1", "box": "[0, 0, 1, 1]", "yes_no": "yes"}.get(kind, "a")
         full = Sample(
-            "", "", "?", kind, answer, choices=("a", "b"), images=(b"",), concepts=("a",), knowledge="a", size=(56, 56)
+            "",
+            "",
+            "?",
+            kind,
+            answer,
+            choices=("a", "b"),
+            images=(b"",),
+            concepts=("a",),
+            knowledge="a",
+            size=(56, 56),
         )
         response = parse(f"<think>a</think><answer>{answer}</answer>")
         try:

@@ -50,7 +50,9 @@ def user_term(fn: str, signature: str | None = None) -> Callable:
             number = _number(value)
         except RewardFailed:
             raise
-        except Exception as error:  # the user's program: whatever it raises is a broken reward, never the model's fault
+        except (
+            Exception
+        ) as error:  # the user's program: whatever it raises is a broken reward, never the model's fault
             raise RewardFailed(f"{fn} raised {type(error).__name__}: {error}") from error
         if number is None or not math.isfinite(number):
             raise RewardFailed(f"{fn} gave {number}, not a finite number.")
@@ -63,12 +65,16 @@ def load(fn: str) -> Callable:
     """The function that `package.module:function` or `path/file.py:function` names."""
     place, colon, name = str(fn).rpartition(":")
     if not colon or not place or not name:
-        raise UserError(f"fn: {fn} names no function. Write package.module:function or path/to/file.py:function.")
+        raise UserError(
+            f"fn: {fn} names no function. Write package.module:function or path/to/file.py:function."
+        )
     module = _from_file(place, fn) if place.endswith(".py") else _from_package(place, fn)
     function = getattr(module, name, None)
     if not callable(function):
         raise unknown(
-            f"function in {place} named", name, [n for n, v in vars(module).items() if callable(v) and n[0] != "_"]
+            f"function in {place} named",
+            name,
+            [n for n, v in vars(module).items() if callable(v) and n[0] != "_"],
         )
     return function
 
@@ -87,7 +93,9 @@ def _from_file(place: str, fn: str):
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UserError(f"fn: {fn}: the file {path} cannot be run: {type(error).__name__}: {error}.") from error
+        raise UserError(
+            f"fn: {fn}: the file {path} cannot be run: {type(error).__name__}: {error}."
+        ) from error
     return module
 
 
@@ -143,7 +151,11 @@ def _verl(response: Response, sample: Sample, function):
 
 
 def _easyr1(response: Response, sample: Sample, function):
-    item = {"response": response.text, "response_length": len(response.text.split()), "ground_truth": sample.answer}
+    item = {
+        "response": response.text,
+        "response_length": len(response.text.split()),
+        "ground_truth": sample.answer,
+    }
     return ([{**item, "data_source": sample.source, "problem": sample.question}],), {}
 
 
@@ -173,7 +185,9 @@ def _number(value) -> float | None:
         for key in ("score", "overall"):
             if key in value:
                 return _number(value[key])
-        raise RewardFailed(f'the reward has neither "score" nor "overall"; its keys: {", ".join(map(str, value))}')
+        raise RewardFailed(
+            f'the reward has neither "score" nor "overall"; its keys: {", ".join(map(str, value))}'
+        )
     return None if value is None else float(value)
 
 

@@ -119,6 +119,8 @@ class RunFolder:
         for name, sha in stages[stage].get("inputs", {}).items():
             need, _, output = name.rpartition("/")
             now = stages.get(need, {})
-            if output and (now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha):
+            if output and (
+                now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha
+            ):
                 return False
         return True

@@ -109,7 +109,9 @@ class StageProgress:
         self.size = metrics.stat().st_size if metrics.exists() else -1
         self.bar = _bar(console) if console.is_terminal else None
         self.task = (
-            self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting") if self.bar else None
+            self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting")
+            if self.bar
+            else None
         )
 
     def __enter__(self):
@@ -193,8 +195,15 @@ class Pace:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         # How many rows a source has is known at its end only, so the bar tells that rows come, not how many are left.
-        columns = SpinnerColumn(), BarColumn(bar_width=16), TextColumn("{task.description}"), TimeElapsedColumn()
-        self.bar = Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        )
+        self.bar = (
+            Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
+        )
 
     def __enter__(self) -> Pace:
         if self.bar:
@@ -232,7 +241,9 @@ def told(split: str, count: int, seconds: float) -> str:
     ('train, 12,345 rows read, 123 a second', 'val, 3 rows read', 'test, 5 rows read, 0.2 a second')
     """
     rate = count / seconds if seconds else 0
-    return f"{split}, {count:,} rows read" + (f", {rate:,.{0 if rate >= 10 else 1}f} a second" if rate else "")
+    return f"{split}, {count:,} rows read" + (
+        f", {rate:,.{0 if rate >= 10 else 1}f} a second" if rate else ""
+    )
 
 
 COUNTING_HEARTBEAT_S = 10.0
@@ -252,7 +263,13 @@ def counting(title: str, total: int) -> Iterator[Callable[[], None]]:
     )
 
     console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     done, printed = 0, time.monotonic()
 
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

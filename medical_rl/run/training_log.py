@@ -25,11 +25,15 @@ def fields_of(kind: type, settings: Mapping[str, Any], what: str) -> dict[str, A
 
 def identity_of(request: Any, left_out: Collection[str], **content: str) -> str:
     """A hash of a request's fields but those `left_out`, `content` taking the place of what a path stands for."""
-    decisive = {name: value for name, value in dataclasses.asdict(request).items() if name not in left_out} | content
+    decisive = {
+        name: value for name, value in dataclasses.asdict(request).items() if name not in left_out
+    } | content
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def log_step(metrics: str | None, stage: str, group: str, name: str, step: int, told: Mapping[str, float]) -> None:
+def log_step(
+    metrics: str | None, stage: str, group: str, name: str, step: int, told: Mapping[str, float]
+) -> None:
     """None; a step's numbers as a line of metrics.jsonl and one of the log.
 
     metrics      the file; None takes the MEDICAL_RL_METRICS variable, and writes none where that is not set
@@ -42,4 +46,7 @@ def log_step(metrics: str | None, stage: str, group: str, name: str, step: int, 
     if path := metrics or os.environ.get(METRICS):
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-    print(f"{name} step {step}: " + ", ".join(f"{number} {value:.4g}" for number, value in told.items()), flush=True)
+    print(
+        f"{name} step {step}: " + ", ".join(f"{number} {value:.4g}" for number, value in told.items()),
+        flush=True,
+    )

@@ -90,4 +90,6 @@ def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
         before = (other,) if stages.index(other) < stages.index(stage) else ()
         return ("prepare", "retrieve", *before)
     looping = LOOP in stages
-    return NEEDS[stage] + (tuple(plan.trained(conf["loop"])) if looping and stage in ("best", "evaluate") else ())
+    return NEEDS[stage] + (
+        tuple(plan.trained(conf["loop"])) if looping and stage in ("best", "evaluate") else ()
+    )

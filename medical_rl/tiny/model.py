@@ -47,7 +47,12 @@ tokenizer of {vocabulary} tokens trained on the task's own texts. Not for clinic
 
 
 def build_tiny_model(
-    texts: Iterable[str], *, seed: int = 0, vocab_size: int = 512, size: dict | None = None, cache: Path | None = None
+    texts: Iterable[str],
+    *,
+    seed: int = 0,
+    vocab_size: int = 512,
+    size: dict | None = None,
+    cache: Path | None = None,
 ) -> Path:
     """Folder of a tiny Qwen2.5-VL whose tokenizer was trained on `texts` (and a few built-in lines).
 
@@ -59,8 +64,12 @@ def build_tiny_model(
     """
     corpus = sorted(set(texts) | set(BUILT_IN_TEXT))
     size = {**SIZE, **dict(size or {})}
-    key = hashlib.sha256(json.dumps([corpus, seed, vocab_size, size, CHAT_TEMPLATE, 1]).encode()).hexdigest()[:16]
-    parent = Path(cache or os.environ.get("MEDICAL_RL_CACHE") or Path.home() / ".cache" / "medical_rl") / "tiny"
+    key = hashlib.sha256(json.dumps([corpus, seed, vocab_size, size, CHAT_TEMPLATE, 1]).encode()).hexdigest()[
+        :16
+    ]
+    parent = (
+        Path(cache or os.environ.get("MEDICAL_RL_CACHE") or Path.home() / ".cache" / "medical_rl") / "tiny"
+    )
     folder = parent / key
     if (folder / "config.json").exists():
         return folder
@@ -117,7 +126,9 @@ def train_tokenizer(corpus: list[str], vocab_size: int):
 
     alphabet = {char: i for i, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     blank = Qwen2Tokenizer(vocab=alphabet, merges=[])
-    learned = blank.train_new_from_iterator(corpus, vocab_size=vocab_size - len(SPECIAL_TOKENS), show_progress=False)
+    learned = blank.train_new_from_iterator(
+        corpus, vocab_size=vocab_size - len(SPECIAL_TOKENS), show_progress=False
+    )
     model = json.loads(learned.backend_tokenizer.to_str())["model"]
     vocab = {token: i for token, i in model["vocab"].items() if token not in SPECIAL_TOKENS}
     vocab = {token: i for i, token in enumerate(sorted(vocab, key=vocab.get))}

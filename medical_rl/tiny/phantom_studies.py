@@ -43,7 +43,10 @@ class Study:
     def report(self) -> str:
         """About 25 words: the series, a sentence for each finding in any order, and a closing remark."""
         rng = stream(*self.name, "report")
-        said = [str(rng.choice(SEEN if there else ABSENT)).format(finding) for finding, there in self.facts.items()]
+        said = [
+            str(rng.choice(SEEN if there else ABSENT)).format(finding)
+            for finding, there in self.facts.items()
+        ]
         told = [said[i] for i in rng.permutation(len(said))]
         return " ".join([f"Series {self.series}.", *told, str(rng.choice(CLOSING))])
 

@@ -74,7 +74,9 @@ def rows(
         rng = stream(seed, task, split, index)
         sample = TASKS[task](rng, index, **chosen)
         wrong = split == "warm_start" and rng.random() < label_noise
-        answer, thought = (sample["wrong"], sample["wrong_thought"]) if wrong else (sample["truth"], sample["thought"])
+        answer, thought = (
+            (sample["wrong"], sample["wrong_thought"]) if wrong else (sample["truth"], sample["thought"])
+        )
         yield Sample(
             id=f"phantom_{task}/{seed}/{split}/{index}",
             source=f"phantom_{task}",

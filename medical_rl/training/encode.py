@@ -23,7 +23,9 @@ LIMITS = ("min_pixels", "max_pixels")
 
 def load_processor(folder: Path | str, limits: Mapping[str, int] | None = None):
     """The processor of `folder`; its image limits replaced by `limits` (min_pixels and max_pixels), which it then saves."""
-    return AutoProcessor.from_pretrained(folder, **({name: int(limits[name]) for name in LIMITS} if limits else {}))
+    return AutoProcessor.from_pretrained(
+        folder, **({name: int(limits[name]) for name in LIMITS} if limits else {})
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Encoder:
     def _question(self, question: str, images: int) -> list[int]:
         """Tokens up to where a response begins; a merge may take in its last one."""
         asked = turns(question, "", [{"type": "image"}] * images)[:1]
-        return self._ids(self.processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
+        return self._ids(
+            self.processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        )
 
     def _tokens(self, sample: Sample, text: str) -> list[int]:
         both = turns(sample.question, text, [{"type": "image"}] * len(sample.images))
@@ -109,7 +113,9 @@ def _size(sample: Sample, data: bytes) -> tuple[int, int]:
         raise UserError(f"An image of the row {sample.id!r} cannot be used: {error}") from error
 
 
-def collate(rows: Sequence[Mapping], padding: int, image_token: int, side: str = "right") -> dict[str, torch.Tensor]:
+def collate(
+    rows: Sequence[Mapping], padding: int, image_token: int, side: str = "right"
+) -> dict[str, torch.Tensor]:
     """One padded batch: input_ids, attention_mask, mm_token_type_ids of shape (rows, tokens), and the images, each once.
 
     pixel_values, image_grid_thw  of the different images; image_of  which of them stands at each place, row by row
@@ -121,7 +127,11 @@ def collate(rows: Sequence[Mapping], padding: int, image_token: int, side: str =
         length = len(row["input_ids"])
         place = slice(0, length) if side == "right" else slice(width - length, width)
         ids[i, place], mask[i, place] = torch.tensor(row["input_ids"]), 1
-    batch = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": (ids == image_token).to(torch.int32)}
+    batch = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "mm_token_type_ids": (ids == image_token).to(torch.int32),
+    }
     different = {image.key: image for row in rows for image in row["images"]}
     if different:
         numbers = {key: i for i, key in enumerate(different)}

@@ -34,9 +34,13 @@ def test_the_option_trains_and_evaluates(accept, name):
         assert "actor/kl_loss" in found[2]
     if name == "ranks2":
         shards = sorted(
-            p.name for p in (folder / "checkpoints" / "rl" / "global_step_2" / "actor").glob("model_world_size_*")
+            p.name
+            for p in (folder / "checkpoints" / "rl" / "global_step_2" / "actor").glob("model_world_size_*")
         )
         assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
     if name == "lora":
         manifest = json.loads((folder / "manifest.json").read_text())["stages"]
-        assert manifest["rl"]["outputs"]["model"]["sha256"] != manifest["warm_start"]["outputs"]["model"]["sha256"]
+        assert (
+            manifest["rl"]["outputs"]["model"]["sha256"]
+            != manifest["warm_start"]["outputs"]["model"]["sha256"]
+        )

@@ -20,7 +20,12 @@ def controls(accept, demos):
     sft = ("conf.stages=[prepare,warm_start,evaluate]", "conf.warm_start.split=train")
     found = {("scratch", 1): accept.train("control-scratch-seed1", *sft, "conf.seed=1")}
     warm = demos[1] / "checkpoints" / "warm_start" / "huggingface"
-    model = ("conf/model=custom", f"conf.model.path={warm}", "conf.model.min_pixels=3136", "conf.model.max_pixels=3136")
+    model = (
+        "conf/model=custom",
+        f"conf.model.path={warm}",
+        "conf.model.min_pixels=3136",
+        "conf.model.max_pixels=3136",
+    )
     found["warm start", 1] = accept.train("control-warm-seed1", *sft, *model, "conf.seed=1")
     return found
 

@@ -48,11 +48,14 @@ class Classify(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         user, assistant = body["messages"]
         seen = any(
-            p["type"] == "image_url" and p["image_url"]["url"].startswith("data:image/") for p in user["content"]
+            p["type"] == "image_url" and p["image_url"]["url"].startswith("data:image/")
+            for p in user["content"]
         )
         self.asked.append((seen, assistant["content"]))
         score = zlib.crc32(assistant["content"].encode()) % 17 - 6.0
-        reply = json.dumps({"data": [{"index": 0, "label": None, "probs": [score], "num_classes": 1}]}).encode()
+        reply = json.dumps(
+            {"data": [{"index": 0, "label": None, "probs": [score], "num_classes": 1}]}
+        ).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(reply)))
         self.end_headers()
@@ -79,7 +82,11 @@ def endpoint():
 
 def judged(endpoint) -> tuple[str, ...]:
     """Overrides for a judge at the fake endpoint, asked anew in each run."""
-    return ("conf/judge=local", f"conf.judge.endpoint.base_url={endpoint.url}", "conf.judge.endpoint.model=fake")
+    return (
+        "conf/judge=local",
+        f"conf.judge.endpoint.base_url={endpoint.url}",
+        "conf.judge.endpoint.model=fake",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +103,9 @@ def warm(accept):
 
 
 def rollouts(folder, step):
-    return [json.loads(line) for line in (folder / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()
+    ]
 
 
 def check_components(folder, terms, dropped=None):
@@ -104,7 +113,9 @@ def check_components(folder, terms, dropped=None):
     found = read_metrics(folder / "metrics.jsonl", "rl")
     for step in (1, 2):
         for term in terms:
-            assert {f"reward/{term}/mean", f"reward/{term}/weighted", f"reward/{term}/failed"} <= set(found[step]), term
+            assert {f"reward/{term}/mean", f"reward/{term}/weighted", f"reward/{term}/failed"} <= set(
+                found[step]
+            ), term
         rows = rollouts(folder, step)
         assert len(rows) == 16 and all({"score", "acc", "advantage", *terms} <= set(row) for row in rows)
         kept = [r["score"] for r in rows if r not in (dropped or {}).get(step, ())]
@@ -118,7 +129,9 @@ def test_the_mix_runs_in_a_real_grpo_and_its_components_are_seen(accept, warm, e
 
     terms = list(load_mix([f"conf/rewards={mix}"], connected=False)[0].terms)
     asks = judged(endpoint) if "consistency" in terms else ()
-    asks += ("conf/reward_model=endpoint", f"conf.reward_model.base_url={classify}") if "learned" in terms else ()
+    asks += (
+        ("conf/reward_model=endpoint", f"conf.reward_model.base_url={classify}") if "learned" in terms else ()
+    )
     # so small a model does not hit by more than half: any overlap is a hit here
     asks += ("conf.rewards.terms.detection.threshold=0.0",) if "detection" in terms else ()
     Classify.asked.clear()
@@ -137,7 +150,9 @@ def test_the_mix_runs_in_a_real_grpo_and_its_components_are_seen(accept, warm, e
 
 
 def test_gdpo_trains_on_the_v1_trainer(accept, warm):
-    folder = accept.train("mix-gdpo", *warm("questions"), "conf/rewards=medfact_r1_offline", "conf/algorithm=gdpo")
+    folder = accept.train(
+        "mix-gdpo", *warm("questions"), "conf/rewards=medfact_r1_offline", "conf/algorithm=gdpo"
+    )
     found = check_components(folder, ["accuracy", "format", "fact", "lexical_consistency"])
     for step in (1, 2):  # whitened over the batch's tokens
         assert found[step]["critic/advantages/mean"] == pytest.approx(0.0, abs=1e-3)

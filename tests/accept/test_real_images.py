@@ -8,7 +8,10 @@ pytestmark = [pytest.mark.accept, pytest.mark.timeout(1800)]
 def test_pneumoniamnist_completes_with_results_for_all_three_models(accept, realdata, figures):
     source = realdata / "medmnist" / "pneumoniamnist.npz"
     folder = accept.train(
-        "pneumoniamnist", "conf/data=pneumoniamnist", f"conf.data.source={source}", "conf.data.allow_altered=true"
+        "pneumoniamnist",
+        "conf/data=pneumoniamnist",
+        f"conf.data.source={source}",
+        "conf.data.allow_altered=true",
     )
     results = accept.results(folder)
     assert list(results) == ["base", "warm_start", "rl"]

@@ -66,11 +66,16 @@ async def with_plain_client(url, folder, concurrency, answers, warm):
     """The same by AsyncOpenAI and a semaphore, as most projects do it: no cache, no shared limit, no budget."""
     import openai
 
-    client, places = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0), asyncio.Semaphore(concurrency)
+    client, places = (
+        openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0),
+        asyncio.Semaphore(concurrency),
+    )
 
     async def one(answer):
         async with places:
-            reply = await client.chat.completions.create(model="fake", messages=consistency_messages("q", "t", answer))
+            reply = await client.chat.completions.create(
+                model="fake", messages=consistency_messages("q", "t", answer)
+            )
         return parse(reply.choices[0].message.content, CONSISTENCY)
 
     await asyncio.gather(*(one(answer) for answer in warm))
@@ -138,7 +143,9 @@ RIVALS = {
 }
 
 
-@pytest.mark.parametrize("concurrency, processes", [(64, 1), (64, PROCESSES), (256, 1), (256, 2), (256, PROCESSES)])
+@pytest.mark.parametrize(
+    "concurrency, processes", [(64, 1), (64, PROCESSES), (256, 1), (256, 2), (256, PROCESSES)]
+)
 def test_a_thousand_calls(fake_endpoint, tmp_path, concurrency, processes):
     ideal = CALLS * LATENCY_S / concurrency
     walls = {name: [] for name in RIVALS}

@@ -24,7 +24,13 @@ def written(folder, side):
     def samples():
         for i in range(SIDES[side]):
             picture = rng.integers(0, 255, (side + i % 64, side), dtype=np.uint8)
-            facts = {"source": "s", "question": "What is it?", "kind": "grade", "answer": "1", "split": "train"}
+            facts = {
+                "source": "s",
+                "question": "What is it?",
+                "kind": "grade",
+                "answer": "1",
+                "split": "train",
+            }
             yield Sample(id=str(i), images=(encode_png(picture),), **facts)
 
     path = folder / f"rows-{side}.parquet"
@@ -61,7 +67,9 @@ def measured(rows, tmp_path, limit):
     from medical_rl.engine.verl.dataset import MedicalDataset
     from medical_rl.tiny.model import build_tiny_model
 
-    processor = hf_processor(str(build_tiny_model(["What is it?"], size={"max_pixels": 501760}, cache=tmp_path)))
+    processor = hf_processor(
+        str(build_tiny_model(["What is it?"], size={"max_pixels": 501760}, cache=tmp_path))
+    )
     settings = OmegaConf.create(
         {
             "max_prompt_length": limit,
@@ -73,7 +81,9 @@ def measured(rows, tmp_path, limit):
     )
 
     def build(cls, filtering):
-        config = OmegaConf.merge(settings, {"filter_overlong_prompts": filtering, "cache_dir": str(tmp_path / "cache")})
+        config = OmegaConf.merge(
+            settings, {"filter_overlong_prompts": filtering, "cache_dir": str(tmp_path / "cache")}
+        )
         return cls(str(rows), processor.tokenizer, config, processor)
 
     ours, theirs, ratios = build(MedicalDataset, False), build(RLHFDataset, False), []
@@ -87,7 +97,9 @@ def measured(rows, tmp_path, limit):
         mine = ours.maybe_filter_out_long_prompts(ours.dataframe)
         middle = time.perf_counter()
         verls = theirs.maybe_filter_out_long_prompts(theirs.dataframe)
-        ratios.append(((time.perf_counter() - middle) / (middle - start), middle - start, time.perf_counter() - middle))
+        ratios.append(
+            ((time.perf_counter() - middle) / (middle - start), middle - start, time.perf_counter() - middle)
+        )
         assert [r["extra_info"]["id"] for r in mine] == [r["extra_info"]["id"] for r in verls]
         assert 0 < len(mine) < len(ours.dataframe) or limit == 4096, "the limit must divide the rows"
     return sorted(ratios)[REPEATS // 2]

@@ -73,7 +73,9 @@ print(time.perf_counter() - start, *[int(line.split()[1]) / 1024 for line in ope
 
 def measure(program, source, folder):
     """(seconds, peak MiB) of one run in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", program, str(source), str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(source), str(folder)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     seconds, peak = done.stdout.split()[-2:]
     return float(seconds), float(peak)
@@ -124,7 +126,9 @@ def test_preparation_against_datasets_map(realdata, enlarged, tmp_path, root):
         theirs.append(measure(THEIRS, source, tmp_path / f"theirs{i}"))
     sizes = {"ours0": 0, "theirs0": 0}
     for split, n in {"train": 3882, "val": 524, "test": 624}.items():
-        one, other = (pq.read_table(tmp_path / name / f"{split}.parquet").to_pylist() for name in ("ours0", "theirs0"))
+        one, other = (
+            pq.read_table(tmp_path / name / f"{split}.parquet").to_pylist() for name in ("ours0", "theirs0")
+        )
         assert len(one) == len(other) == n
         for name, found in (("ours0", one), ("theirs0", other)):
             sizes[name] += sum(len(row["images"][0]["bytes"]) for row in found)
@@ -141,7 +145,9 @@ def test_preparation_against_datasets_map(realdata, enlarged, tmp_path, root):
     ours_s, theirs_s = (statistics.median(run[0] for run in runs) for runs in (ours, theirs))
     ours_mib, theirs_mib = (statistics.median(run[1] for run in runs) for runs in (ours, theirs))
     rows = 3882 + 524 + 624
-    encoders = [statistics.median(png_seconds(source, f) for _ in range(REPEATS)) for f in (pillows, encode_png)]
+    encoders = [
+        statistics.median(png_seconds(source, f) for _ in range(REPEATS)) for f in (pillows, encode_png)
+    ]
     (root / "benchmarks" / "data.md").write_text(
         f"# Preparing PneumoniaMNIST\n\n{rows:,} rows of 28 x 28 pixels from the real npz to verl's parquet: the same pixels and prompts from both, "
         f"PNG at zlib level 6 in both, one process for each run, imports not timed, median of {REPEATS} runs in turn.\n\n"
@@ -154,7 +160,15 @@ def test_preparation_against_datasets_map(realdata, enlarged, tmp_path, root):
         f"so its files are {sizes['ours0'] / sizes['theirs0'] - 1:.0%} larger.\n\nWritten by `make bench`; read the ratio, not the seconds.\n"
     )
     print(
-        json.dumps({"ratio": ratio, "ours": ours, "theirs": theirs, "large": [large_ours, large_theirs], "most": most})
+        json.dumps(
+            {
+                "ratio": ratio,
+                "ours": ours,
+                "theirs": theirs,
+                "large": [large_ours, large_theirs],
+                "most": most,
+            }
+        )
     )
     assert ratio >= 4
     assert most[1] < 1.25 * large_ours[1], "memory grows with the rows"

@@ -40,7 +40,11 @@ def completions():
     for _ in range(COUNT):
         body = " ".join(rng.choice(VOCABULARY) for _ in range(WORDS))
         answer = rng.choice([*CHOICES, "unsure"])
-        forms = (f"<think>{body}</think> \\boxed{{{answer}}}", f"<think>{body} \\boxed{{{answer}}}", f"{body} {answer}")
+        forms = (
+            f"<think>{body}</think> \\boxed{{{answer}}}",
+            f"<think>{body} \\boxed{{{answer}}}",
+            f"{body} {answer}",
+        )
         yield rng.choice(forms)
 
 
@@ -80,7 +84,9 @@ def work(tmp_path_factory):
     folder = build_tiny_model([" ".join(VOCABULARY)], vocab_size=1024, cache=tmp_path_factory.mktemp("model"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     run = f"conf.run_dir={tmp_path_factory.mktemp('run')}"
-    config = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/rewards=accuracy_format", run])
+    config = compose(
+        ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/rewards=accuracy_format", run]
+    )
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
 
     def trajectory(i, text):
@@ -88,7 +94,11 @@ def work(tmp_path_factory):
         tensors = {"prompts": torch.zeros(1, 200, dtype=torch.long), "responses": ids}
         tensors["attention_mask"] = torch.ones(1, 200 + ids.shape[1], dtype=torch.long)
         sample = Sample(str(i // 8), "set", "?", "label", "malignant", choices=CHOICES)
-        columns = {"sample": sample.to_json(), "data_source": "set", "reward_model": {"ground_truth": "malignant"}}
+        columns = {
+            "sample": sample.to_json(),
+            "data_source": "set",
+            "reward_model": {"ground_truth": "malignant"},
+        }
         columns["extra_info"] = {"index": i}
         arrays = {name: np.array([value], dtype=object) for name, value in columns.items()}
         return verl.DataProto(batch=TensorDict(tensors, batch_size=1), non_tensor_batch=arrays)

@@ -116,7 +116,10 @@ def toy(monkeypatch, make_sample):
 
 @pytest.fixture
 def three_splits(make_sample):
-    return {split: [make_sample(f"{split}/{i}", split=split) for i in range(3)] for split in ("train", "val", "test")}
+    return {
+        split: [make_sample(f"{split}/{i}", split=split) for i in range(3)]
+        for split in ("train", "val", "test")
+    }
 
 
 @pytest.fixture

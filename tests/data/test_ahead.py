@@ -86,10 +86,14 @@ def test_one_and_several_at_a_time_write_the_same_files(folder, tmp_path):
     data = {"name": "mine", "reader": "custom", "source": str(folder()), "params": {"question": "Which?"}}
     cards = [prepare.prepare({**data, "num_proc": n}, PROMPT, tmp_path / str(n), 0, 1) for n in (1, 4, None)]
     assert cards[0] == cards[1] == cards[2], "checksums of the files, what was dropped and its order included"
-    assert sum(entry["rows"] for entry in cards[0]["dropped"].values()) == 15  # 5, 7 and 9 of each 11, to row 59
+    assert (
+        sum(entry["rows"] for entry in cards[0]["dropped"].values()) == 15
+    )  # 5, 7 and 9 of each 11, to row 59
 
 
-def test_large_arrays_are_encoded_several_at_a_time_and_come_out_the_same(mini, config, tmp_path, monkeypatch):
+def test_large_arrays_are_encoded_several_at_a_time_and_come_out_the_same(
+    mini, config, tmp_path, monkeypatch
+):
     names = set()
     encode = prepare.readers.load_reader("medmnist").encode_png
 
@@ -100,7 +104,8 @@ def test_large_arrays_are_encoded_several_at_a_time_and_come_out_the_same(mini, 
     monkeypatch.setattr(prepare.readers.load_reader("medmnist"), "encode_png", named)
     source = str(mini("pneumoniamnist_128.npz", size=128))
     cards = [
-        prepare.prepare(config(source=source, num_proc=n), PROMPT, tmp_path / str(n), 0, 1)["files"] for n in (1, 3)
+        prepare.prepare(config(source=source, num_proc=n), PROMPT, tmp_path / str(n), 0, 1)["files"]
+        for n in (1, 3)
     ]
     assert cards[0] == cards[1] and any(name.startswith("rows") for name in names)
 
@@ -113,7 +118,16 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(folder, tmp_path, root):
         "images.decode = lambda data: (print('.', flush=True), time.sleep(0.1), decode(data))[-1]\n"
         "sys.exit(readers.load_reader('custom').main(sys.argv[1:]))\n"
     )
-    arguments = ["--source", str(folder()), "--out", str(tmp_path / "out"), "--question", "?", "--num-proc", "4"]
+    arguments = [
+        "--source",
+        str(folder()),
+        "--out",
+        str(tmp_path / "out"),
+        "--question",
+        "?",
+        "--num-proc",
+        "4",
+    ]
     child = subprocess.Popen(
         [sys.executable, "-c", slow, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(root)},

@@ -30,7 +30,11 @@ def asks(server, tmp_path, capsys, monkeypatch):
 
     def run(*arguments, judge=(), **program):
         server.program(**program)
-        chosen = ["conf/judge=local", f"conf.judge.endpoint.base_url={server.url}", "conf.judge.backoff_s=0.01"]
+        chosen = [
+            "conf/judge=local",
+            f"conf.judge.endpoint.base_url={server.url}",
+            "conf.judge.backoff_s=0.01",
+        ]
         code = command_line.main([*map(str, arguments), *chosen, *judge])
         return code, *capsys.readouterr()
 
@@ -43,7 +47,10 @@ def prepared(toy, make_sample, image_bytes, tmp_path):
 
     def make(fields, n=8, splits=("train", "val", "test"), **config):
         def rows(split, at):
-            made = [make_sample(f"{split}/{i}", images=0, **{"split": split, **fields(split, i)}) for i in range(n)]
+            made = [
+                make_sample(f"{split}/{i}", images=0, **{"split": split, **fields(split, i)})
+                for i in range(n)
+            ]
             return [dataclasses.replace(s, images=(image_bytes(1000 * at + i),)) for i, s in enumerate(made)]
 
         data = toy({split: rows(split, at) for at, split in enumerate(splits)}) | config
@@ -76,8 +83,14 @@ def test_a_draft_is_a_knowledge_file_with_every_text_marked(prepared, asks, tmp_
     assert code == 0 and "2 classes are drafted" in said and "2 requests" in said
     found = yaml.safe_load(out.read_text())
     # "; " parts classes in a prompt and the full stop is the prompt's: both are taken out of a draft.
-    assert found["attributes"] == dict.fromkeys("ab", f"{knowledge.DRAFT} dense, white areas in the lower lung")
-    assert found["name"] == "mine" and "Qwen" in found["references"][0] and "not reviewed" in found["references"][0]
+    assert found["attributes"] == dict.fromkeys(
+        "ab", f"{knowledge.DRAFT} dense, white areas in the lower lung"
+    )
+    assert (
+        found["name"] == "mine"
+        and "Qwen" in found["references"][0]
+        and "not reviewed" in found["references"][0]
+    )
     assert out.read_text().startswith("# @package conf.knowledge\n")
     assert knowledge.load(str(out))["attributes"] == found["attributes"] and tree(folder) == before
 
@@ -110,12 +123,19 @@ def test_a_file_that_is_there_is_left_as_it_is_and_nothing_is_asked(prepared, as
 
 def test_answers_are_kept_and_the_same_command_asks_what_is_missing(prepared, asks, server, tmp_path):
     folder, out = prepared(two_classes), tmp_path / "mine.yaml"
-    code, _, error = asks("attributes", folder, "--out", out, judge=["conf.judge.budget.max_requests=1"], text=TEXT)
+    code, _, error = asks(
+        "attributes", folder, "--out", out, judge=["conf.judge.budget.max_requests=1"], text=TEXT
+    )
     assert code == 1 and "cap of conf.judge.budget is met: 1 of 2 questions are answered and kept" in error
     assert not out.exists()
-    code, said, _ = asks("attributes", folder, "--out", out, judge=["conf.judge.budget.max_requests=2"], text=TEXT)
+    code, said, _ = asks(
+        "attributes", folder, "--out", out, judge=["conf.judge.budget.max_requests=2"], text=TEXT
+    )
     assert code == 0 and len(server.log()["requests"]) == 1 and "1 requests" in said
-    assert sorted(p.name for p in (tmp_path / "set.asked/judge").glob("*.sqlite")) == ["cache.sqlite", "ledger.sqlite"]
+    assert sorted(p.name for p in (tmp_path / "set.asked/judge").glob("*.sqlite")) == [
+        "cache.sqlite",
+        "ledger.sqlite",
+    ]
 
 
 def test_a_class_that_fails_leaves_no_file(prepared, asks, tmp_path):
@@ -180,12 +200,16 @@ def test_data_without_classes_or_without_train_say_so(prepared, asks, tmp_path):
     assert asks("attributes", folder, "--out", tmp_path / "a.yaml", "--images", "0")[0] == 2
 
 
-def test_a_draft_reaches_the_prompt_without_its_mark_and_the_card_with_it(prepared, asks, toy, three_splits, tmp_path):
+def test_a_draft_reaches_the_prompt_without_its_mark_and_the_card_with_it(
+    prepared, asks, toy, three_splits, tmp_path
+):
     out = tmp_path / "mine.yaml"
     asks("attributes", prepared(two_classes), "--out", out, text=TEXT)
     folder = prepared(two_classes, knowledge=knowledge.load(str(out)))
     (sample, *_) = parquet.read_samples(folder / "train.parquet")
-    assert sample.knowledge == "a: dense, white areas in the lower lung; b: dense, white areas in the lower lung"
+    assert (
+        sample.knowledge == "a: dense, white areas in the lower lung; b: dense, white areas in the lower lung"
+    )
     card = json.loads((folder / "card.json").read_text())
     assert card["knowledge"]["drafts"] == ["a", "b"]
     warning = "What the prompt tells of 'a', 'b' was drafted by a model, and nobody has reviewed it."
@@ -205,8 +229,12 @@ def test_concepts_of_a_judge_are_stored_with_training_and_validation_rows(prepar
     assert len(server.log()["requests"]) == 3 and not any(images for _, images in sent)
     assert parquet.pq.read_table(folder / "train.parquet").drop(["sample"]).equals(columns)
     card = json.loads((folder / "card.json").read_text())
-    assert card["concepts"]["questions"] == 3 and "Concepts of train, val" in (folder / "README.md").read_text()
-    assert check(folder).exit_code == 0 and not [f for f in check(folder).findings if "not the file" in f.message]
+    assert (
+        card["concepts"]["questions"] == 3 and "Concepts of train, val" in (folder / "README.md").read_text()
+    )
+    assert check(folder).exit_code == 0 and not [
+        f for f in check(folder).findings if "not the file" in f.message
+    ]
 
 
 def test_a_second_time_nothing_is_asked_and_nothing_changes(prepared, asks, server):
@@ -237,7 +265,9 @@ def test_a_question_in_which_the_judge_finds_nothing_keeps_the_lexicons_concepts
     """The fact reward refuses a row without concepts, so an empty list would stop the training."""
     folder = prepared(questions)
     code, said, _ = asks("concepts", folder, text=json.dumps({"concepts": []}))
-    assert code == 0 and set(concepts_of(folder, "train")) == {("old",)} and "0 failed and 3 have none" in said
+    assert (
+        code == 0 and set(concepts_of(folder, "train")) == {("old",)} and "0 failed and 3 have none" in said
+    )
 
 
 def test_too_many_failures_change_no_file(prepared, asks):

@@ -88,14 +88,20 @@ DROPPED = {
 
 
 @pytest.mark.parametrize(("changes", "row", "reason"), DROPPED.values(), ids=list(DROPPED))
-def test_a_bad_row_is_left_out_and_told_and_the_others_are_whole(by_hand, own, tmp_path, changes, row, reason):
+def test_a_bad_row_is_left_out_and_told_and_the_others_are_whole(
+    by_hand, own, tmp_path, changes, row, reason
+):
     (tmp_path / "secret.png").write_bytes(noise(1000))
     code, said, names, dropped = by_hand("custom", own(**changes))
     ((told, entry),) = dropped.items()
     assert (code, names, told, entry["rows"]) == (0, WHOLE, reason, 1)
     assert entry["examples"][0].startswith(row), entry
     assert f"Dropped 1 row: {reason}" in said
-    samples = [s for split in ("train", "val", "test") for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")]
+    samples = [
+        s
+        for split in ("train", "val", "test")
+        for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")
+    ]
     assert len(samples) == 29 and noise(1000) not in {s.images[0] for s in samples}
 
 
@@ -113,7 +119,11 @@ def test_names_in_any_script_are_read_and_kept(by_hand, own, put, tmp_path):
     put(name, noise(7))
     code, _, names, dropped = by_hand("custom", own(id="患者 7", image=name))
     assert (code, names, dropped) == (0, WHOLE, {})
-    samples = [s for split in ("train", "val", "test") for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")]
+    samples = [
+        s
+        for split in ("train", "val", "test")
+        for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")
+    ]
     assert {s.id: s.images[0] for s in samples}["患者 7"] == noise(7)
 
 
@@ -126,7 +136,11 @@ def test_a_nan_age_is_null_in_the_row_and_told_in_the_card(by_hand, ham, tmp_pat
     code, _, names, dropped = by_hand("ham10000", ham())
     assert (code, names, dropped) == (0, WHOLE, {})
     assert "1 rows have no usable age." in (tmp_path / "out/README.md").read_text()
-    samples = [s for split in ("train", "val", "test") for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")]
+    samples = [
+        s
+        for split in ("train", "val", "test")
+        for s in parquet.read_samples(tmp_path / f"out/{split}.parquet")
+    ]
     ages = {s.id: s.meta["age"] for s in samples}
     assert ages.pop("ham10000/ISIC_7") is None and set(ages.values()) == {50}
     assert not any("NaN" in s.to_json() for s in samples)

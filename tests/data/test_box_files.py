@@ -36,7 +36,10 @@ def test_the_four_forms_give_the_same_box(put):
         put("voc/a.xml", VOC).parent,
         put("yolo/heelspur/a.txt", "1 0.2 0.2 0.2 0.2\n").parent.parent,
         put("boxes.csv", CSV),
-        put("other.csv", CSV.replace("x1,y1,x2,y2", "xmin,ymin,xmax,ymax").replace("image,label", "filename,class")),
+        put(
+            "other.csv",
+            CSV.replace("x1,y1,x2,y2", "xmin,ymin,xmax,ymax").replace("image,label", "filename,class"),
+        ),
     ]
     for form in forms:
         (drawn,), dropped = read(form)
@@ -92,13 +95,17 @@ def test_bad_files_and_lines_are_told_and_the_others_are_read(put):
     assert dropped["its box file cannot be read"]["rows"] == 3
     assert dropped["its box file declares XML entities"]["examples"] == ["boxes bomb.xml"]
     drawn, dropped = read(put("boxes.csv", CSV + "b.jpg,spur,ten,5,30,15\n"))
-    assert len(drawn) == 1 and dropped["its box is not four numbers"]["examples"][0].startswith("line 3 of boxes.csv")
+    assert len(drawn) == 1 and dropped["its box is not four numbers"]["examples"][0].startswith(
+        "line 3 of boxes.csv"
+    )
     put("yolo/a.txt", "0 0.2 0.2 0.2 0.2\n")
     drawn, dropped = read(put("yolo/b.txt", "0 0.2 0.2 0.2 wide\n").parent)
     assert len(drawn) == 1 and dropped["its box file cannot be read"]["rows"] == 1
 
 
-@pytest.mark.parametrize(("line", "n"), [("0 .1 .1 .3 .1 .3 .4 .1 .4", 9), ("0 .2 .2", 3), ("0 .1 .1 .3 .1 .3 .4", 7)])
+@pytest.mark.parametrize(
+    ("line", "n"), [("0 .1 .1 .3 .1 .3 .4 .1 .4", 9), ("0 .2 .2", 3), ("0 .1 .1 .3 .1 .3 .4", 7)]
+)
 def test_a_yolo_line_that_is_no_box_is_told_and_a_confidence_is_none(put, line, n):
     put("yolo/a.txt", "0 0.2 0.2 0.2 0.2 0.93\n")
     (drawn,), dropped = read(put("yolo/b.txt", f"0 0.2 0.2 0.2 0.2\n{line}\n").parent)

@@ -42,7 +42,14 @@ def test_by_hand_an_altered_file_exits_2_with_one_paragraph(pneumonia, tmp_path)
 
 def test_by_hand_the_real_file(pneumonia, tmp_path):
     done = by_hand(
-        "--source", pneumonia, "--out", "prepared", "--allow-altered", "--prompt", "visual_attributes", cwd=tmp_path
+        "--source",
+        pneumonia,
+        "--out",
+        "prepared",
+        "--allow-altered",
+        "--prompt",
+        "visual_attributes",
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     # The mirror's train (3,882 rows) shares 8 pictures with val; counted independently with numpy.
@@ -62,7 +69,11 @@ def test_by_hand_the_real_file(pneumonia, tmp_path):
             2,
             "Did you mean 'class_names'",
         ),
-        (["--source", "pneumoniamnist.npz", "--allow-altered", "--prompt", "no.yaml"], 2, "no.yaml cannot be read"),
+        (
+            ["--source", "pneumoniamnist.npz", "--allow-altered", "--prompt", "no.yaml"],
+            2,
+            "no.yaml cannot be read",
+        ),
     ],
 )
 def test_exit_codes_and_messages(medmnist, mini, tmp_path, monkeypatch, capsys, arguments, code, message):
@@ -104,7 +115,13 @@ def test_a_prompt_may_come_from_a_yaml_file(tmp_path):
 
 def test_of_boxes_and_free_answers_the_number_is_told_and_no_commonest_one():
     def split(rows, answers, rate):
-        return {"rows": rows, "distinct": rows, "answers": answers, "majority": "[1, 2]", "majority_rate": rate}
+        return {
+            "rows": rows,
+            "distinct": rows,
+            "answers": answers,
+            "majority": "[1, 2]",
+            "majority_rate": rate,
+        }
 
     splits = {"train": split(60, 60, 1 / 60), "val": split(60, 2, 0.5), "test": split(2, 2, 0.5)}
     card = {"name": "demo", "splits": splits, "about": {}, "changes": [], "warnings": []}

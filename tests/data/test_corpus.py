@@ -88,7 +88,9 @@ def test_a_second_call_does_nothing_and_a_changed_file_is_made_again(with_report
 
 
 def test_empty_and_repeated_reports_are_told(with_reports, bare, tmp_path):
-    card = run(with_reports(entry("1"), entry("1", "Another."), entry("2", " \n"), entry("3", None)), tmp_path, bare)
+    card = run(
+        with_reports(entry("1"), entry("1", "Another."), entry("2", " \n"), entry("3", None)), tmp_path, bare
+    )
     assert found(tmp_path)["1"].text == "Phantom text." and card["reports"]["reports"] == 1
     told = {reason: entry["rows"] for reason, entry in card["dropped"].items()}
     assert told == {"its report is empty": 2, "the id of its report came before": 1}
@@ -160,7 +162,12 @@ def test_a_column_of_reports_of_a_table_of_ones_own_is_a_corpus(put, image_bytes
 def test_mimics_reports_are_of_their_patient_where_the_entry_names_one(tmp_path):
     mimic = readers.load_reader("mimic_cxr")
     entries = [
-        {"id": "a", "report": "Phantom a.", "split": "train", "image_path": ["p10/p10000032/s50414267/x.jpg"]},
+        {
+            "id": "a",
+            "report": "Phantom a.",
+            "split": "train",
+            "image_path": ["p10/p10000032/s50414267/x.jpg"],
+        },
         {"id": "files/p10/p10000033/s50414268.txt", "report": "Phantom b.", "subject_id": 10000033},
         {"id": "s50414269", "report": "Phantom c."},
     ]
@@ -197,4 +204,6 @@ def test_rules_real_corpus_is_prepared_beside_its_questions(realdata, bare, tmp_
         for s in ("val", "test")
     }
     assert card["reports"]["reports"] == 3826
-    assert {s: n for s, n in card["reports"]["splits"].items() if s != "train"} == {s: len(g) for s, g in held.items()}
+    assert {s: n for s, n in card["reports"]["splits"].items() if s != "train"} == {
+        s: len(g) for s, g in held.items()
+    }

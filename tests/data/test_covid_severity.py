@@ -40,7 +40,12 @@ def mini(put, image_bytes):
     def make(*rows, images=True):
         lines = []
         for i, (name, r, d, *rest) in enumerate(rows):
-            other = {"inaccurate": "No", "poor_d": "No", "poor_r": "No", "subset": ("train", "val", "test")[i % 3]}
+            other = {
+                "inaccurate": "No",
+                "poor_d": "No",
+                "poor_r": "No",
+                "subset": ("train", "val", "test")[i % 3],
+            }
             other |= rest[0] if rest else {}
             lines.append(
                 f"set_a,{name},{other['inaccurate']},{r},{d},{other['poor_d']},{other['poor_r']},Yes,{other['subset']},COVID-19,No"
@@ -72,7 +77,10 @@ def test_the_real_table_keeps_1274_of_1364_rows_by_the_reference_rule(covid, ful
 
 def test_the_real_raters_disagree_as_the_card_says(covid, full):
     about = covid.describe(full)
-    assert about["notes"][-1] == "The raters differ by 2 or more on 56 of the 313 COVID-19 rows that both scored."
+    assert (
+        about["notes"][-1]
+        == "The raters differ by 2 or more on 56 of the 313 COVID-19 rows that both scored."
+    )
     assert about["altered"] == [] and about["consensus"] == "ceil_mean"
 
 
@@ -133,7 +141,9 @@ def test_png_bmp_names_find_their_file_under_either_name(covid, mini, put, read_
     assert grades(samples) == {"a.png.bmp": "1", "b.png.bmp": "2", "DX.1.2.840": "3"} and not dropped
 
 
-def test_of_files_with_one_name_that_of_the_sets_folder_is_taken_and_else_none(covid, mini, put, read_all, image_bytes):
+def test_of_files_with_one_name_that_of_the_sets_folder_is_taken_and_else_none(
+    covid, mini, put, read_all, image_bytes
+):
     source = mini(("a.png", 1, 1), ("b.png", 2, 2), images=False)
     put("set_b/a.png", image_bytes(1))
     right = put("set_a/a.png", image_bytes(2))

@@ -46,7 +46,10 @@ def test_an_image_bomb_is_not_decoded(put):
 
     header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)  # 1.6 Gpixel from a few bytes
     bomb = (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
     )
     assert why(put("bomb.png", bomb)) == "its image cannot be decoded"
 
@@ -124,4 +127,6 @@ def test_files_of_one_id_are_one_image_where_they_are_equal(put, image_bytes):
     assert files.only(paths, "a", drops).data == image_bytes(1) and not drops.summary()
     paths[1].write_bytes(image_bytes(2))
     assert files.only(paths, "a", drops) is None
-    assert drops.summary()["several files that differ could be its image"]["examples"] == ["a: x/a.png, y/a.png"]
+    assert drops.summary()["several files that differ could be its image"]["examples"] == [
+        "a: x/a.png, y/a.png"
+    ]

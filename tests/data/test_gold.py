@@ -23,7 +23,9 @@ BAD = [
 
 @pytest.mark.parametrize(("fields", "reason"), BAD, ids=[reason for _, reason in BAD])
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_gold_answer_that_does_not_read_back_stops_at_its_row(toy, three_splits, tmp_path, fields, reason, split):
+def test_a_gold_answer_that_does_not_read_back_stops_at_its_row(
+    toy, three_splits, tmp_path, fields, reason, split
+):
     three_splits[split][2] = dataclasses.replace(three_splits[split][2], **fields)
     with pytest.raises(UserError, match=f"Row {split}/2 cannot be used: .*{reason}") as error:
         run(toy(three_splits), tmp_path / "out")
@@ -32,7 +34,11 @@ def test_a_gold_answer_that_does_not_read_back_stops_at_its_row(toy, three_split
 
 def test_a_target_that_cannot_be_filled_names_the_row(toy, three_splits, tmp_path):
     with pytest.raises(UserError, match="cannot be filled for sample 'train/0'"):
-        run(toy(three_splits), tmp_path / "out", {**PROMPT, "target": r"\boxed{ {{ answer }} } {{ sample.meta.site }}"})
+        run(
+            toy(three_splits),
+            tmp_path / "out",
+            {**PROMPT, "target": r"\boxed{ {{ answer }} } {{ sample.meta.site }}"},
+        )
 
 
 def test_a_prompt_without_a_target_or_with_an_unmarked_one_is_no_error(toy, three_splits, bare, tmp_path):

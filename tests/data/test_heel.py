@@ -31,9 +31,17 @@ def mini(put, image_bytes):
 def test_every_image_is_in_one_split_and_a_tenth_of_each_class_is_the_test(heel, mini, read_all):
     samples, dropped = read_all(heel, mini())
     # 5 % of 40, 30, 20 are 2, 2 (1.5) and 1
-    assert {split: len(rows) for split, rows in samples.items()} == {"train": 76, "val": 5, "test": 9} and not dropped
+    assert {split: len(rows) for split, rows in samples.items()} == {
+        "train": 76,
+        "val": 5,
+        "test": 9,
+    } and not dropped
     # 10 % of 40, 30, 20
-    assert collections.Counter(s.answer for s in samples["test"]) == {"normal": 4, "heel spur": 3, "Sever's disease": 2}
+    assert collections.Counter(s.answer for s in samples["test"]) == {
+        "normal": 4,
+        "heel spur": 3,
+        "Sever's disease": 2,
+    }
     s = samples["test"][0]
     assert (s.kind, s.source, s.choices) == ("label", "heel", ("normal", "heel spur", "Sever's disease"))
     assert s.id.startswith("heel/Heel dataset/") and s.size == (8, 10)
@@ -47,7 +55,9 @@ def test_the_published_counts_give_the_papers_396_test_images(heel):
     assert len(rows) == 3956 and collections.Counter(where.values())["test"] == 396
 
 
-@pytest.mark.parametrize("names", [("Normal", "Heel Spur", "Sever"), ("NORMAL", "heel_spur", "Sever's disease")])
+@pytest.mark.parametrize(
+    "names", [("Normal", "Heel Spur", "Sever"), ("NORMAL", "heel_spur", "Sever's disease")]
+)
 def test_class_folders_are_known_in_other_spellings_and_severe_is_not_one(heel, mini, read_all, names):
     samples, _ = read_all(heel, mini(names, above="x/train/"))
     assert collections.Counter(s.answer for rows in samples.values() for s in rows)["Sever's disease"] == 20
@@ -63,11 +73,15 @@ def test_a_missing_class_folder_is_told_with_those_found(heel, mini, tmp_path):
         heel.describe(tmp_path / "empty")
 
 
-def test_identical_files_stay_in_one_split_and_in_two_classes_are_dropped(heel, mini, put, read_all, image_bytes):
+def test_identical_files_stay_in_one_split_and_in_two_classes_are_dropped(
+    heel, mini, put, read_all, image_bytes
+):
     source = mini()
     for i in range(20):
         put(f"Heel dataset/normal/copy of {i}.jpg", image_bytes(i, format="JPEG"))
-    put("Heel dataset/sever/wrong.jpg", image_bytes(139, format="JPEG"))  # heelspur/29 is of seed 100 + 29 = 129
+    put(
+        "Heel dataset/sever/wrong.jpg", image_bytes(139, format="JPEG")
+    )  # heelspur/29 is of seed 100 + 29 = 129
     put("Heel dataset/sever/both.jpg", image_bytes(105, format="JPEG"))  # heelspur/5
     samples, dropped = read_all(heel, source)
     assert dropped == {
@@ -75,7 +89,9 @@ def test_identical_files_stay_in_one_split_and_in_two_classes_are_dropped(heel, 
         "Heel dataset/heelspur/5.jpg": "the same file is in two class folders",
     }
     groups = [{s.group for s in rows} for rows in samples.values()]
-    assert sum(map(len, groups)) == len(set().union(*groups)) == 90  # 90 contents + wrong.jpg - the contradictory one
+    assert (
+        sum(map(len, groups)) == len(set().union(*groups)) == 90
+    )  # 90 contents + wrong.jpg - the contradictory one
     assert sum(map(len, samples.values())) == 90 + 20 + 1 - 1
 
 

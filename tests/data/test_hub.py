@@ -34,7 +34,9 @@ def online(monkeypatch):
 
         monkeypatch.setattr(datasets, "load_dataset", load)
         monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name, revision=None: list(configs))
-        monkeypatch.setattr(datasets, "get_dataset_split_names", lambda name, config=None, revision=None: list(splits))
+        monkeypatch.setattr(
+            datasets, "get_dataset_split_names", lambda name, config=None, revision=None: list(splits)
+        )
         return calls
 
     return make
@@ -92,10 +94,15 @@ def test_mmmu_is_read_from_the_hub_subject_by_subject(online):
 
 
 def test_custom_data_are_read_from_the_hub_with_its_splits(online):
-    rows = [{"image": {"bytes": picture(i), "path": None}, "dx": "ab"[i % 2], "question": "Which?"} for i in range(40)]
+    rows = [
+        {"image": {"bytes": picture(i), "path": None}, "dx": "ab"[i % 2], "question": "Which?"}
+        for i in range(40)
+    ]
     online(train=rows[:30], test=rows[30:])
     custom = readers.load_reader("custom")
-    found = {split: list(custom.rows("owner/set", split, columns={"answer": "dx"})) for split in custom.SPLITS}
+    found = {
+        split: list(custom.rows("owner/set", split, columns={"answer": "dx"})) for split in custom.SPLITS
+    }
     # val is drawn from the 30 training rows, 15 of each class: 2 (1.5 rounded) of each
     assert {split: len(samples) for split, samples in found.items()} == {"train": 26, "val": 4, "test": 10}
     assert found["test"][0].images == (picture(30),)
@@ -132,5 +139,7 @@ def test_a_stream_that_breaks_off_is_told_as_one_and_by_its_name(monkeypatch):
         monkeypatch.setattr(datasets, "load_dataset", lambda *args, error=error, **kwargs: Stream(error))
         rows = hub.rows("owner/set", "train")
         assert next(rows) == {"text": "a"}
-        with pytest.raises(UserError, match="'owner/set' from the Hugging Face Hub broke off: connection dropped"):
+        with pytest.raises(
+            UserError, match="'owner/set' from the Hugging Face Hub broke off: connection dropped"
+        ):
             next(rows)

@@ -60,7 +60,8 @@ def test_pngs_are_little_larger_than_pillows(pneumonia):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8), np.zeros((0, 2), np.uint8)]
+    "array",
+    [np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8), np.zeros((0, 2), np.uint8)],
 )
 def test_png_refuses_what_is_not_uint8_grey_or_rgb(array):
     with pytest.raises(ValueError):
@@ -116,7 +117,9 @@ def test_other_formats_are_kept_as_png(format, tmp_path):
     path = tmp_path / "a.bin"
     picture.save(path, format=format, **({"lossless": True} if format == "WEBP" else {}))
     found = files.picture(path, "row", Drops())
-    assert found.data.startswith(b"\x89PNG") and (decode(found.data).getchannel(0).tobytes() == picture.tobytes())
+    assert found.data.startswith(b"\x89PNG") and (
+        decode(found.data).getchannel(0).tobytes() == picture.tobytes()
+    )
 
 
 def test_a_png_or_jpeg_is_kept_byte_for_byte(image_bytes, tmp_path):

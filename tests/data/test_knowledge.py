@@ -103,5 +103,7 @@ def test_a_choice_is_never_told_of_its_own_answer(make_sample):
     for kind in ("choice", "yes_no"):
         (filled,) = knowledge.fill([make_sample(kind=kind, **fields)], SHAPES)
         assert filled.knowledge == ""
-    (free,) = knowledge.fill([make_sample(answer="b", meta={"finding": "b"})], SHAPES)  # a label without choices
+    (free,) = knowledge.fill(
+        [make_sample(answer="b", meta={"finding": "b"})], SHAPES
+    )  # a label without choices
     assert free.knowledge == ""

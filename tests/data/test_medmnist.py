@@ -12,7 +12,9 @@ from medical_rl.images import decode
 
 
 def test_the_mirrors_cut_train_split_is_flagged_with_both_counts(medmnist, pneumonia):
-    with pytest.raises(UserError, match="train has 3,882 rows, official 4,708.*MD5.*allow_altered=true") as error:
+    with pytest.raises(
+        UserError, match="train has 3,882 rows, official 4,708.*MD5.*allow_altered=true"
+    ) as error:
         medmnist.rows(pneumonia, "train")
     assert str(pneumonia) in str(error.value)
     assert "val has" not in str(error.value)
@@ -40,13 +42,20 @@ def test_a_row_of_a_label_dataset(medmnist, mini):
     samples = list(medmnist.rows(mini("breastmnist.npz"), "train", allow_altered=True))
     assert len({s.id for s in samples}) == len(samples) == 12
     s = samples[1]
-    assert (s.id, s.group, s.split, s.source) == ("breastmnist/train/1", "breastmnist/train/1", "train", "breastmnist")
+    assert (s.id, s.group, s.split, s.source) == (
+        "breastmnist/train/1",
+        "breastmnist/train/1",
+        "train",
+        "breastmnist",
+    )
     assert (s.kind, s.answer, s.choices) == ("label", "normal, benign", ("malignant", "normal, benign"))
     assert s.size == (8, 8) and "breast ultrasound" in s.question
 
 
 def test_retinamnist_is_a_grade_and_in_colour(medmnist, mini):
-    samples = list(medmnist.rows(mini("retinamnist_224.npz", channels=3, classes=5), "val", allow_altered=True))
+    samples = list(
+        medmnist.rows(mini("retinamnist_224.npz", channels=3, classes=5), "val", allow_altered=True)
+    )
     assert [(s.kind, s.answer) for s in samples] == [("grade", str(i)) for i in range(4)]
     assert samples[0].choices == ("0", "1", "2", "3", "4")
     assert len(set(np.asarray(decode(samples[0].images[0])).reshape(-1, 3)[0])) > 1
@@ -58,21 +67,26 @@ def test_every_2d_flag_is_read(medmnist, mini):
     for flag in two_d - {"chestmnist"}:
         channels = medmnist_file.official()[flag]["n_channels"]
         (first, *_) = medmnist.rows(mini(f"{flag}.npz", channels=channels), "test", allow_altered=True)
-        assert first.answer == first.choices[0] and len(first.choices) == len(medmnist_file.official()[flag]["label"])
+        assert first.answer == first.choices[0] and len(first.choices) == len(
+            medmnist_file.official()[flag]["label"]
+        )
 
 
 @pytest.fixture
 def chest(mini):
     """A ChestMNIST of 12, 4 and 6 images: image i has finding i only, so the first also has none of the others."""
     labels = {
-        f"{split}_labels": np.eye(n, 14, dtype=np.uint8) for split, n in {"train": 12, "val": 4, "test": 6}.items()
+        f"{split}_labels": np.eye(n, 14, dtype=np.uint8)
+        for split, n in {"train": 12, "val": 4, "test": 6}.items()
     }
     return mini("chestmnist.npz", **labels)
 
 
 def test_each_finding_of_chestmnist_is_a_yes_no_question_and_its_image_is_the_group(medmnist, chest):
     samples = list(medmnist.rows(chest, "val", allow_altered=True))
-    assert len(samples) == 4 * 14 and len({s.group for s in samples}) == 4 and len({s.id for s in samples}) == 56
+    assert (
+        len(samples) == 4 * 14 and len({s.group for s in samples}) == 4 and len({s.id for s in samples}) == 56
+    )
     # four images with one finding each
     assert [s.answer for s in samples].count("yes") == 4
     first = samples[0]
@@ -93,7 +107,9 @@ def test_one_finding_of_chestmnist_is_one_row_an_image_and_another_name_is_refus
 def test_chestmnist_labels_must_be_14_columns_of_0_and_1(medmnist, mini):
     with pytest.raises(UserError, match=r"train_labels is uint8 \(12, 1\).*\(12, 14\)"):
         medmnist.rows(mini("chestmnist.npz"), "train", allow_altered=True)
-    labels = {f"{s}_labels": np.full((n, 14), 2, np.uint8) for s, n in {"train": 12, "val": 4, "test": 6}.items()}
+    labels = {
+        f"{s}_labels": np.full((n, 14), 2, np.uint8) for s, n in {"train": 12, "val": 4, "test": 6}.items()
+    }
     with pytest.raises(UserError, match="not all 0 or 1"):
         list(medmnist.rows(mini("chestmnist.npz", **labels), "train", allow_altered=True))
 
@@ -134,7 +150,11 @@ def test_a_missing_file_says_where_it_looked_and_how_to_get_it(medmnist, tmp_pat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
         medmnist.describe("retinamnist_224.npz")
-    for part in (f"{tmp_path}/retinamnist_224.npz", "python -m medmnist download --root=FOLDER --size=224", "https://"):
+    for part in (
+        f"{tmp_path}/retinamnist_224.npz",
+        "python -m medmnist download --root=FOLDER --size=224",
+        "https://",
+    ):
         assert part in str(error.value)
 
 
@@ -197,7 +217,8 @@ def test_an_npz_bomb_is_refused_by_its_header(medmnist, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"), [("dermamnist", "never train on one and test on the other"), ("retinamnist", "validation set")]
+    ("flag", "told"),
+    [("dermamnist", "never train on one and test on the other"), ("retinamnist", "validation set")],
 )
 def test_the_card_tells_what_holds_for_one_flag_only(medmnist, mini, flag, told):
     notes = medmnist.describe(mini(f"{flag}.npz", channels=3), allow_altered=True)["notes"]

@@ -23,7 +23,9 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text(
 def test_eight_times_the_rows_take_no_more_memory(mini_arrays, tmp_path, root, workers):
     def peak_mib(times):
         arrays = mini_arrays(size=SIZE)
-        noise = np.random.default_rng(0).integers(0, 256, (ROWS, SIZE, SIZE), dtype=np.uint8)  # noise hardly shrinks
+        noise = np.random.default_rng(0).integers(
+            0, 256, (ROWS, SIZE, SIZE), dtype=np.uint8
+        )  # noise hardly shrinks
         path = tmp_path / f"pneumoniamnist_{SIZE}.npz"
         labels = np.arange(ROWS * times, dtype=np.uint8)[:, None] % 2
         np.savez(path, **arrays | {"train_images": np.concatenate([noise] * times), "train_labels": labels})

@@ -61,13 +61,24 @@ def read(mmmu, source, **params):
 
 def test_a_row_is_a_choice_and_its_image_keeps_its_bytes(mmmu, folder):
     ((s,), dropped) = read(mmmu, folder(row()))
-    assert (s.kind, s.answer, s.choices) == ("choice", "Bone, it's hard", ("Cardiac muscle", "Bone, it's hard"))
-    assert (s.question, s.images, s.size, s.split) == ("What does image 1 show?", (picture(1),), (3, 5), "test")
+    assert (s.kind, s.answer, s.choices) == (
+        "choice",
+        "Bone, it's hard",
+        ("Cardiac muscle", "Bone, it's hard"),
+    )
+    assert (s.question, s.images, s.size, s.split) == (
+        "What does image 1 show?",
+        (picture(1),),
+        (3, 5),
+        "test",
+    )
     assert s.meta["subject"] == "Pharmacy" and not dropped
 
 
 def test_images_come_in_the_order_in_which_the_question_names_them(mmmu, folder):
-    ((s,), _) = read(mmmu, folder(row(images=3, question="Is <image 3> like <image 1>? Look at <image 3> again.")))
+    ((s,), _) = read(
+        mmmu, folder(row(images=3, question="Is <image 3> like <image 1>? Look at <image 3> again."))
+    )
     assert s.images == (picture(3), picture(1))
     assert s.question == "Is image 1 like image 2? Look at image 1 again."
     text = prompts.render(s, "{{ question }}")
@@ -106,11 +117,15 @@ CODE = [
 
 
 @pytest.mark.parametrize("options", CODE, ids=range(len(CODE)))
-def test_options_that_are_code_or_no_list_are_dropped_and_never_run(mmmu, folder, tmp_path, monkeypatch, options):
+def test_options_that_are_code_or_no_list_are_dropped_and_never_run(
+    mmmu, folder, tmp_path, monkeypatch, options
+):
     monkeypatch.chdir(tmp_path)
     rows, dropped = read(mmmu, folder(row(), row("validation_Pharmacy_2", options=options)))
     assert len(rows) == 1
-    assert dropped == {"its options are not a list of texts": {"rows": 1, "examples": ["validation_Pharmacy_2"]}}
+    assert dropped == {
+        "its options are not a list of texts": {"rows": 1, "examples": ["validation_Pharmacy_2"]}
+    }
     assert not (tmp_path / "PWNED").exists()
 
 
@@ -166,7 +181,10 @@ def test_other_subjects_are_not_read_and_a_merged_file_is(mmmu, tmp_path):
 
 
 def test_a_json_copy_names_its_images_by_path_and_may_not_leave_its_folder(mmmu, tmp_path):
-    good, bad = row(images=0, image_1="images/ü 1.png"), row("validation_Pharmacy_2", images=0, image_1="../x.png")
+    good, bad = (
+        row(images=0, image_1="images/ü 1.png"),
+        row("validation_Pharmacy_2", images=0, image_1="../x.png"),
+    )
     (tmp_path / "set/images").mkdir(parents=True)
     (tmp_path / "set/images/ü 1.png").write_bytes(picture(1))
     (tmp_path / "x.png").write_bytes(picture(2))

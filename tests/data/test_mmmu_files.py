@@ -50,7 +50,9 @@ def test_missing_files_and_columns_are_named(tmp_path):
     mmmu = readers.load_reader("mmmu")
     with pytest.raises(UserError, match="no parquet or JSON file with 'validation' in its name"):
         list(mmmu.rows(tmp_path, "test"))
-    pq.write_table(pa.table({"id": ["validation_Pharmacy_1"], "text": ["?"]}), tmp_path / "validation.parquet")
+    pq.write_table(
+        pa.table({"id": ["validation_Pharmacy_1"], "text": ["?"]}), tmp_path / "validation.parquet"
+    )
     with pytest.raises(UserError, match="lacks question, options, answer, question_type; it has id, text"):
         list(mmmu.rows(tmp_path, "test"))
     (tmp_path / "validation.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")

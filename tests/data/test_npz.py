@@ -21,7 +21,10 @@ class Trap:
 def test_rows_equal_numpy_whatever_the_chunk(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (7, 3, 3), dtype=np.uint8)
     np.savez_compressed(tmp_path / "x.npz", a=array, b=np.arange(4))
-    assert npz.headers(tmp_path / "x.npz") == {"a": ((7, 3, 3), np.dtype("uint8")), "b": ((4,), np.arange(4).dtype)}
+    assert npz.headers(tmp_path / "x.npz") == {
+        "a": ((7, 3, 3), np.dtype("uint8")),
+        "b": ((4,), np.arange(4).dtype),
+    }
     for chunk_bytes in (1, 18, 1 << 20):  # a row has 9 bytes: one, two or all rows at a time
         assert (np.stack(list(npz.stream(tmp_path / "x.npz", "a", chunk_bytes))) == array).all()
 

@@ -17,7 +17,9 @@ def checkout(tmp_path_factory):
         if "medical_rl.predict" in command:
             continue  # there is no model yet
         word = next(word for word in ("custom.py", "check", "preview", "medical_rl.main") if word in command)
-        done = own_data.run(command + (" conf.dry_run=true" if word == "medical_rl.main" else ""), folder, 300)
+        done = own_data.run(
+            command + (" conf.dry_run=true" if word == "medical_rl.main" else ""), folder, 300
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         told[word] = " ".join(done.stdout.split())
     return folder, told
@@ -26,10 +28,17 @@ def checkout(tmp_path_factory):
 def test_from_a_table_to_a_trained_model_is_under_20_lines_of_readme():
     table, commands = own_data.blocks()
     text = (
-        (own_data.ROOT / "README.md").read_text().split("## Your own data\n")[1].split("```bash\n")[1].split("```")[0]
+        (own_data.ROOT / "README.md")
+        .read_text()
+        .split("## Your own data\n")[1]
+        .split("```bash\n")[1]
+        .split("```")[0]
     )
     assert len(text.splitlines()) + len(table.splitlines()) < 20
-    assert [any(word in c for c in commands) for word in ("medical_rl.main", "medical_rl.predict")] == [True, True]
+    assert [any(word in c for c in commands) for word in ("medical_rl.main", "medical_rl.predict")] == [
+        True,
+        True,
+    ]
 
 
 def test_the_readmes_commands_prepare_check_and_show_a_table(checkout):

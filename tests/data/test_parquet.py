@@ -13,7 +13,10 @@ BARE = {"name": "bare", "template": "{{ question }}", "system": None, "target": 
 @pytest.fixture
 def written(tmp_path, make_sample):
     """Five samples on disk in row groups of two, and the samples."""
-    samples = [make_sample(i, images=i % 3, answer="ab"[i % 2], question=f"Größe {i}?", size=(2, 3)) for i in range(5)]
+    samples = [
+        make_sample(i, images=i % 3, answer="ab"[i % 2], question=f"Größe {i}?", size=(2, 3))
+        for i in range(5)
+    ]
     path = tmp_path / "train.parquet"
     parquet.write_split(iter(samples), path, BARE, rows_per_group=2)
     return path, samples
@@ -27,7 +30,9 @@ def test_samples_come_back_equal_and_in_order(written):
 
 
 def test_counts_are_of_rows_and_answers(tmp_path, make_sample):
-    counts = parquet.write_split([make_sample(i, answer="ab"[i == 0]) for i in range(3)], tmp_path / "x.parquet", BARE)
+    counts = parquet.write_split(
+        [make_sample(i, answer="ab"[i == 0]) for i in range(3)], tmp_path / "x.parquet", BARE
+    )
     assert counts == {"rows": 3, "labels": {"a": 2, "b": 1}}
 
 
@@ -78,7 +83,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, make_sample, monkeypa
 
     monkeypatch.setattr(pq, "ParquetWriter", FullDisk)
     with pytest.raises(OSError, match="No space left"):
-        parquet.write_split([make_sample(i) for i in range(4)], tmp_path / "x.parquet", BARE, rows_per_group=2)
+        parquet.write_split(
+            [make_sample(i) for i in range(4)], tmp_path / "x.parquet", BARE, rows_per_group=2
+        )
     assert written == [2]
     assert list(tmp_path.iterdir()) == []
 
@@ -95,7 +102,9 @@ def test_an_unreadable_image_is_named_and_nothing_is_written(tmp_path, make_samp
 def test_missing_columns_are_listed(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"data_source": ["demo"], "answer": ["a"]}), path)
-    with pytest.raises(UserError, match="lacks the columns prompt, images, .*sample; it has data_source, answer"):
+    with pytest.raises(
+        UserError, match="lacks the columns prompt, images, .*sample; it has data_source, answer"
+    ):
         parquet.check_columns(path)
 
 
@@ -110,7 +119,9 @@ def test_a_column_of_another_type_is_named(tmp_path, written):
 def test_large_strings_of_other_tools_are_accepted(tmp_path, written):
     table = pq.read_table(written[0])
     for name in ("answer", "sample"):
-        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.large_string()))
+        table = table.set_column(
+            table.schema.get_field_index(name), name, table[name].cast(pa.large_string())
+        )
     pq.write_table(table, tmp_path / "x.parquet")
     parquet.check_columns(tmp_path / "x.parquet")
 

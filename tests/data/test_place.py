@@ -25,7 +25,10 @@ def table(put, image_bytes):
     """A folder with a user's own train.parquet, test.parquet and README.md, and its configuration."""
     for split, n in {"train": 40, "test": 8}.items():
         rows = [
-            {"image": {"bytes": image_bytes(f"{split}{i}".__hash__() % 2**31), "path": None}, "answer": "ab"[i % 2]}
+            {
+                "image": {"bytes": image_bytes(f"{split}{i}".__hash__() % 2**31), "path": None},
+                "answer": "ab"[i % 2],
+            }
             for i in range(n)
         ]
         path = put(f"{split}.parquet", b"")

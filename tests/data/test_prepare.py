@@ -24,8 +24,18 @@ def ids(path):
 
 def test_prepared_folder_holds_three_splits_and_a_card(config, tmp_path):
     card = run(config(), tmp_path / "out")
-    assert names(tmp_path / "out") == ["README.md", "card.json", "test.parquet", "train.parquet", "val.parquet"]
-    assert {split: facts["rows"] for split, facts in card["splits"].items()} == {"train": 12, "val": 4, "test": 6}
+    assert names(tmp_path / "out") == [
+        "README.md",
+        "card.json",
+        "test.parquet",
+        "train.parquet",
+        "val.parquet",
+    ]
+    assert {split: facts["rows"] for split, facts in card["splits"].items()} == {
+        "train": 12,
+        "val": 4,
+        "test": 6,
+    }
     assert card["splits"]["test"]["majority_rate"] == 0.5  # labels 0, 1, 0, 1, 0, 1
     assert json.loads((tmp_path / "out/card.json").read_text()) == card
     for split in card["splits"]:
@@ -62,7 +72,9 @@ def test_shots_and_limit_are_for_train_and_test_per_class_for_test(config, tmp_p
 
 def test_train_can_be_balanced_or_chosen_by_score(config, toy, make_sample, tmp_path):
     card = run(config(balanced=5), tmp_path / "balanced")
-    assert sorted(card["splits"]["train"]["labels"].values()) == [2, 3] and card["splits"]["test"]["rows"] == 6
+    assert (
+        sorted(card["splits"]["train"]["labels"].values()) == [2, 3] and card["splits"]["test"]["rows"] == 6
+    )
     assert "train: 5 of 12 rows were kept (balanced=5)." in card["changes"]
     rows = {
         split: [make_sample(f"{split}/{i}", split=split, meta={"s": i}) for i in range(6)]
@@ -153,13 +165,20 @@ def test_the_knowledge_of_the_classes_is_in_every_row_and_its_references_in_the_
     assert {row.knowledge for row in rows} == {"normal: clear lungs; pneumonia: white patches"}
     assert card["knowledge"] == {"name": "mine", "references": ["A Book 1999"]}
     assert "Visual attributes: mine, after A Book 1999" in (tmp_path / "out/README.md").read_text()
-    again = run(config(knowledge={**chosen, "attributes": {**attributes, "normal": "dark"}}), tmp_path / "out")
+    again = run(
+        config(knowledge={**chosen, "attributes": {**attributes, "normal": "dark"}}), tmp_path / "out"
+    )
     assert again["recipe"] != card["recipe"]
 
 
 def test_real_phantoms_are_prepared_with_their_warm_start(tmp_path):
     sizes = {"warm_start": 6, "train": 5, "val": 2, "test": 3}
-    data = {"name": "phantoms", "reader": "phantoms", "source": None, "params": {"task": "grading", "sizes": sizes}}
+    data = {
+        "name": "phantoms",
+        "reader": "phantoms",
+        "source": None,
+        "params": {"task": "grading", "sizes": sizes},
+    }
     card = run(data, tmp_path / "out", batch_size=8)
     assert {split: facts["rows"] for split, facts in card["splits"].items()} == {**sizes, "train": 8}
     assert run(data, tmp_path / "out", batch_size=8) == card

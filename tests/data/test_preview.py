@@ -95,7 +95,9 @@ def test_nothing_in_the_data_becomes_markup(page):
     }
     assert not [a for a in tags.attributes if a[1].startswith("on")]
     assert all(
-        value.startswith("data:image/jpeg;base64,") for _, name, value in tags.attributes if name in ("src", "href")
+        value.startswith("data:image/jpeg;base64,")
+        for _, name, value in tags.attributes
+        if name in ("src", "href")
     )
     assert "default-src 'none'" in text and "http" not in re.sub(r"base64,[^\"]+|http-equiv", "", text)
 
@@ -130,7 +132,9 @@ def test_the_rows_are_drawn_with_the_seed_from_every_part(page):
 
 def test_by_hand(page, tmp_path, capsys):
     page(sample(), sample(1))
-    assert command_line.main(["preview", str(tmp_path), "--rows", "1", "--out", str(tmp_path / "x.html")]) == 0
+    assert (
+        command_line.main(["preview", str(tmp_path), "--rows", "1", "--out", str(tmp_path / "x.html")]) == 0
+    )
     assert "1 rows" in capsys.readouterr().out and (tmp_path / "x.html").exists()
     assert command_line.main(["preview", str(tmp_path / "gone")]) == 2
     assert command_line.main(["preview", str(tmp_path), "--rows", "0"]) == 2

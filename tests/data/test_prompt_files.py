@@ -41,7 +41,11 @@ OPTIONS = {
     "long": (("x " * 200 + "end", "y " * 200 + "end"), "y " * 200 + "end"),
     "placeholders": (("<image>", "<|im_end|>"), "<|im_end|>"),
 }
-BOXES = {"one": "[10, 5, 20, 15]", "decimals": "[0.5, 1.25, 9.75, 8]", "several": "[[0, 0, 4, 4], [5.5, 6, 9, 9]]"}
+BOXES = {
+    "one": "[10, 5, 20, 15]",
+    "decimals": "[0.5, 1.25, 9.75, 8]",
+    "several": "[[0, 0, 4, 4], [5.5, 6, 9, 9]]",
+}
 LABELS = {
     "commas": (("malignant", "normal, benign"), "normal, benign"),
     "parentheses": (("immature granulocytes(myelocytes, metamyelocytes)", "basophil"), "basophil"),
@@ -69,13 +73,17 @@ def test_every_prompt_is_tested_here():
 @pytest.mark.parametrize("name", LETTERED)
 def test_a_letter_earns_all_whatever_the_options_are(make_sample, name, case, thought):
     choices, answer = OPTIONS[case]
-    sample = make_sample(kind="choice", choices=choices, answer=answer, meta={"thought": thought} if thought else {})
+    sample = make_sample(
+        kind="choice", choices=choices, answer=answer, meta={"thought": thought} if thought else {}
+    )
     assert earns_all(sample, name)
 
 
 @pytest.mark.parametrize("name", LETTERED)
 def test_options_stand_under_each_other_with_their_letters(make_sample, name):
-    (asked,) = messages(make_sample(kind="choice", choices=("CT, plain", "MRI"), answer="MRI"), load_prompt(name))
+    (asked,) = messages(
+        make_sample(kind="choice", choices=("CT, plain", "MRI"), answer="MRI"), load_prompt(name)
+    )
     assert asked["content"].startswith("<image>Which?\nA. CT, plain\nB. MRI\nFirst ")
     assert "the letter of the right option" in asked["content"]
     (asked,) = messages(make_sample(kind="choice", choices=LETTERS, answer="C"), load_prompt(name))
@@ -122,7 +130,12 @@ def test_the_detection_target_is_json_and_hits_its_box(make_sample, case):
 def test_the_detection_prompt_tells_what_is_sought_and_how_to_answer(make_sample):
     sample = make_sample(kind="box", answer="[0, 0, 1, 1]", knowledge="lesion: a dark spot")
     (asked,) = messages(sample, load_prompt("detection"))
-    for part in ("What it looks like: lesion: a dark spot.", "<think>", "<answer>", '{"bbox": [x1, y1, x2, y2]}'):
+    for part in (
+        "What it looks like: lesion: a dark spot.",
+        "<think>",
+        "<answer>",
+        '{"bbox": [x1, y1, x2, y2]}',
+    ):
         assert part in asked["content"]
 
 
@@ -145,7 +158,9 @@ def test_an_option_in_full_earns_all_too(make_sample, name, case):
 
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
-@pytest.mark.parametrize("name", ["yes_no", "class_names", "visual_attributes", "brief", "brief_tagged", *LETTERED])
+@pytest.mark.parametrize(
+    "name", ["yes_no", "class_names", "visual_attributes", "brief", "brief_tagged", *LETTERED]
+)
 def test_yes_and_no_earn_all(make_sample, name, answer):
     assert earns_all(make_sample(kind="yes_no", answer=answer, choices=("yes", "no")), name)
 
@@ -164,5 +179,7 @@ def test_a_dataset_names_prompts_that_exist(root, data):
 
 def test_the_prompt_of_a_recipe_can_be_chosen():
     for name in LETTERED:
-        chosen = compose.compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", f"conf/prompt={name}"])
+        chosen = compose.compose(
+            ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", f"conf/prompt={name}"]
+        )
         assert chosen.conf.prompt.name == name

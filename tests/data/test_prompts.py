@@ -47,7 +47,11 @@ def test_rows_that_differ_where_the_template_looks_differ_in_their_prompts(make_
         for name, value in [("question", "R"), ("choices", ("a",)), ("knowledge", "l")]
     ]
     assert found == ["<image>Q a b k", "<image>Q a b k", "<image>R a b k", "<image>Q a k", "<image>Q a b l"]
-    for template in ("{{ meta.age }}", "{% if meta.age > 2 %}{{ sample.id }}{% endif %}", "{{ sample.meta['age'] }}"):
+    for template in (
+        "{{ meta.age }}",
+        "{% if meta.age > 2 %}{{ sample.id }}{% endif %}",
+        "{{ sample.meta['age'] }}",
+    ):
         assert len({render(make_sample(id=i, meta={"age": i}), template) for i in (3, 4)}) == 2
     template = "{{ choices | random }}"
     assert len({render(make_sample(choices=("a", "b", "c")), template) for _ in range(60)}) == 3
@@ -55,7 +59,10 @@ def test_rows_that_differ_where_the_template_looks_differ_in_their_prompts(make_
 
 
 def test_unicode_and_markup_pass_unescaped(make_sample):
-    assert render(make_sample(question="肺炎 <5 mm & größer?", images=0), "{{ question }}") == "肺炎 <5 mm & größer?"
+    assert (
+        render(make_sample(question="肺炎 <5 mm & größer?", images=0), "{{ question }}")
+        == "肺炎 <5 mm & größer?"
+    )
 
 
 def test_jinja_syntax_in_the_data_is_not_run(make_sample):
@@ -87,7 +94,10 @@ def test_a_template_cannot_escape_change_the_sample_or_crash(make_sample, templa
 def test_system_message_only_where_there_is_one(make_sample, bare):
     assert [m["role"] for m in messages(make_sample(), bare)] == ["user"]
     both = messages(make_sample(), {**bare, "system": "You read images."})
-    assert both == [{"role": "system", "content": "You read images."}, {"role": "user", "content": "<image>Which?"}]
+    assert both == [
+        {"role": "system", "content": "You read images."},
+        {"role": "user", "content": "<image>Which?"},
+    ]
 
 
 @pytest.mark.parametrize("key", ["system", "target"])

@@ -59,7 +59,10 @@ def test_how_many_rows_are_read_at_a_time_is_part_of_neither_recipe_nor_stage(co
     from medical_rl.config.compose import compose
     from medical_rl.pipeline.fingerprint import stage_config
 
-    assert run(config(num_proc=1), tmp_path / "out")["recipe"] == run(config(num_proc=2), tmp_path / "out")["recipe"]
+    assert (
+        run(config(num_proc=1), tmp_path / "out")["recipe"]
+        == run(config(num_proc=2), tmp_path / "out")["recipe"]
+    )
     given = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"]
     one, other = (stage_config(compose([*given, f"conf.data.num_proc={n}"]), "prepare") for n in (1, 4))
     assert one == other and "conf.data.shots" in one
@@ -70,7 +73,9 @@ def test_where_the_source_lies_is_not_part_of_the_recipe(config, tmp_path):
     moved = tmp_path / "elsewhere/pneumoniamnist.npz"
     moved.parent.mkdir()
     moved.write_bytes(Path(data["source"]).read_bytes())
-    assert run({**data, "source": str(moved)}, tmp_path / "b")["recipe"] == run(data, tmp_path / "a")["recipe"]
+    assert (
+        run({**data, "source": str(moved)}, tmp_path / "b")["recipe"] == run(data, tmp_path / "a")["recipe"]
+    )
 
 
 @pytest.mark.parametrize("harm", [lambda p: p.write_bytes(b"x"), lambda p: p.unlink()])
@@ -210,12 +215,19 @@ def official(flag, mini, counts):
     for split, each in counts.items():
         labels = np.repeat(np.arange(len(each), dtype=np.uint8), each)
         shape = (len(labels), 4, 4, 3) if flag == "retinamnist" else (len(labels), 4, 4)
-        arrays |= {f"{split}_labels": labels[:, None], f"{split}_images": rng.integers(0, 256, shape, dtype=np.uint8)}
+        arrays |= {
+            f"{split}_labels": labels[:, None],
+            f"{split}_images": rng.integers(0, 256, shape, dtype=np.uint8),
+        }
     return mini(f"{flag}.npz", **arrays)
 
 
 OFFICIAL = {
-    "retinamnist": {"train": [486, 128, 206, 194, 66], "val": [54, 12, 28, 20, 6], "test": [174, 46, 92, 68, 20]},
+    "retinamnist": {
+        "train": [486, 128, 206, 194, 66],
+        "val": [54, 12, 28, 20, 6],
+        "test": [174, 46, 92, 68, 20],
+    },
     "breastmnist": {"train": [147, 399], "val": [21, 57], "test": [42, 114]},
 }
 
@@ -244,7 +256,10 @@ def test_the_test_rows_do_not_change_with_the_seed(config, tmp_path):
     for seed in (0, 1):
         run(config(test_per_class=1, shots=2), tmp_path / str(seed), seed=seed)
     ids = [
-        [[s.id for s in parquet.read_samples(tmp_path / f"{seed}/{split}.parquet")] for split in ("train", "test")]
+        [
+            [s.id for s in parquet.read_samples(tmp_path / f"{seed}/{split}.parquet")]
+            for split in ("train", "test")
+        ]
         for seed in (0, 1)
     ]
     assert ids[0][1] == ids[1][1] and ids[0][0] != ids[1][0]

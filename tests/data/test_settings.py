@@ -8,7 +8,15 @@ from medical_rl.data.prepare import command, prepare, readers
 
 
 def test_by_hand_train_is_repeated_to_a_batch(medmnist, mini, tmp_path):
-    arguments = ["--source", str(mini()), "--out", str(tmp_path / "out"), "--allow-altered", "--batch-size", "32"]
+    arguments = [
+        "--source",
+        str(mini()),
+        "--out",
+        str(tmp_path / "out"),
+        "--allow-altered",
+        "--batch-size",
+        "32",
+    ]
     assert medmnist.main(arguments) == 0
     assert parquet.count_rows(tmp_path / "out/train.parquet") == 32
 
@@ -27,17 +35,34 @@ def test_the_shares_of_val_and_test_are_chosen_by_hand(reader, monkeypatch):
     given = {}
     monkeypatch.setattr(command, "prepare", lambda data, *rest: given.update(data) or exit(0))
     with pytest.raises(SystemExit):
-        readers.load_reader(reader).main(["--source", "x", "--out", "y", "--test-share", "0.3", "--val-share", "0.1"])
+        readers.load_reader(reader).main(
+            ["--source", "x", "--out", "y", "--test-share", "0.3", "--val-share", "0.1"]
+        )
     assert given["params"] == {"test_share": 0.3, "val_share": 0.1}
 
 
 @pytest.mark.parametrize(
-    "name", ["ham10000", "heel", "covid_severity", "iu_xray", "mimic_cxr", "fairvlmed", "omnimedvqa", "pneumoniamnist"]
+    "name",
+    [
+        "ham10000",
+        "heel",
+        "covid_severity",
+        "iu_xray",
+        "mimic_cxr",
+        "fairvlmed",
+        "omnimedvqa",
+        "pneumoniamnist",
+    ],
 )
 def test_every_set_can_be_sampled(name):
     keys = {"balanced": "3", "top_k": "2", "score": "s", "shots": "4", "whole_from": "9"}
     chosen = compose.compose(
-        ["conf=vrft_aug", f"conf/data={name}", "conf.data.source=x", *(f"conf.data.{k}={v}" for k, v in keys.items())]
+        [
+            "conf=vrft_aug",
+            f"conf/data={name}",
+            "conf.data.source=x",
+            *(f"conf.data.{k}={v}" for k, v in keys.items()),
+        ]
     ).conf.data
     assert {key: str(chosen[key]) for key in keys} == keys
 

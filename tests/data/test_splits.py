@@ -11,7 +11,9 @@ from medical_rl.sample import Sample
 
 
 def pool(answers):
-    return [Sample(id=str(i), source="demo", question="?", kind="label", answer=a) for i, a in enumerate(answers)]
+    return [
+        Sample(id=str(i), source="demo", question="?", kind="label", answer=a) for i, a in enumerate(answers)
+    ]
 
 
 ANSWERS = st.lists(st.sampled_from("abc"), max_size=40)
@@ -41,7 +43,9 @@ def test_k_shot_of_a_class_does_not_depend_on_the_others(answers, k, seed):
 
 @given(ANSWERS, SHOTS, SEEDS)
 def test_more_shots_contain_fewer(answers, k, seed):
-    assert {s.id for s in k_shot(pool(answers), k, seed)} <= {s.id for s in k_shot(pool(answers), k + 1, seed)}
+    assert {s.id for s in k_shot(pool(answers), k, seed)} <= {
+        s.id for s in k_shot(pool(answers), k + 1, seed)
+    }
 
 
 def test_k_shot_keeps_the_order_of_the_stream():

@@ -44,7 +44,9 @@ def test_the_right_table_is_found_or_the_choice_is_the_users(put):
     put("notes/other.csv", "x,y\n1,2\n")
     assert tables.find(root, [("a", "b")], None, "The table").name == "one.csv"
     put("notes/two.tsv", "b\ta\n1\t2\n")
-    with pytest.raises(UserError, match="Several tables fit .*notes/two.tsv, one.csv|Several .*one.csv, notes/two.tsv"):
+    with pytest.raises(
+        UserError, match="Several tables fit .*notes/two.tsv, one.csv|Several .*one.csv, notes/two.tsv"
+    ):
         tables.find(root, [("a", "b")], None, "The table")
     assert tables.find(root, [("a", "b")], "notes/two.tsv", "The table").name == "two.tsv"
     put("known", "a,b\n")

@@ -21,7 +21,9 @@ def modalities(folder, split):
 
 
 def test_training_and_validation_see_one_modality_and_the_test_all(tmp_path):
-    card = prepare({**DATA, "train_where": {"modality": ["dark"]}}, PROMPT, tmp_path / "d", seed=0, batch_size=4)
+    card = prepare(
+        {**DATA, "train_where": {"modality": ["dark"]}}, PROMPT, tmp_path / "d", seed=0, batch_size=4
+    )
     assert modalities(tmp_path / "d", "train") == modalities(tmp_path / "d", "val") == {"dark"}
     assert modalities(tmp_path / "d", "test") == {"bright", "dark", "speckled"}
     # 60 rows are 5 grades x 3 modalities x 2 question types, twice: 20 are dark

@@ -31,7 +31,9 @@ SMALL = (
 
 
 # Must appear nowhere in what a run writes.
-CANARIES = {name: "sk-canary-7f3a" for name in ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN", "VLLM_API_KEY")}
+CANARIES = {
+    name: "sk-canary-7f3a" for name in ("OPENAI_API_KEY", "WANDB_API_KEY", "HF_TOKEN", "VLLM_API_KEY")
+}
 
 
 @dataclass

@@ -23,7 +23,9 @@ def test_the_table_shows_base_warm_start_and_rl(run):
     assert list(rows) == ["base", "warm_start", "rl"]
     for row in rows.values():
         assert (row["dataset"], row["split"], row["n"], row["round"]) == ("phantom_grading", "test", 30, None)
-        assert {"accuracy", "balanced_accuracy", "majority_rate", "macro_f1", "unparsed", "mae"} <= set(row["metrics"])
+        assert {"accuracy", "balanced_accuracy", "majority_rate", "macro_f1", "unparsed", "mae"} <= set(
+            row["metrics"]
+        )
         assert row["metrics"]["majority_rate"] == pytest.approx(0.2)
     assert rows["base"]["metrics"]["unparsed"] > 0.9, "random weights do not answer in the asked form"
     assert rows["warm_start"]["metrics"]["unparsed"] < 0.2, "the warm start teaches the form"
@@ -72,12 +74,17 @@ def test_every_reward_component_is_in_the_metrics_of_every_step(run):
         )
         assert found["reward/total"] == pytest.approx(found["critic/rewards/mean"], abs=1e-4)
         assert "response_length/mean" in found
-    assert any(found.get("reward/outcome/mean", 0) > 0 for found in metrics(run).values()), "some answers are right"
+    assert any(found.get("reward/outcome/mean", 0) > 0 for found in metrics(run).values()), (
+        "some answers are right"
+    )
 
 
 def test_every_rollout_is_kept_with_its_components(run):
     for step in range(1, 7):
-        rows = [json.loads(line) for line in (run.path / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in (run.path / "rollouts" / "rl" / f"{step}.jsonl").read_text().splitlines()
+        ]
         assert len(rows) == 16
         for row in rows:
             assert {
@@ -117,7 +124,9 @@ inputs = processor(text=[text], images=[Image.new("RGB", (56, 56))], return_tens
 print(type(model).__name__, model.generate(**inputs, max_new_tokens=4).shape[0])
 """
     folder = run.path / "checkpoints" / "rl" / "huggingface"
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.split() == ["Qwen2_5_VLForConditionalGeneration", "1"], done.stderr
     card = (folder / "README.md").read_text()
     assert "Not for clinical use" in card and "phantom images" in card
@@ -125,7 +134,9 @@ print(type(model).__name__, model.generate(**inputs, max_new_tokens=4).shape[0])
 
 def test_the_rl_model_is_not_the_warm_start(run):
     manifest = RunFolder(run.path).manifest()["stages"]
-    assert manifest["rl"]["outputs"]["model"]["sha256"] != manifest["warm_start"]["outputs"]["model"]["sha256"]
+    assert (
+        manifest["rl"]["outputs"]["model"]["sha256"] != manifest["warm_start"]["outputs"]["model"]["sha256"]
+    )
 
 
 def test_predict_answers_with_the_trained_model(run, tmp_path):
@@ -145,7 +156,9 @@ def test_predict_answers_with_the_trained_model(run, tmp_path):
         "--max-new-tokens",
         "24",
     ]
-    done = subprocess.run([*asked, "--question", sample.question], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*asked, "--question", sample.question], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert "answer:" in done.stdout and "Not for clinical use" in done.stdout
 

@@ -94,7 +94,9 @@ def ask_engine(config, tmp_path_factory):
     def run(module, request):
         file = tmp_path_factory.mktemp("request") / "request.json"
         file.write_text(json.dumps(request))
-        environment = stage_environment(config.conf.engine, "test", "evaluate", str(file.with_name("metrics.jsonl")))
+        environment = stage_environment(
+            config.conf.engine, "test", "evaluate", str(file.with_name("metrics.jsonl"))
+        )
         command = [sys.executable, "-m", f"medical_rl.engine.{module}", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)
         assert done.returncode == 0, done.stderr[-4000:]

@@ -50,7 +50,9 @@ def test_a_terms_constant_group_adds_nothing_and_padding_has_no_advantage(verl):
 
 
 @given(
-    st.integers(28, 3000), st.integers(28, 3000), st.sampled_from([(3136, 501760), (3136, 12845056), (100352, 200704)])
+    st.integers(28, 3000),
+    st.integers(28, 3000),
+    st.sampled_from([(3136, 501760), (3136, 12845056), (100352, 200704)]),
 )
 def test_our_resize_rule_is_the_processors(height, width, limits):
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize

@@ -42,7 +42,9 @@ def test_fewer_cores_than_verls_actors_hold_do_not_make_them_wait_for_ever():
 
 def test_the_cpu_engine_keeps_its_logical_sizes():
     given = {"num_cpus": 16, "num_gpus": 1, "object_store_memory": 400_000_000}
-    found = fitted({"SLURM_JOB_ID": "3", "SLURM_CPUS_PER_TASK": "2", "SLURM_MEM_PER_NODE": "1000"}, given, "cpu")
+    found = fitted(
+        {"SLURM_JOB_ID": "3", "SLURM_CPUS_PER_TASK": "2", "SLURM_MEM_PER_NODE": "1000"}, given, "cpu"
+    )
     assert found == given | {"address": "local", "_temp_dir": "/tmp/medical_rl-ray-3"}
 
 
@@ -52,7 +54,13 @@ def test_what_a_user_set_is_kept():
 
 
 def test_a_ray_that_is_there_is_told_no_sizes():
-    given = {"address": "auto", "num_cpus": 16, "num_gpus": 1, "object_store_memory": 5, "runtime_env": {"a": 1}}
+    given = {
+        "address": "auto",
+        "num_cpus": 16,
+        "num_gpus": 1,
+        "object_store_memory": 5,
+        "runtime_env": {"a": 1},
+    }
     assert fitted(HALF_A_NODE, given) == {"address": "auto", "runtime_env": {"a": 1}}
 
 
@@ -128,10 +136,14 @@ def test_two_runs_on_one_host_have_weight_sockets_of_their_own():
         "print('ENDS', *[ask in inspect.getsource(module) for module in (vllm_async_server, vllm_rollout)])"
     )
     environment = stage_environment({"device": "cpu"}, "aaaa", "rl", "/dev/null")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=environment
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     sockets = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("SOCKET")]
-    assert sockets == [f"ipc:///tmp/rl-colocate-zmq-01000000-{run}-replica-0-rank-0.sock" for run in ("aaaa", "bbbb")]
+    assert sockets == [
+        f"ipc:///tmp/rl-colocate-zmq-01000000-{run}-replica-0-rank-0.sock" for run in ("aaaa", "bbbb")
+    ]
     assert (
         "ENDS True True" in done.stdout
     )  # the receiver is told VERL_RAY_JOB_ID by its server, the sender asks for itself

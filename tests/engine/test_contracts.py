@@ -26,7 +26,13 @@ def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(ve
     from medical_rl.engine.verl.trainer import MedicalTrainer
 
     assert get_trainer_cls("sync") is PPOTrainerSync
-    for name in ("_compute_advantage", "_compute_metrics", "_log_rollout_data", "_dump_generations", "_validate"):
+    for name in (
+        "_compute_advantage",
+        "_compute_metrics",
+        "_log_rollout_data",
+        "_dump_generations",
+        "_validate",
+    ):
         assert parameters(getattr(MedicalTrainer, name)) == parameters(getattr(PPOTrainerSync, name)), name
 
 
@@ -78,7 +84,9 @@ def test_the_composed_configuration_passes_verls_own_validation(verl, config):
 
     settings, _ = rl_config(config, "/model")
     validate_config(
-        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+        config=settings,
+        use_reference_policy=need_reference_policy(settings),
+        use_critic=need_critic(settings),
     )
 
 
@@ -112,7 +120,9 @@ def test_process_groups_start_on_the_cpu_platform(verl):
 
     if has_accelerator():
         pytest.skip("this host has an accelerator: the CPU patches do not act")
-    assert f"cpu:gloo,{distributed.get_device_name()}:{distributed.get_nccl_backend()}" == "cpu:gloo,cuda:gloo"
+    assert (
+        f"cpu:gloo,{distributed.get_device_name()}:{distributed.get_nccl_backend()}" == "cpu:gloo,cuda:gloo"
+    )
 
 
 def test_the_reference_model_asks_for_no_pinned_memory_on_cpu(verl):
@@ -152,7 +162,9 @@ def test_the_gpu_engines_pass_verls_own_validation_at_the_papers_scale(verl, eng
     composed = compose(["conf=vrft_aug", "conf/scale=paper", f"conf/engine={engine}"])
     settings, _ = rl_config(OmegaConf.create(OmegaConf.to_container(composed, resolve=True)), "/model")
     validate_config(
-        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+        config=settings,
+        use_reference_policy=need_reference_policy(settings),
+        use_critic=need_critic(settings),
     )
     for part in (settings.actor_rollout_ref.rollout, settings.actor_rollout_ref.actor.fsdp_config):
         omega_conf_to_dataclass(part)  # refuses a key that verl's own dataclass does not have
@@ -167,11 +179,18 @@ def test_localisation_passes_verls_own_validation_where_the_steps_follow_from_th
     from medical_rl.config.compose import compose
     from medical_rl.engine.verl.settings import rl_config
 
-    chosen = ["conf=vrft_aug_localize", f"conf/scale={scale}", f"conf/engine={engine}", "conf.data.source=/data/x"]
+    chosen = [
+        "conf=vrft_aug_localize",
+        f"conf/scale={scale}",
+        f"conf/engine={engine}",
+        "conf.data.source=/data/x",
+    ]
     composed = OmegaConf.to_container(compose([*chosen, "conf.engine.ranks=2"]), resolve=True)
     settings, _ = rl_config(OmegaConf.create(composed), "/model")
     validate_config(
-        config=settings, use_reference_policy=need_reference_policy(settings), use_critic=need_critic(settings)
+        config=settings,
+        use_reference_policy=need_reference_policy(settings),
+        use_critic=need_critic(settings),
     )
     assert settings.trainer.default_local_dir == "runs/vrft_aug_localize/checkpoints/localize_rl"
     assert settings.trainer.total_training_steps == (24 if scale == "tiny" else None)

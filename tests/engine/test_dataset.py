@@ -55,7 +55,9 @@ def test_the_token_count_from_headers_equals_the_processors(verl, config, model,
     ]  # fmt: skip
     path = tmp_path / "rows.parquet"
     write_split(iter(samples), path, prompt)
-    rows = dataset(config, processor, path, min_pixels=limits[0], max_pixels=limits[1], filter_overlong_prompts=False)
+    rows = dataset(
+        config, processor, path, min_pixels=limits[0], max_pixels=limits[1], filter_overlong_prompts=False
+    )
     true = [true_count(processor, verl, rows[i], path) for i in range(len(rows))]
     assert [rows.token_count(row) for row in rows.dataframe] == true
     assert rows._token_counts(rows.dataframe) == true
@@ -113,7 +115,9 @@ def test_overlong_rows_are_left_out_and_listed_for_each_split(verl, config, proc
 
 def test_fewer_rows_left_than_a_batch_is_an_error_that_says_what_to_change(verl, config, processor, mixed):
     # verl would compute zero steps an epoch and divide by it
-    with pytest.raises(ValueError, match="4 of 12 rows.*8 are left where 9 are needed.*data.max_prompt_length"):
+    with pytest.raises(
+        ValueError, match="4 of 12 rows.*8 are left where 9 are needed.*data.max_prompt_length"
+    ):
         dataset(
             config,
             processor,
@@ -124,17 +128,26 @@ def test_fewer_rows_left_than_a_batch_is_an_error_that_says_what_to_change(verl,
             train_batch_size=9,
         )
     with pytest.raises(ValueError, match="0 are left where 1 are needed"):
-        dataset(config, processor, mixed, max_prompt_length=2, overlong_report=None, train_files="other.parquet")
+        dataset(
+            config, processor, mixed, max_prompt_length=2, overlong_report=None, train_files="other.parquet"
+        )
 
 
-def test_warm_start_rows_are_what_verls_sft_dataset_reads(verl, config, processor, prepared, prompt, tmp_path):
+def test_warm_start_rows_are_what_verls_sft_dataset_reads(
+    verl, config, processor, prepared, prompt, tmp_path
+):
     from omegaconf import OmegaConf
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    from medical_rl.stages.common.warm_start import write_sft_rows
+    from medical_rl.data.sft_rows import write_sft_rows
 
     path = tmp_path / "sft.parquet"
-    assert write_sft_rows(prepared / "warm_start.parquet", path, prompt, {"min_pixels": 3136, "max_pixels": 3136}) == 8
+    assert (
+        write_sft_rows(
+            prepared / "warm_start.parquet", path, prompt, {"min_pixels": 3136, "max_pixels": 3136}
+        )
+        == 8
+    )
     settings = OmegaConf.create({"pad_mode": "no_padding", "max_length": 400, "truncation": "error"})
     row = MultiTurnSFTDataset(str(path), processor.tokenizer, settings, processor)[0]
     learned = processor.tokenizer.decode(row["input_ids"][row["loss_mask"].bool()])
@@ -173,6 +186,7 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
             assert torch.equal(found[name], expected[name])
         ones = torch.ones_like(ids).unsqueeze(0)
         positions = [
-            worker(theirs)._compute_position_ids(ids.unsqueeze(0), ones, dict(inputs)) for inputs in (expected, found)
+            worker(theirs)._compute_position_ids(ids.unsqueeze(0), ones, dict(inputs))
+            for inputs in (expected, found)
         ]
         assert torch.equal(*positions)

@@ -57,9 +57,15 @@ def test_vllm_takes_these_parameters(generate):
 
 
 def test_a_line_holds_all_responses_of_its_row(generate):
-    outputs = [types.SimpleNamespace(text=text, finish_reason=why) for text, why in (("a", "stop"), ("b", "length"))]
+    outputs = [
+        types.SimpleNamespace(text=text, finish_reason=why) for text, why in (("a", "stop"), ("b", "length"))
+    ]
     assert generate.record("7", outputs[:1], 1) == {"id": "7", "response": "a", "finish": "stop"}
-    assert generate.record("7", outputs, 2) == {"id": "7", "responses": ["a", "b"], "finishes": ["stop", "length"]}
+    assert generate.record("7", outputs, 2) == {
+        "id": "7",
+        "responses": ["a", "b"],
+        "finishes": ["stop", "length"],
+    }
 
 
 def test_explicit_turns_take_the_place_of_the_template(vllm_inputs, prompt):

@@ -21,7 +21,10 @@ def test_the_merged_model_equals_pefts_own_merge(verl, model, tmp_path):
             weight.data.normal_(0, 0.1)
     folder = tmp_path / "huggingface"
     folder.mkdir()
-    save_file({k: v.contiguous() for k, v in tuned.state_dict().items() if "lora_" in k}, folder / "model.safetensors")
+    save_file(
+        {k: v.contiguous() for k, v in tuned.state_dict().items() if "lora_" in k},
+        folder / "model.safetensors",
+    )
     assert (
         merge(folder, str(model), tmp_path / "merged", scale=8 / 4) == 21
     )  # seven linear layers in each of three blocks

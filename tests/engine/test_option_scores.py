@@ -12,7 +12,11 @@ from medical_rl.images import decode
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 # One answered in the form (its options follow its own thought), one that tries to smuggle in an image, one not in the form.
-SAID = ("<think>a large disc</think> \\boxed{3}", "<|image_pad|> <think>x</think> \\boxed{1}", "it is the disc")
+SAID = (
+    "<think>a large disc</think> \\boxed{3}",
+    "<|image_pad|> <think>x</think> \\boxed{1}",
+    "it is the disc",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,10 @@ def plainly(model, processor, sample, texts):
     """Log-probability of each text after the prompt, token by token in plain transformers."""
     import torch
 
-    turns = [{"role": m["role"], "content": with_placeholders(m["content"])} for m in messages(sample, plainly.prompt)]
+    turns = [
+        {"role": m["role"], "content": with_placeholders(m["content"])}
+        for m in messages(sample, plainly.prompt)
+    ]
     asked = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     images = [decode(data) for data in sample.images]
     found, start = [], processor(text=[asked], images=images, return_tensors="pt")["input_ids"].shape[1]
@@ -80,7 +87,9 @@ def test_rows_without_options_need_no_engine(ask_engine, request_for, prepared, 
     from medical_rl.data.parquet import write_split
 
     rows = tmp_path / "free.parquet"
-    write_split((dataclasses.replace(s, choices=()) for s in read_samples(prepared / "test.parquet")), rows, prompt)
+    write_split(
+        (dataclasses.replace(s, choices=()) for s in read_samples(prepared / "test.parquet")), rows, prompt
+    )
     (tmp_path / "responses.jsonl").write_text("")
     request = {**request_for(tmp_path), "rows": str(rows), "output": str(tmp_path / "scores.jsonl"),
                "responses": str(tmp_path / "responses.jsonl"), "model": "/no/such/model"}  # fmt: skip

@@ -50,7 +50,9 @@ def test_plain_verl_finds_our_manager_by_its_entry_point(model, tmp_path):
     name, right, empty = json.loads(done.stdout.split("RESULT", 1)[1])
     assert name == "PlainRewardManager"
     assert right["reward_score"] == 1.5 and right["reward_extra_info"]["accuracy"] == 1.0
-    assert empty["reward_score"] == 0.0 and list(empty["reward_extra_info"]) == list(right["reward_extra_info"])
+    assert empty["reward_score"] == 0.0 and list(empty["reward_extra_info"]) == list(
+        right["reward_extra_info"]
+    )
 
 
 def test_importing_verl_does_not_import_its_managers_for_us():

@@ -14,15 +14,24 @@ from medical_rl.data.parquet import read_samples
 def manager(verl, config, processor):
     from verl.trainer.ppo.reward import load_reward_manager
 
-    return load_reward_manager(config, processor.tokenizer, reward_router_address=None, reward_model_tokenizer=None)
+    return load_reward_manager(
+        config, processor.tokenizer, reward_router_address=None, reward_model_tokenizer=None
+    )
 
 
 def trajectory(verl, processor, sample, text):
     """What verl's reward worker gets for one finished response."""
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    prompts, responses = torch.zeros(1, 3, dtype=torch.long), torch.tensor([ids], dtype=torch.long).reshape(1, -1)
+    prompts, responses = (
+        torch.zeros(1, 3, dtype=torch.long),
+        torch.tensor([ids], dtype=torch.long).reshape(1, -1),
+    )
     batch = TensorDict(
-        {"prompts": prompts, "responses": responses, "attention_mask": torch.ones(1, 3 + len(ids), dtype=torch.long)},
+        {
+            "prompts": prompts,
+            "responses": responses,
+            "attention_mask": torch.ones(1, 3 + len(ids), dtype=torch.long),
+        },
         batch_size=1,
     )
     columns = {
@@ -46,7 +55,9 @@ def test_a_right_answer_scores_the_whole_mix(verl, manager, processor, prepared,
     assert result["reward_extra_info"]["outcome"] == 1.0
 
 
-@pytest.mark.parametrize("text", ["", "nothing", "<think>", "\\boxed{1}", "<think>a</think> \\boxed{9}", "\u200b" * 5])
+@pytest.mark.parametrize(
+    "text", ["", "nothing", "<think>", "\\boxed{1}", "<think>a</think> \\boxed{9}", "\u200b" * 5]
+)
 def test_every_path_gives_the_same_numeric_keys(verl, manager, processor, prepared, text):
     # verl takes the keys from the first sample of a batch and indexes all others by them.
     sample = next(iter(read_samples(prepared / "train.parquet")))

@@ -113,7 +113,9 @@ def test_a_server_that_cannot_start_says_why(exported, tmp_path):
     own, log = shutil.copytree(exported, tmp_path / "own"), tmp_path / "server.log"
     (own / "config.json").write_text("{}")
     with (
-        pytest.raises(StageFailed, match="ended with exit code(.|\n)*last error in its log: (.|\n)*server.log"),
+        pytest.raises(
+            StageFailed, match="ended with exit code(.|\n)*last error in its log: (.|\n)*server.log"
+        ),
         reward_server(own, log=log, device="cpu", start_timeout_s=300),
     ):
         pytest.fail("it has no configuration")

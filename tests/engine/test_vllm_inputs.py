@@ -28,10 +28,14 @@ def test_another_vision_language_model_answers_as_in_plain_transformers(
     processor = AutoProcessor.from_pretrained(other_model)
     network = AutoModelForImageTextToText.from_pretrained(other_model)
     for sample, line in zip(samples[:2], lines, strict=False):
-        turns = [{"role": m["role"], "content": with_placeholders(m["content"])} for m in messages(sample, prompt)]
+        turns = [
+            {"role": m["role"], "content": with_placeholders(m["content"])} for m in messages(sample, prompt)
+        ]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         inputs = processor(text=[text], images=[decode(b) for b in sample.images], return_tensors="pt")
-        tokens = network.generate(**inputs, max_new_tokens=6, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+        tokens = network.generate(**inputs, max_new_tokens=6, do_sample=False)[
+            :, inputs["input_ids"].shape[1] :
+        ]
         assert line["response"] == processor.batch_decode(tokens, skip_special_tokens=True)[0]
 
 

@@ -44,8 +44,16 @@ def made_up(tmp_path):
     def make(name, settings=None, said=None, groups=None, further=None, phantom=True, metrics=()):
         run = tmp_path / name
         (run / "data").mkdir(parents=True)
-        base = {"conf.recipe": "medgr2", "conf.seed": 1, "conf.run_dir": str(run), "conf.data.name": "made_up"}
-        base |= {"data.seed": (settings or {}).get("conf.seed", 1), "trainer.default_local_dir": f"{run}/checkpoints"}
+        base = {
+            "conf.recipe": "medgr2",
+            "conf.seed": 1,
+            "conf.run_dir": str(run),
+            "conf.data.name": "made_up",
+        }
+        base |= {
+            "data.seed": (settings or {}).get("conf.seed", 1),
+            "trainer.default_local_dir": f"{run}/checkpoints",
+        }
         (run / "config.yaml").write_text(yaml.safe_dump(_nested(base | (settings or {}))))
         (run / "manifest.json").write_text(
             json.dumps({"stages": {"prepare": {"status": "done"}, "rl": {"status": "failed"}}})

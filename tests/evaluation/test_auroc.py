@@ -43,7 +43,8 @@ def test_a_tie_counts_half():
 def test_a_ranking_that_is_right_throughout_is_perfect_though_no_answer_is_right():
     # "no" is always likelier, so half the answers are wrong; the ranking by P(yes) is none the less
     rows = [
-        row(i, gold, "yes_no", yes=p, no=1 - p) for i, (gold, p) in enumerate([("yes", 0.4), ("yes", 0.3), ("no", 0.1)])
+        row(i, gold, "yes_no", yes=p, no=1 - p)
+        for i, (gold, p) in enumerate([("yes", 0.4), ("yes", 0.3), ("no", 0.1)])
     ]
     assert auroc(rows)[0] == 1.0 and metrics(rows)["accuracy"] == pytest.approx(1 / 3)
 

@@ -35,12 +35,17 @@ def test_the_iou_of_each_cell_is_that_of_the_metrics(rows):
     path, samples = rows
     half = said(samples, lambda b: json.dumps([[b[0], b[1], b[2], (b[1] + b[3]) / 2]]))
     found = boxes.sheet(
-        path, {"rl": said(samples, lambda b: json.dumps([b])), "half": half, "none": said(samples, lambda b: None)}
+        path,
+        {"rl": said(samples, lambda b: json.dumps([b])), "half": half, "none": said(samples, lambda b: None)},
     )
     assert len(found) == boxes.ROWS
     for one in found:
         # the whole box, its upper half, and no box at all
-        assert one.said["rl"][1] == 1.0 and one.said["half"][1] == pytest.approx(0.5) and one.said["none"] == ([], 0.0)
+        assert (
+            one.said["rl"][1] == 1.0
+            and one.said["half"][1] == pytest.approx(0.5)
+            and one.said["none"] == ([], 0.0)
+        )
         assert one.size == (56, 56)
     assert boxes.summary({"half": half}) == ["half: mean IoU 0.500, hit rate 0.000, n = 30."]
     header, body = boxes.table(found)
@@ -98,4 +103,7 @@ def test_the_command_draws_a_runs_boxes_and_says_what_they_are(rows, made_up, tm
     if suffix == "png":
         assert Image.open(out).size[0] > 300
     else:
-        assert "Not for clinical use." in out.read_text() and told.splitlines()[0] == "| Image | base | localize_rl |"
+        assert (
+            "Not for clinical use." in out.read_text()
+            and told.splitlines()[0] == "| Image | base | localize_rl |"
+        )

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
+from medical_rl.evaluation.runs import differing, find_runs, phantom, telling
 from medical_rl.evaluation.tables.collect import collect, markdown, write
-from medical_rl.evaluation.tables.runs import differing, find_runs, phantom, telling
 
 RL = ("rl", None)
 
@@ -22,7 +22,9 @@ def said(right, n=10):
 def sweep(made_up):
     """Two shots by two seeds in a folder each, as a sweep leaves them; one more run without results."""
     for shots, seed, right in ((5, 1, 4), (5, 2, 6), (10, 1, 7), (10, 2, 9)):
-        run = made_up(f"sweep/shots={shots},seed={seed}", {"conf.data.shots": shots, "conf.seed": seed}, said(right))
+        run = made_up(
+            f"sweep/shots={shots},seed={seed}", {"conf.data.shots": shots, "conf.seed": seed}, said(right)
+        )
     made_up("sweep/shots=20,seed=1", {"conf.data.shots": 20})
     return run.parent
 

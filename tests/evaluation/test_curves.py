@@ -5,7 +5,7 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
 from medical_rl.evaluation.figures.curves import curves, table
-from medical_rl.evaluation.tables.runs import find_runs
+from medical_rl.evaluation.runs import find_runs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from medical_rl.evaluation.__main__ import main
 from medical_rl.evaluation.figures.curve import curve
 from medical_rl.evaluation.figures.plot import canvas, save
 from medical_rl.evaluation.predictions import read_predictions
-from medical_rl.evaluation.tables.runs import find_runs
+from medical_rl.evaluation.runs import find_runs
 from medical_rl.evaluation.tables.scaling import scaling
 from medical_rl.evaluation.tables.transfer import transfer
 from medical_rl.evaluation.tables.transitions import mcnemar, transitions
@@ -49,7 +49,9 @@ def test_models_that_answered_other_rows_are_not_compared(records):
 
 def test_a_model_without_predictions_is_answered_with_those_there_are(made_up):
     run = made_up("run", {}, {("rl", 1): [1], ("base", None): [0]})
-    assert read_predictions(run, "round_1/rl")[0]["correct"] and not read_predictions(run, "base")[0]["correct"]
+    assert (
+        read_predictions(run, "round_1/rl")[0]["correct"] and not read_predictions(run, "base")[0]["correct"]
+    )
     with pytest.raises(UserError, match="no predictions of 'rl' in .*Available: base, round_1.rl"):
         read_predictions(run, "rl")
 
@@ -59,7 +61,9 @@ def test_transfer_reads_the_row_from_the_runs_data_and_the_base_from_its_own_res
     for seed in (1, 2):
         settings = {"conf.data.params.modalities": ["CT"], "conf.seed": seed}
         made_up(f"ct{seed}", settings, {("rl", None): [1]}, {"modality": ["CT", "MRI"]}, further=everything)
-    run = made_up("all", {"conf.data.params.modalities": None}, {("base", None): [0, 0], ("rl", None): [1, 0]}, GROUPS)
+    run = made_up(
+        "all", {"conf.data.params.modalities": None}, {("base", None): [0, 0], ("rl", None): [1, 0]}, GROUPS
+    )
     found = transfer(find_runs([run.parent]), "modality")
     assert (
         found["rows"] == ["CT", "(all)"]
@@ -67,8 +71,18 @@ def test_transfer_reads_the_row_from_the_runs_data_and_the_base_from_its_own_res
         and found["runs"] == {"CT": 2, "(all)": 1}
     )
     # rows 0, 2, 4, 6 are CT: all right with rl, none with base; of MRI rl has 1, 0, 1, 0 and base all
-    assert found["accuracy"] == {("CT", "CT"): 1.0, ("CT", "MRI"): 0.5, ("(all)", "CT"): 1.0, ("(all)", "MRI"): 0.0}
-    assert found["difference"] == {("CT", "CT"): 1.0, ("CT", "MRI"): -0.5, ("(all)", "CT"): 1.0, ("(all)", "MRI"): 0.0}
+    assert found["accuracy"] == {
+        ("CT", "CT"): 1.0,
+        ("CT", "MRI"): 0.5,
+        ("(all)", "CT"): 1.0,
+        ("(all)", "MRI"): 0.0,
+    }
+    assert found["difference"] == {
+        ("CT", "CT"): 1.0,
+        ("CT", "MRI"): -0.5,
+        ("(all)", "CT"): 1.0,
+        ("(all)", "MRI"): 0.0,
+    }
     assert found["data"] == ["all", "made_up"], "the set with most groups of each run"
 
 
@@ -80,7 +94,9 @@ def test_transfer_without_such_groups_says_what_is_missing(made_up):
 
 def test_scaling_has_an_arm_for_each_filter_and_model_and_averages_seeds(made_up):
     def loop(name, by, k, seed=1, warm=(1, 0), rl=None):
-        of = {("warm_start", 1): [0, 0], ("warm_start", 2): list(warm)} | ({("rl", 2): list(rl)} if rl else {})
+        of = {("warm_start", 1): [0, 0], ("warm_start", 2): list(warm)} | (
+            {("rl", 2): list(rl)} if rl else {}
+        )
         return made_up(name, {"conf.loop.filter.by": by, "conf.loop.filter.k": k, "conf.seed": seed}, of)
 
     loop("a", "top_k", 10, 1, (1, 0), (1, 1))
@@ -125,8 +141,13 @@ def test_a_curve_has_the_terms_and_accuracies_of_each_round_and_the_later_line_o
     found = curve(run)
     assert list(found) == ["round_1/rl", "round_2/rl"]
     assert found["round_1/rl"]["rewards"] == {"total": {1: 0.25, 2: 0.75}, "format": {1: 1.0, 2: 1.0}}
-    assert found["round_1/rl"]["accuracy"] == {"training rollouts": {1: 0.125, 2: 0.25}, "validation": {0: 0.25}}
-    assert "validation" in curve(run, "reward")["round_1/rl"]["rewards"], "a reward is not drawn as an accuracy"
+    assert found["round_1/rl"]["accuracy"] == {
+        "training rollouts": {1: 0.125, 2: 0.25},
+        "validation": {0: 0.25},
+    }
+    assert "validation" in curve(run, "reward")["round_1/rl"]["rewards"], (
+        "a reward is not drawn as an accuracy"
+    )
     with pytest.raises(UserError, match="no step with rewards"):
         curve(made_up("none", metrics=warm))
 
@@ -134,7 +155,11 @@ def test_a_curve_has_the_terms_and_accuracies_of_each_round_and_the_later_line_o
 @pytest.fixture
 def study(made_up):
     """A folder with one loop run that every command can draw."""
-    settings = {"conf.data.params.modalities": ["CT"], "conf.loop.filter.by": "top_k", "conf.loop.filter.k": 4}
+    settings = {
+        "conf.data.params.modalities": ["CT"],
+        "conf.loop.filter.by": "top_k",
+        "conf.loop.filter.k": 4,
+    }
     of = {("base", None): [0, 0, 1, 0], ("warm_start", 1): [1, 0, 1, 0], ("rl", 1): [1, 1, 1, 0]}
     return made_up("study", settings, of, GROUPS, metrics=steps("round_1/rl", 0.5, 0.75))
 
@@ -156,7 +181,9 @@ def test_every_picture_says_n_phantom_and_not_for_clinical_use(study, tmp_path, 
     assert "Phantoms: images drawn by code" in said and ("n = " in said or "n 2" in said)
     if suffix == "html":
         assert (
-            "Not for clinical use." in said and "<script" not in said and "http" not in said.replace("http-equiv", "")
+            "Not for clinical use." in said
+            and "<script" not in said
+            and "http" not in said.replace("http-equiv", "")
         )
     else:
         assert Image.open(out).size[0] > 900
@@ -167,7 +194,12 @@ def test_the_share_of_each_modality_is_that_of_the_prepared_rows(tmp_path, capsy
     from medical_rl.evaluation.tables.distribution import distribution
 
     sizes = {"warm_start": 4, "train": 20, "val": 4, "test": 4}
-    data = {"name": "phantoms", "reader": "phantoms", "source": None, "params": {"task": "vqa", "sizes": sizes}}
+    data = {
+        "name": "phantoms",
+        "reader": "phantoms",
+        "source": None,
+        "params": {"task": "vqa", "sizes": sizes},
+    }
     prompt = {"name": "p", "template": "{{ question }}", "target": '\\boxed{{ "{" }}{{ answer }}{{ "}" }}'}
     prepare(data, prompt, tmp_path / "data", seed=1, batch_size=4)
     # rows run over five grades, then modalities: 5 bright, 5 dark, 5 speckled, 5 bright

@@ -33,7 +33,10 @@ def test_micro_counts_rows_alike_and_macro_counts_groups_alike():
     found = entry("rl", "d", "test", mixed())
     assert found["metrics"]["accuracy"] == pytest.approx(3 / 5)
     # CT 3/4 and MRI 0/1: (0.75 + 0) / 2; grading 1/2 and side 2/3: (1/2 + 2/3) / 2
-    assert found["macro_accuracy"] == {"modality": pytest.approx(0.375), "question_type": pytest.approx(7 / 12)}
+    assert found["macro_accuracy"] == {
+        "modality": pytest.approx(0.375),
+        "question_type": pytest.approx(7 / 12),
+    }
 
 
 def test_each_group_has_its_own_n_metrics_and_interval():

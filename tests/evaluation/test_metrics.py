@@ -13,7 +13,15 @@ from medical_rl.evaluation.metrics import interval, metrics, per_class
 def rows(kind, golds, preds, choices=()):
     """Prediction records whose verdict is equality."""
     return [
-        {"id": str(i), "kind": kind, "gold": g, "pred": p, "choices": list(choices), "response": "", "correct": g == p}
+        {
+            "id": str(i),
+            "kind": kind,
+            "gold": g,
+            "pred": p,
+            "choices": list(choices),
+            "response": "",
+            "correct": g == p,
+        }
         for i, (g, p) in enumerate(zip(golds, preds, strict=True))
     ]
 
@@ -31,7 +39,12 @@ def test_always_the_majority_has_accuracy_of_its_share_and_balanced_accuracy_of_
 @pytest.mark.parametrize("kind, golds", [("label", "aab"), ("yes_no", ["yes", "no", "no"]), ("grade", "012")])
 def test_all_unparsed_scores_zero_and_is_counted(kind, golds):
     found = metrics(rows(kind, golds, [None] * 3))
-    assert (found["accuracy"], found["balanced_accuracy"], found["macro_f1"], found["unparsed"]) == (0, 0, 0, 1)
+    assert (found["accuracy"], found["balanced_accuracy"], found["macro_f1"], found["unparsed"]) == (
+        0,
+        0,
+        0,
+        1,
+    )
 
 
 def test_unparsed_rows_stay_in_the_denominators():
@@ -107,7 +120,11 @@ def test_unparsed_grades_do_not_buy_kappa_from_the_farthest_grade():
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("0123"), st.sampled_from(["0", "1", "2", "3", None])), min_size=1, max_size=6)
+    st.lists(
+        st.tuples(st.sampled_from("0123"), st.sampled_from(["0", "1", "2", "3", None])),
+        min_size=1,
+        max_size=6,
+    )
 )
 @settings(max_examples=60, deadline=None)
 def test_unparsed_kappa_is_the_lowest_that_any_answers_reach(pairs):
@@ -163,7 +180,12 @@ def test_boxes_and_classes_together_have_no_metric_in_common():
         metrics(rows("box", ["[[0, 0, 1, 1]]"], [None]) + rows("label", ["a"], ["a"]))
 
 
-ANSWERS = {"label": ["a", "b", "c"], "choice": ["a", "b"], "yes_no": ["yes", "no"], "grade": ["0", "1", "2", "3"]}
+ANSWERS = {
+    "label": ["a", "b", "c"],
+    "choice": ["a", "b"],
+    "yes_no": ["yes", "no"],
+    "grade": ["0", "1", "2", "3"],
+}
 
 
 @st.composite

@@ -11,7 +11,9 @@ CHOICES = ("smooth muscle", "smooth muscle, artery", "bone")
 
 
 def sample(kind="label", answer="bone", choices=CHOICES, **meta):
-    return Sample(id="1", source="demo", question="Which?", kind=kind, answer=answer, choices=choices, meta=meta)
+    return Sample(
+        id="1", source="demo", question="Which?", kind=kind, answer=answer, choices=choices, meta=meta
+    )
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_a_response_without_a_final_answer_has_no_opening(response):
     assert opening(response) is None
 
 
-@pytest.mark.parametrize("name", ["brief", "class_names", "multiple_choice", "multiple_choice_tagged", "yes_no"])
+@pytest.mark.parametrize(
+    "name", ["brief", "class_names", "multiple_choice", "multiple_choice_tagged", "yes_no"]
+)
 @pytest.mark.parametrize(
     "response", ["<think>red</think> \\boxed{bone}", "<think>red</think><answer>C</answer>", "no mark"]
 )
@@ -72,7 +76,9 @@ def test_the_rows_own_thought_which_could_tell_the_answer_is_in_none_of_them(pro
     texts = continuations(told, prompt("class_names"), "not in the form")
     assert not any("plainly" in text for text in texts)
     # all begin alike, so that only the answer can tell them apart
-    assert {text.split("\\boxed{")[0] for text in texts} == {"<think>The picture fits this answer best.</think> "}
+    assert {text.split("\\boxed{")[0] for text in texts} == {
+        "<think>The picture fits this answer best.</think> "
+    }
 
 
 def test_an_option_that_begins_another_is_closed():

@@ -4,16 +4,18 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
+from medical_rl.evaluation.runs import find_runs
 from medical_rl.evaluation.tables.paper_form import markdown, paper_form
 from medical_rl.evaluation.tables.printed import EIGHT, TABLES
-from medical_rl.evaluation.tables.runs import find_runs
 
 BASE, SFT, RL = ("base", None), ("sft", None), ("rl", None)
 
 
 def cells(text, method):
     """The cells of each row of a Markdown table whose method has this name."""
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")
+    ]
     return [line for line in lines if line[1] == method]
 
 
@@ -23,7 +25,9 @@ def sweep(made_up):
     shared = {"conf.data.shots": 10, "conf.model.name": "qwen2_5_vl_3b", "conf.data.name": "made_up"}
     for seed, right in ((1, 6), (2, 8)):
         said = {BASE: [1, 0] * 5, RL: [1] * right + [0] * (10 - right)}
-        made_up(f"sweep/rl-{seed}", {**shared, "conf.prompt.name": "visual_attributes", "conf.seed": seed}, said)
+        made_up(
+            f"sweep/rl-{seed}", {**shared, "conf.prompt.name": "visual_attributes", "conf.seed": seed}, said
+        )
     run = made_up(
         "sweep/sft", {**shared, "conf.prompt.name": "class_names"}, {BASE: [1, 0] * 5, SFT: [1] * 5 + [0] * 5}
     )
@@ -44,7 +48,10 @@ def test_a_row_is_a_method_at_its_shots_and_seeds_are_averaged(sweep):
     # an untrained model, tested twice with the same result, counts once: no spread
     assert len(found["rows"]["0", "zero-shot, Qwen2.5-VL-3B + PA_P"]["made_up"]) == 1
     # gold "c" in every third of ten rows (4), "a" in 6
-    assert cells(text, "always the most common class")[0][2] == "60.00" and cells(text, "test rows")[0][2] == "10"
+    assert (
+        cells(text, "always the most common class")[0][2] == "60.00"
+        and cells(text, "test rows")[0][2] == "10"
+    )
 
 
 def test_balanced_accuracy_stands_beside_accuracy(made_up):
@@ -64,12 +71,20 @@ def test_two_rewards_on_one_set_are_two_rows_and_mfrs_elsewhere_is_not_told_apar
 
 
 def test_the_arms_of_figure_3_have_the_papers_names(made_up):
-    on_boxes = {"conf.data.name": "ham10000_boxes", "conf.prompt.name": "detection", "conf.model.name": "qwen2_5_vl_3b"}
+    on_boxes = {
+        "conf.data.name": "ham10000_boxes",
+        "conf.prompt.name": "detection",
+        "conf.model.name": "qwen2_5_vl_3b",
+    }
     classes = {"ham10000": {("localize_rl", None): [1, 1, 0], BASE: [1, 0, 0]}}
     run = made_up("study/rl", {**on_boxes, "conf.data.limit": None}, further=classes)
     made_up("study/m", {**on_boxes, "conf.data.limit": 128}, further=classes)
     found = paper_form(find_runs([run.parent]))
-    assert set(found["rows"]) == {("", "V-RFT + PA_pi"), ("M=128", "V-RFT + PA_pi"), ("0", "zero-shot, Qwen2.5-VL-3B")}
+    assert set(found["rows"]) == {
+        ("", "V-RFT + PA_pi"),
+        ("M=128", "V-RFT + PA_pi"),
+        ("0", "zero-shot, Qwen2.5-VL-3B"),
+    }
     assert found["columns"] == ["ham10000"]
 
 
@@ -80,11 +95,17 @@ def test_the_papers_figures_stand_beside_and_what_was_not_run_is_marked(sweep, t
     (theirs,) = [row for row in cells(text, "V-RFT + PA_P (paper)") if row[0] == "10"]
     # ours has no column of theirs, theirs none of ours
     assert (
-        theirs[2:10] == ["61.53", "64.42", "51.17", "31.75", "31.92", "17.18", "48.04", "30.39"] and theirs[10] == "–"
+        theirs[2:10] == ["61.53", "64.42", "51.17", "31.75", "31.92", "17.18", "48.04", "30.39"]
+        and theirs[10] == "–"
     )
-    assert cells(text, "V-SFT (paper; not run)")[0][0] == "20" and len(cells(text, "V-RFT (paper; not run)")) == 3
     assert (
-        "Table 1 prints 73.43" in text and "majority rate 73.08" in text and text.rstrip().endswith("medical images.")
+        cells(text, "V-SFT (paper; not run)")[0][0] == "20"
+        and len(cells(text, "V-RFT (paper; not run)")) == 3
+    )
+    assert (
+        "Table 1 prints 73.43" in text
+        and "majority rate 73.08" in text
+        and text.rstrip().endswith("medical images.")
     )
     assert main(["collect", str(sweep), "--paper", "table9"]) == 2
     assert "table1, table2, table3" in capsys.readouterr().err

@@ -83,7 +83,9 @@ def test_a_failure_while_writing_leaves_the_old_files_and_no_rubbish(tmp_path, m
 
 def test_a_number_that_json_has_no_word_for_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError):
-        write_results(tmp_path / "run", "vrft_aug", "tiny", 1, [BASE | {"metrics": {"accuracy": float("nan")}}])
+        write_results(
+            tmp_path / "run", "vrft_aug", "tiny", 1, [BASE | {"metrics": {"accuracy": float("nan")}}]
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -94,9 +96,15 @@ def test_the_markdown_has_notes_figures_and_the_disclaimer(tmp_path):
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert text.startswith("# Results: vrft_aug (tiny scale, seed 0)\n")
     assert note in text
-    assert "| Model | n | Accuracy [95 % CI] | Balanced accuracy | Majority rate | Macro F1 | Unparsed |\n" in text
+    assert (
+        "| Model | n | Accuracy [95 % CI] | Balanced accuracy | Majority rate | Macro F1 | Unparsed |\n"
+        in text
+    )
     # accuracy 2/4, Wilson 0.150 to 0.850; recalls 2/3 and 0; F1 of a 2*2/(2*2+0+1) = 0.8, of b 0; one of 4 unparsed
-    assert "| base (untrained or as downloaded) | 4 | 0.500 [0.150, 0.850] | 0.333 | 0.750 | 0.400 | 0.250 |\n" in text
+    assert (
+        "| base (untrained or as downloaded) | 4 | 0.500 [0.150, 0.850] | 0.333 | 0.750 | 0.400 | 0.250 |\n"
+        in text
+    )
     assert "| warm start | 4 | 1.000 [" in text
     assert "| RL (best by validation) | 4 | 1.000 [" in text
     assert "| base (untrained or as downloaded) | a | 3 | 0.667 | 1.000 | 0.800 |\n" in text
@@ -130,7 +138,10 @@ def test_class_names_from_data_cannot_break_the_table_and_many_are_cut(tmp_path)
         ("[]", "lacks recipe, scale, seed, evaluations"),
         ('{"recipe": "x", "scale": "tiny", "seed": 0}', "lacks evaluations"),
         ('{"recipe": "x", "scale": "tiny", "seed": 0, "evaluations": 3}', "evaluations without model"),
-        ('{"recipe": "x", "scale": "tiny", "seed": 0, "evaluations": [{"model": "rl"}]}', "evaluations without model"),
+        (
+            '{"recipe": "x", "scale": "tiny", "seed": 0, "evaluations": [{"model": "rl"}]}',
+            "evaluations without model",
+        ),
     ],
 )
 def test_absent_or_broken_results_are_explained(tmp_path, content, complaint):

@@ -20,7 +20,13 @@ def rows(kind, golds, preds):
 def printed(evaluations, notes=()):
     """What `print_results` prints on a plain terminal of 80 columns."""
     out = io.StringIO()
-    results = {"recipe": "medfact_r1", "scale": "tiny", "seed": 0, "evaluations": evaluations, "notes": list(notes)}
+    results = {
+        "recipe": "medfact_r1",
+        "scale": "tiny",
+        "seed": 0,
+        "evaluations": evaluations,
+        "notes": list(notes),
+    }
     print_results(results, Console(width=80, file=out))
     return out.getvalue()
 

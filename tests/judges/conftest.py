@@ -29,7 +29,9 @@ def judge(fake_endpoint, tmp_path):
     """Makes a Judge of the fake endpoint; all of one test share the ledger and the cache."""
 
     def make(limits=None, budget=None, settings=None, **chosen) -> Judge:
-        desk = SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", limits or Limits(), budget or Budget())
+        desk = SqliteDesk(
+            tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", limits or Limits(), budget or Budget()
+        )
         at = Endpoint(fake_endpoint.url, "fake", **{"timeout_s": 5.0, **(settings or {})})
         return Judge(at, desk, **{"backoff_s": 0.01, **chosen})
 

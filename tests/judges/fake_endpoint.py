@@ -88,7 +88,9 @@ def _reply(outcome: str, key: str, authorization: str) -> bytes:
 
 def respond(status: int, body: bytes, head: str = "") -> bytes:
     """Bytes of an HTTP/1.1 response that keeps the connection."""
-    start = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{head}\r\n"
+    start = (
+        f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{head}\r\n"
+    )
     return start.encode() + body
 
 

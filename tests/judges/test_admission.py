@@ -9,14 +9,23 @@ from medical_rl.judges.desk.limits import Budget, Limits, Wanted
 
 def ask(limits=None, budget=None, counts=None, now=1000.0, **wanted):
     return admit(
-        limits or Limits(), budget or Budget(), counts or Counts(), Wanted("key", **{"owner": "a", **wanted}), now
+        limits or Limits(),
+        budget or Budget(),
+        counts or Counts(),
+        Wanted("key", **{"owner": "a", **wanted}),
+        now,
     )
 
 
 def test_without_limits_everything_goes_and_is_counted():
     counts = Counts()
     assert ask(counts=counts, tokens=50, cost=0.5).kind == "go"
-    assert (counts.held, counts.requests, counts.reserved_tokens, counts.reserved_cost) == ({"a": 1}, 1, 50, 0.5)
+    assert (counts.held, counts.requests, counts.reserved_tokens, counts.reserved_cost) == (
+        {"a": 1},
+        1,
+        50,
+        0.5,
+    )
     assert counts.window == {1000: [1, 50]}
 
 

@@ -25,7 +25,9 @@ def test_no_judge_is_none():
 def test_every_setting_of_the_files_arrives(settings, tmp_path):
     one = from_config(settings, tmp_path)
     assert (
-        one.endpoint.local and one.endpoint.model == "Qwen/Qwen2.5-VL-7B-Instruct" and one.endpoint.temperature == 0.2
+        one.endpoint.local
+        and one.endpoint.model == "Qwen/Qwen2.5-VL-7B-Instruct"
+        and one.endpoint.temperature == 0.2
     )
     assert one.desk.limits.concurrency == 64
     assert sorted(p.name for p in (tmp_path / "judge").glob("*.sqlite")) == ["cache.sqlite", "ledger.sqlite"]
@@ -34,7 +36,9 @@ def test_every_setting_of_the_files_arrives(settings, tmp_path):
 def test_a_shared_cache_is_where_it_is_named_and_a_desk_may_be_given(settings, tmp_path):
     shared = settings | {"cache": str(tmp_path / "shared.sqlite")}
     one = from_config(shared, tmp_path / "run")
-    assert (tmp_path / "shared.sqlite").exists() and not (tmp_path / "run" / "judge" / "cache.sqlite").exists()
+    assert (tmp_path / "shared.sqlite").exists() and not (
+        tmp_path / "run" / "judge" / "cache.sqlite"
+    ).exists()
     assert from_config(settings, None, desk=one.desk).desk is one.desk
 
 

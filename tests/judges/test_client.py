@@ -66,7 +66,9 @@ def test_any_schema_can_be_asked_for_and_askers_do_not_share_an_object(endpoint,
 
     async def main():
         one = judge()
-        first, second = await asyncio.gather(*(one.ask([{"role": "user", "content": "?"}], schema) for _ in range(2)))
+        first, second = await asyncio.gather(
+            *(one.ask([{"role": "user", "content": "?"}], schema) for _ in range(2))
+        )
         first["grades"].append(3)
         return second
 
@@ -116,7 +118,9 @@ def test_a_pause_of_many_minutes_is_not_sat_out(endpoint, judge):
 
 
 @pytest.mark.parametrize("fault, reason", [("garbage", "garbage"), ("500", "500"), ("drop", "connection")])
-def test_after_the_last_attempt_the_judgement_fails_with_its_reason_and_is_no_score(endpoint, judge, fault, reason):
+def test_after_the_last_attempt_the_judgement_fails_with_its_reason_and_is_no_score(
+    endpoint, judge, fault, reason
+):
     server, one = endpoint(script=[fault] * 3), judge(max_attempts=3)
     (failed,) = ask(one, "a")
     assert isinstance(failed, JudgeFailed) and failed.reason == reason and "after 3 attempts" in str(failed)
@@ -170,7 +174,9 @@ def test_a_cost_cap_holds_with_many_calls_under_way(endpoint, judge):
     # 100 + 10 tokens at 1 a token: 110 a call. About 2,500 is reserved a call, so at most 24 go at once, and the last ones are
     # refused when less than that is left: between 57,000 and 60,000 is spent.
     endpoint(latency_s=0.02)
-    one = judge(Limits(concurrency=50), Budget(max_cost=60_000), {"prices": {"prompt": 1e6, "completion": 1e6}})
+    one = judge(
+        Limits(concurrency=50), Budget(max_cost=60_000), {"prices": {"prompt": 1e6, "completion": 1e6}}
+    )
     results = ask(one, *(str(i) for i in range(1500)))
     assert 57_000 < one.totals()["cost"] <= 60_000
     assert sum(isinstance(r, BudgetMet) for r in results) == 1500 - one.totals()["requests"]
@@ -278,8 +284,13 @@ def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_p
 
 def test_images_travel_as_data_uris_with_the_last_message(endpoint, judge):
     picture = encode_png(np.zeros((4, 4), np.uint8))
-    sent = b'{"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}'
+    sent = (
+        b'{"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}'
+    )
     image, text = json.loads(with_images(sent, (picture,), None))["messages"][-1]["content"]
-    assert image["image_url"]["url"].startswith("data:image/png;base64,") and text == {"type": "text", "text": "u"}
+    assert image["image_url"]["url"].startswith("data:image/png;base64,") and text == {
+        "type": "text",
+        "text": "u",
+    }
     endpoint()
     assert ask(judge(), "a", images=[picture])[0].sound

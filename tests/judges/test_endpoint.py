@@ -12,13 +12,19 @@ from medical_rl.judges.verdict import CONSISTENCY
 
 def test_the_schema_is_asked_for_strictly_where_the_endpoint_can():
     asked = Endpoint("http://x/v1", "m", seed=3, top_p=0.8, extra_body={"n": 1}).parameters(CONSISTENCY)
-    assert asked["response_format"]["json_schema"] == {"name": "answer", "strict": True, "schema": CONSISTENCY}
+    assert asked["response_format"]["json_schema"] == {
+        "name": "answer",
+        "strict": True,
+        "schema": CONSISTENCY,
+    }
     assert (asked["seed"], asked["top_p"], asked["n"]) == (3, 0.8, 1)
     assert "response_format" not in Endpoint("http://x/v1", "m", json_schema=False).parameters(CONSISTENCY)
 
 
 def test_newer_models_name_the_token_limit_otherwise_and_take_no_temperature():
-    asked = Endpoint("http://x/v1", "m", temperature=None, max_tokens_field="max_completion_tokens").parameters()
+    asked = Endpoint(
+        "http://x/v1", "m", temperature=None, max_tokens_field="max_completion_tokens"
+    ).parameters()
     assert asked == {"model": "m", "max_completion_tokens": 256}
 
 

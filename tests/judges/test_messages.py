@@ -36,7 +36,9 @@ def case_of(message: str) -> dict:
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("field", ["question", "reasoning", "answer"])
 def test_an_attack_stays_inside_the_fence_word_for_word(attack, field):
-    fields = {"question": "Effusion?", "reasoning": "The angle is blunted.", "answer": "Yes"} | {field: attack}
+    fields = {"question": "Effusion?", "reasoning": "The angle is blunted.", "answer": "Yes"} | {
+        field: attack
+    }
     messages = consistency_messages(*fields.values())
     assert [m["role"] for m in messages] == ["system", *["user", "assistant"] * len(EXAMPLES), "user"]
     intact = attack.encode("utf-8", "replace").decode()

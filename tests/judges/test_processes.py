@@ -21,7 +21,9 @@ def asks(folder, url, limits, answers, results, stop=None, **chosen):
 
     async def main():
         desk = SqliteDesk(folder / "ledger.sqlite", folder / "cache.sqlite", limits)
-        judge = Judge(Endpoint(url, "fake", timeout_s=chosen.pop("timeout_s", 10.0)), desk, backoff_s=0.05, **chosen)
+        judge = Judge(
+            Endpoint(url, "fake", timeout_s=chosen.pop("timeout_s", 10.0)), desk, backoff_s=0.05, **chosen
+        )
         said = []
 
         async def one(answer):
@@ -45,7 +47,8 @@ def together(folder, url, limits, shares, stop_when=None, **chosen):
     """
     results, stop = forked.Queue(), forked.Event()
     workers = [
-        forked.Process(target=asks, args=(folder, url, limits, share, results, stop), kwargs=chosen) for share in shares
+        forked.Process(target=asks, args=(folder, url, limits, share, results, stop), kwargs=chosen)
+        for share in shares
     ]
     for worker in workers:
         worker.start()
@@ -88,23 +91,34 @@ def test_eight_processes_never_pass_the_shared_requests_a_minute(endpoint, tmp_p
     server = endpoint()
     shares = [[f"{w}-{i}" for i in range(20)] for w in range(PROCESSES)]
     limits = Limits(concurrency=64, requests_per_minute=50)
-    said = together(tmp_path, server.url, limits, shares, stop_when=lambda: len(server.log()["requests"]) >= 50)
+    said = together(
+        tmp_path, server.url, limits, shares, stop_when=lambda: len(server.log()["requests"]) >= 50
+    )
     # 160 are wanted, and a minute holds 50: all of those go at once, none after
     assert len(server.log()["requests"]) == 50 == len(said)
 
 
 def test_faults_lose_nothing_and_ask_nothing_twice(endpoint, tmp_path):
-    server = endpoint(latency_s=0.02, share_429=0.05, share_hang=0.02, share_garbage=0.01, retry_after="0.1", seed=7)
+    server = endpoint(
+        latency_s=0.02, share_429=0.05, share_hang=0.02, share_garbage=0.01, retry_after="0.1", seed=7
+    )
     # 1,000 questions of which every other is a duplicate, over two workers that both ask some of the same
     answers = [str(i % 500) for i in range(1000)]
     said = together(
-        tmp_path, server.url, Limits(concurrency=64), [answers[::2], answers[1::2]], timeout_s=1.0, max_attempts=8
+        tmp_path,
+        server.url,
+        Limits(concurrency=64),
+        [answers[::2], answers[1::2]],
+        timeout_s=1.0,
+        max_attempts=8,
     )
     requests = server.log()["requests"]
     assert len(said) == 1000 and not [s for s in said if s[1].startswith("failed")]
     answered = answered_of(requests)
     assert len(answered) == len(set(answered)) == 500, "each different question was answered once"
-    faults = {kind: sum(outcome == kind for *_, outcome, _ in requests) for kind in ("429", "hang", "garbage")}
+    faults = {
+        kind: sum(outcome == kind for *_, outcome, _ in requests) for kind in ("429", "hang", "garbage")
+    }
     assert all(faults.values()), f"the faults did occur: {faults}"
 
 

@@ -27,12 +27,17 @@ def test_a_restricted_row_is_refused_before_encoding_and_network(endpoint, judge
 @pytest.mark.parametrize("declared", [{"local": True}, {"covered": True}])
 def test_a_restricted_row_goes_where_it_may(endpoint, judge, declared):
     endpoint()
-    verdict = asyncio.run(judge(settings=declared).consistency("q", "t", "a", restricted=True, source="mimic_cxr"))
+    verdict = asyncio.run(
+        judge(settings=declared).consistency("q", "t", "a", restricted=True, source="mimic_cxr")
+    )
     assert verdict.sound
 
 
 def test_training_data_are_checked_ahead():
-    away, here = Endpoint("https://api.example.com/v1", "m"), Endpoint("http://localhost:1/v1", "m", local=True)
+    away, here = (
+        Endpoint("https://api.example.com/v1", "m"),
+        Endpoint("http://localhost:1/v1", "m", local=True),
+    )
     check_restricted({"conf.judge.endpoint": away}, [row(False), row(False)])
     check_restricted({"conf.judge.endpoint": here}, [row(True)])
     with pytest.raises(UserError, match="mimic_cxr.*conf.judge.endpoint.covered"):

@@ -23,7 +23,9 @@ def exceptions_text(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("faults", [[], ["401"], ["400"], ["429", "500", "garbage", "drop", "hang"]])
-def test_the_key_is_in_no_file_log_exception_or_repr(endpoint, judge, tmp_path, monkeypatch, caplog, capfd, faults):
+def test_the_key_is_in_no_file_log_exception_or_repr(
+    endpoint, judge, tmp_path, monkeypatch, caplog, capfd, faults
+):
     monkeypatch.setenv("CANARY_KEY", CANARY)
     endpoint(script=faults, echo_key=True, garbage=f"your key is {CANARY}")
     one = judge(settings={"api_key_env": "CANARY_KEY", "timeout_s": 0.3}, max_attempts=5)

@@ -25,7 +25,9 @@ def prompt(composed):
 @pytest.fixture(scope="session")
 def facts_rows():
     """A function that draws `n` phantoms whose rows say all that is true of their pictures."""
-    return functools.cache(lambda n, split="train": list(phantoms.rows(None, split, task="vqa", sizes={split: n})))
+    return functools.cache(
+        lambda n, split="train": list(phantoms.rows(None, split, task="vqa", sizes={split: n}))
+    )
 
 
 @pytest.fixture

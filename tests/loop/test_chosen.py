@@ -17,7 +17,11 @@ def test_the_draw_follows_from_seed_and_round_and_not_from_order(make_row):
     mixed = random.Random(0).sample(pool, len(pool))
     assert sorted(ids(chosen(mixed, 20, seed=1, round=1))) == sorted(first)
     # of 20 in 60, another draw shares 6.7 on average; all 20 in one of 10^15 draws
-    assert set(ids(chosen(pool, 20, seed=1, round=2))) != set(first) != set(ids(chosen(pool, 20, seed=2, round=1)))
+    assert (
+        set(ids(chosen(pool, 20, seed=1, round=2)))
+        != set(first)
+        != set(ids(chosen(pool, 20, seed=2, round=1)))
+    )
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one(make_row):

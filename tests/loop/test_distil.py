@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medical_rl.data.prompts import messages
+from medical_rl.data.sft_rows import SCHEMA
 from medical_rl.engine.vllm.requests import Work
 from medical_rl.errors import UserError
 from medical_rl.loop import distil
@@ -14,7 +15,6 @@ from medical_rl.loop.generators.instructions import settings_prompt, told
 from medical_rl.loop.generators.replies import read
 from medical_rl.loop.generators.template import propose
 from medical_rl.loop.generators.triplets import Triplet
-from medical_rl.stages.common.warm_start import SCHEMA
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 50176}
 
@@ -22,7 +22,9 @@ LIMITS = {"min_pixels": 3136, "max_pixels": 50176}
 @pytest.fixture
 def kept(settings, facts_rows, tmp_path):
     """Generated rows of 30 phantoms, two for each."""
-    said = propose(settings("template", error_rate=0.0), facts_rows(30), Work(1, 0, tmp_path, tmp_path, {}, {}))
+    said = propose(
+        settings("template", error_rate=0.0), facts_rows(30), Work(1, 0, tmp_path, tmp_path, {}, {})
+    )
     return [triplets.sample_of(row, one, 1) for row, one in said.found]
 
 
@@ -50,7 +52,9 @@ def said_of(sample):
 @pytest.mark.parametrize("per_reply", [1, 2, 3])
 def test_the_reader_reads_back_every_target_it_teaches(taught, kept, facts_rows, format, strategy, per_reply):
     counts, rows, chosen = taught(kept, format=format, strategy=strategy, per_reply=per_reply)
-    assert counts == {"rows": len(rows), "taught": 60, "left_out": 0} and len(rows) == (60 if per_reply == 1 else 30)
+    assert counts == {"rows": len(rows), "taught": 60, "left_out": 0} and len(rows) == (
+        60 if per_reply == 1 else 30
+    )
     by_image = {row.images[0]: row for row in facts_rows(30)}
     found = set()
     for row in rows:
@@ -85,14 +89,18 @@ def test_images_come_with_their_own_triplets_and_incomplete_replies_last(taught,
         (Triplet("Which?", "a; b", "It is seen.", ("a; b", "c")), ["json"]),
         (Triplet("Is it so?", "yes", "Seen\n in  two lines."), ["json", "lines"]),
         (Triplet("```code?", "yes", "It is seen."), ["json"]),
-        (Triplet("Is <image> there?", "yes", "It is seen."), []),  # a target may not ask for a picture: it says [image]
+        (
+            Triplet("Is <image> there?", "yes", "It is seen."),
+            [],
+        ),  # a target may not ask for a picture: it says [image]
     ],
 )
 def test_what_a_format_cannot_hold_is_left_out_and_counted(taught, make_row, one, formats):
     for format in ("json", "lines"):
         row = triplets.sample_of(make_row(1), one, 1)
         counts, rows, _ = taught(
-            [row, triplets.sample_of(make_row(2), Triplet("Fine?", "no", "It is not seen."), 1)], format=format
+            [row, triplets.sample_of(make_row(2), Triplet("Fine?", "no", "It is not seen."), 1)],
+            format=format,
         )
         assert counts["left_out"] == (0 if format in formats else 1) and len(rows) == 2 - counts["left_out"]
 
@@ -104,6 +112,8 @@ def test_a_generator_that_is_told_facts_cannot_be_distilled(taught, kept):
 
 def test_nothing_but_the_triplet_is_taught(taught, kept):
     """Neither truth nor error, which are for measuring, nor the knowledge that the policy's prompt has."""
-    marked = [dataclasses.replace(row, knowledge="SECRET-K", meta={**row.meta, "truth": "SECRET-T"}) for row in kept]
+    marked = [
+        dataclasses.replace(row, knowledge="SECRET-K", meta={**row.meta, "truth": "SECRET-T"}) for row in kept
+    ]
     _, rows, _ = taught(marked)
     assert rows and "SECRET" not in str([row["messages"] for row in rows])

@@ -16,9 +16,17 @@ from medical_rl.errors import UserError
 from medical_rl.judges.judge import Judge
 from medical_rl.loop.generators import endpoint
 
-ONE = {"question": "Which side?", "options": ["left", "right"], "rationale": "It lies there.", "answer": "left"}
+ONE = {
+    "question": "Which side?",
+    "options": ["left", "right"],
+    "rationale": "It lies there.",
+    "answer": "left",
+}
 TEXT = json.dumps(
-    {"notes": "A disc.", "triplets": [ONE, {**ONE, "question": "Is there a disc?", "options": None, "answer": "yes"}]}
+    {
+        "notes": "A disc.",
+        "triplets": [ONE, {**ONE, "question": "Is there a disc?", "options": None, "answer": "yes"}],
+    }
 )
 
 
@@ -55,11 +63,15 @@ def test_each_image_is_asked_about_once_and_its_triplets_are_its_own(server, pro
     rows = [make_row(i) for i in range(7)]
     found = propose(rows)
     assert requests(server) == ["ok"] * 7 and not found.bad
-    assert [(row.id, t.answer) for row, t in found.found] == [(str(i), a) for i in range(7) for a in ("left", "yes")]
+    assert [(row.id, t.answer) for row, t in found.found] == [
+        (str(i), a) for i in range(7) for a in ("left", "yes")
+    ]
     assert "fake: 7 requests" in found.notes[0]
 
 
-def test_what_is_sent_is_the_prompt_with_the_image_and_nothing_of_the_row(server, propose, make_row, monkeypatch):
+def test_what_is_sent_is_the_prompt_with_the_image_and_nothing_of_the_row(
+    server, propose, make_row, monkeypatch
+):
     server.program(text=TEXT)
     sent, ask = [], Judge.ask
 
@@ -117,7 +129,11 @@ def test_a_larger_share_of_failures_stops_and_what_was_answered_is_kept(server, 
     rows = [make_row(i) for i in range(30)]
     with pytest.raises(AskingStopped, match="conf.generator.max_failed") as stopped:
         propose(rows, service={"limits": {"concurrency": 1}})
-    assert stopped.value.exit_code == 1 and "5 of 30" in str(stopped.value) and "conf.rewards" not in str(stopped.value)
+    assert (
+        stopped.value.exit_code == 1
+        and "5 of 30" in str(stopped.value)
+        and "conf.rewards" not in str(stopped.value)
+    )
     server.program(text=TEXT)
     assert len(propose(rows).found) == 60 and len(requests(server)) == 25
 
@@ -183,7 +199,13 @@ def test_a_killed_round_asks_only_what_is_missing(server, settings, tmp_path, mo
     """Killed after at least 10 of 40 replies. What was under way is lost and is waited for no longer than its lease."""
     at = {"base_url": server.url, "model": "fake", "api_key_env": None, "timeout_s": 0.5}
     service = {"backoff_s": 0.01, "endpoint": at, "limits": {"concurrency": 4}}
-    arguments = [sys.executable, "-c", PROGRAM, json.dumps(settings("gemini", service=service)), str(tmp_path)]
+    arguments = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        json.dumps(settings("gemini", service=service)),
+        str(tmp_path),
+    ]
     server.program(text=TEXT, latency_s=0.2)
     first = subprocess.Popen(arguments)
     deadline = time.monotonic() + 60
@@ -228,7 +250,8 @@ def test_the_number_of_a_draw_is_part_of_the_key_and_moves_a_seed(server, settin
 
     def ask(folder, **at):
         service = settings(
-            "gemini", service={"endpoint": {"base_url": server.url, "model": "fake", "api_key_env": None, **at}}
+            "gemini",
+            service={"endpoint": {"base_url": server.url, "model": "fake", "api_key_env": None, **at}},
         )
         judge = from_config(service["service"], folder)
 

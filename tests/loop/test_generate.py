@@ -8,6 +8,7 @@ import pytest
 
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prompts import messages
+from medical_rl.data.sft_rows import write_sft_rows
 from medical_rl.errors import UserError
 from medical_rl.loop import generators
 from medical_rl.loop.generate import generate
@@ -15,7 +16,6 @@ from medical_rl.loop.generators import triplets
 from medical_rl.loop.generators.proposals import Proposals
 from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.parsing.response import gold_problem
-from medical_rl.stages.common.warm_start import write_sft_rows
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
 GOOD = Triplet("Which side?", "left", "It lies there.", ("left", "right"))
@@ -34,7 +34,13 @@ def run(settings, prompt, tmp_path):
             monkeypatch.setitem(generators.GENERATORS, "template", speak)
         folder = tmp_path / f"round_{round}_{seed}"
         counts = generate(
-            settings(name, **changes), iter(rows), round=round, seed=seed, folder=folder, prompt=prompt, limits=LIMITS
+            settings(name, **changes),
+            iter(rows),
+            round=round,
+            seed=seed,
+            folder=folder,
+            prompt=prompt,
+            limits=LIMITS,
         )
         return counts, list(read_samples(folder / "candidates.parquet")), folder
 
@@ -123,7 +129,9 @@ def test_texts_that_look_like_control_reach_no_prompt_as_such(run, make_row, pro
 
 
 def test_no_usable_triplet_leaves_an_empty_file_for_the_caller_to_judge(run, make_row, monkeypatch):
-    counts, made, _ = run([make_row(0)], said=[dataclasses.replace(GOOD, answer="up")], monkeypatch=monkeypatch)
+    counts, made, _ = run(
+        [make_row(0)], said=[dataclasses.replace(GOOD, answer="up")], monkeypatch=monkeypatch
+    )
     assert counts["rows"] == 0 and made == []
 
 

@@ -57,7 +57,9 @@ def test_the_meta_cognitive_prompt_asks_for_reflection_on_types_and_answer_struc
     before = system[: system.index("Then write the questions")]
     assert "types of question" in before and "expected answer look like" in before and "`notes`" in before
     for strategy in STRATEGIES:
-        assert ('"notes"' in prompt_of(strategy, "json", 2)["template"]) == (strategy in instructions.WITH_NOTES)
+        assert ('"notes"' in prompt_of(strategy, "json", 2)["template"]) == (
+            strategy in instructions.WITH_NOTES
+        )
 
 
 @pytest.mark.parametrize("count, said", [(1, "one question"), (3, "3 different questions")])

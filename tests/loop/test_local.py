@@ -36,7 +36,9 @@ def propose(chosen, tmp_path, monkeypatch):
             asked.update(request)
             with output.open("w") as file:
                 for sample in read_samples(request["rows"]):
-                    texts, finishes = zip(*(speak(sample.id, number) for number in range(request["n"])), strict=True)
+                    texts, finishes = zip(
+                        *(speak(sample.id, number) for number in range(request["n"])), strict=True
+                    )
                     line = (
                         {"responses": texts, "finishes": finishes}
                         if request["n"] > 1
@@ -54,11 +56,18 @@ def propose(chosen, tmp_path, monkeypatch):
 
 def test_each_row_is_asked_by_the_generators_prompt_as_often_as_it_needs_replies(propose, make_row):
     rows = [make_row(i, question="SECRET-Q") for i in range(3)]
-    found, asked = propose(rows, lambda id, number: (f"Is it {id}? | It is. | yes {number}", "stop"), per_image=3)
+    found, asked = propose(
+        rows, lambda id, number: (f"Is it {id}? | It is. | yes {number}", "stop"), per_image=3
+    )
     assert [(row.id, t.question, t.answer) for row, t in found.found] == [
         (str(i), f"Is it {i}?", f"yes {number}") for i in range(3) for number in range(3)
     ]
-    assert asked["n"] == 3 and asked["temperature"] == 0.8 and asked["limits"] == LIMITS and asked["device"] == "cpu"
+    assert (
+        asked["n"] == 3
+        and asked["temperature"] == 0.8
+        and asked["limits"] == LIMITS
+        and asked["device"] == "cpu"
+    )
     for sample in read_samples(asked["rows"]):
         assert messages(sample, asked["prompt"]) == [
             {"role": "user", "content": "<image>Ask. question | options | rationale | answer"}
@@ -75,7 +84,12 @@ def test_one_reply_may_hold_several_triplets_in_json(propose, make_row):
     one = {"question": "Is it?", "options": None, "rationale": "It is.", "answer": "yes"}
     text = json.dumps({"triplets": [one, {**one, "answer": "no"}]})
     found, asked = propose(
-        [make_row(1)], lambda id, number: (text, "stop"), format="json", strategy="direct", per_image=4, per_reply=4
+        [make_row(1)],
+        lambda id, number: (text, "stop"),
+        format="json",
+        strategy="direct",
+        per_image=4,
+        per_reply=4,
     )
     assert asked["n"] == 1 and [t.answer for _, t in found.found] == ["yes", "no"]
     assert asked["prompt"] == settings_prompt({"strategy": "direct", "format": "json", "per_reply": 4})
@@ -91,7 +105,9 @@ def test_rounds_have_seeds_of_their_own(chosen, make_row, tmp_path, monkeypatch)
 
     monkeypatch.setattr(local, "respond", respond)
     for seed, round in ((0, 1), (0, 2), (1, 1), (0, 1)):
-        local.propose(chosen(), [make_row(1)], Work(round, seed, tmp_path / "round", tmp_path, LIMITS, ENGINE))
+        local.propose(
+            chosen(), [make_row(1)], Work(round, seed, tmp_path / "round", tmp_path, LIMITS, ENGINE)
+        )
     assert seeds[0] == seeds[3] and len(set(seeds)) == 3
 
 
@@ -117,7 +133,14 @@ def test_a_tiny_model_replies_under_vllm_and_a_second_call_asks_nothing(
     texts = {turn["content"] for row in facts_rows(4) for turn in messages(row, form)}
     model = build_tiny_model(texts | {row.question for row in facts_rows(4)}, cache=tmp_path / "cache")
     chosen = settings("local", **TINY, model=str(model), per_image=3)
-    call = {"round": 1, "seed": 0, "folder": tmp_path / "round", "prompt": prompt, "limits": LIMITS, "engine": ENGINE}
+    call = {
+        "round": 1,
+        "seed": 0,
+        "folder": tmp_path / "round",
+        "prompt": prompt,
+        "limits": LIMITS,
+        "engine": ENGINE,
+    }
     counts = generate(chosen, facts_rows(4), **call)
     assert counts["asked"] == 4 and sum(counts["bad_replies"].values()) + counts["generated"] >= 12
     replies = tmp_path / "round" / "replies.jsonl"
@@ -126,7 +149,11 @@ def test_a_tiny_model_replies_under_vllm_and_a_second_call_asks_nothing(
     said = [text for line in lines for text in line["responses"]]
     assert len(said) == 12 and len(set(said)) == 12, "each reply has a seed of its own"
     assert all(finish in ("stop", "length") for line in lines for finish in line["finishes"])
-    before = (replies.read_text(), (tmp_path / "round" / "candidates.parquet").read_bytes(), replies.stat().st_mtime_ns)
+    before = (
+        replies.read_text(),
+        (tmp_path / "round" / "candidates.parquet").read_bytes(),
+        replies.stat().st_mtime_ns,
+    )
     assert generate(chosen, facts_rows(4), **call) == counts
     assert (
         replies.read_text(),

@@ -10,7 +10,12 @@ from medical_rl.errors import UserError
 from medical_rl.loop.generators import replies
 from medical_rl.loop.generators.triplets import Triplet
 
-ONE = {"question": "Which side?", "options": ["left", "right"], "rationale": "It lies there.", "answer": "left"}
+ONE = {
+    "question": "Which side?",
+    "options": ["left", "right"],
+    "rationale": "It lies there.",
+    "answer": "left",
+}
 FREE = {**ONE, "options": None}
 READ = Triplet("Which side?", "left", "It lies there.", ("left", "right"))
 
@@ -114,7 +119,9 @@ def test_json_reads_back_whatever_it_writes(triplets):
     assert replies.read(replies.write(triplets, "json"), "json") == (triplets, [])
 
 
-WORDS = st.text("abc d?.,\u00e9", min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(bool)
+WORDS = (
+    st.text("abc d?.,\u00e9", min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(bool)
+)
 PLAIN = st.builds(Triplet, WORDS, WORDS, WORDS, st.lists(WORDS, max_size=4).map(tuple))
 
 

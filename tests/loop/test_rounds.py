@@ -45,7 +45,9 @@ def test_a_round_does_every_step_in_algorithm_1s_order():
 def test_the_last_round_does_not_train_what_nobody_will_use():
     asked = []
     run_rounds({**LOOP, "rounds": 2}, asked.append, figures([0.5, 0.6]))
-    assert "round_1/reward_model" in asked and "round_2/reward_model" not in asked and asked[-1] == "round_2/rl"
+    assert (
+        "round_1/reward_model" in asked and "round_2/reward_model" not in asked and asked[-1] == "round_2/rl"
+    )
 
 
 def test_a_fall_of_the_accuracy_ends_the_loop_before_anything_is_spent_on_evolving():
@@ -83,7 +85,14 @@ def test_r_phi_that_rises_with_the_accuracy_is_no_hacking():
 
 @pytest.mark.parametrize("missing", ["accuracy", "learned_before"])
 def test_what_is_not_known_ends_nothing(missing):
-    row = {"round": 1, "accuracy": 0.1, "accuracy_before": 0.9, "learned": 9.0, "learned_before": 0.0, missing: None}
+    row = {
+        "round": 1,
+        "accuracy": 0.1,
+        "accuracy_before": 0.9,
+        "learned": 9.0,
+        "learned_before": 0.0,
+        missing: None,
+    }
     assert reason_to_stop([row], {"accuracy_drop": 0.0, "drift": 0.0}) is None
 
 
@@ -95,7 +104,10 @@ def test_of_equal_rounds_the_later_is_kept_and_without_figures_the_last():
 
 def test_a_warm_start_that_grpo_made_worse_is_the_one_kept():
     def seen(round_):  # the demo's own figures, rounded: GRPO lost in round 1, won nothing in round 2
-        return {1: {"accuracy_before": 0.92, "accuracy": 0.88}, 2: {"accuracy_before": 0.99, "accuracy": 0.98}}[round_]
+        return {
+            1: {"accuracy_before": 0.92, "accuracy": 0.88},
+            2: {"accuracy_before": 0.99, "accuracy": 0.98},
+        }[round_]
 
     outcome = run_rounds({**LOOP, "rounds": 2}, lambda _: None, seen)
     assert outcome["best"] == "round_2/warm_start" and outcome["best_round"] == 2
@@ -104,7 +116,9 @@ def test_a_warm_start_that_grpo_made_worse_is_the_one_kept():
 def test_where_rl_alone_trains_what_it_began_from_is_no_round_of_the_loop():
     steps = [s for s in LOOP["steps"] if s != "warm_start"]
     outcome = run_rounds(
-        {**LOOP, "steps": steps, "rounds": 1}, lambda _: None, lambda _: {"accuracy_before": 0.9, "accuracy": 0.8}
+        {**LOOP, "steps": steps, "rounds": 1},
+        lambda _: None,
+        lambda _: {"accuracy_before": 0.9, "accuracy": 0.8},
     )
     assert outcome["best"] == "round_1/rl"
 
@@ -123,7 +137,11 @@ def test_a_failing_step_ends_the_loop_at_once():
 
 
 def test_each_round_scores_with_the_r_phi_that_the_round_before_trained():
-    assert [judge_of(r, LOOP) for r in (1, 2, 3)] == ["reward_model", "round_1/reward_model", "round_2/reward_model"]
+    assert [judge_of(r, LOOP) for r in (1, 2, 3)] == [
+        "reward_model",
+        "round_1/reward_model",
+        "round_2/reward_model",
+    ]
     assert judge_of(3, {**LOOP, "steps": ["generate", "score", "select", "rl"]}) == "reward_model"
 
 
@@ -132,7 +150,9 @@ def test_a_rounds_policy_goes_on_from_the_round_before_unless_told_to_begin_anew
     assert policy_before("round_2/warm_start", LOOP) == "round_1/rl"
     assert policy_before("round_2/rl", LOOP) == "round_2/warm_start"
     assert policy_before("round_2/warm_start", {**LOOP, "start": "base"}) is None
-    assert policy_before("round_2/rl", {**LOOP, "steps": ["generate", "score", "select", "rl"]}) == "round_1/rl"
+    assert (
+        policy_before("round_2/rl", {**LOOP, "steps": ["generate", "score", "select", "rl"]}) == "round_1/rl"
+    )
 
 
 def test_what_a_step_needs_comes_before_it():
@@ -144,7 +164,12 @@ def test_what_a_step_needs_comes_before_it():
 
 
 def test_the_policies_of_a_loop_are_listed_in_order():
-    assert trained({**LOOP, "rounds": 2}) == ["round_1/warm_start", "round_1/rl", "round_2/warm_start", "round_2/rl"]
+    assert trained({**LOOP, "rounds": 2}) == [
+        "round_1/warm_start",
+        "round_1/rl",
+        "round_2/warm_start",
+        "round_2/rl",
+    ]
     assert split_stage("round_12/rl") == (12, "rl")
 
 

@@ -17,7 +17,9 @@ LOOP = {
 def folder(tmp_path, **stages):
     path = tmp_path / "run"
     path.mkdir()
-    (path / "manifest.json").write_text(json.dumps({"stages": {k: {"figures": v} for k, v in stages.items()}}))
+    (path / "manifest.json").write_text(
+        json.dumps({"stages": {k: {"figures": v} for k, v in stages.items()}})
+    )
     return RunFolder(path)
 
 

@@ -32,8 +32,14 @@ def test_without_errors_everything_said_of_a_phantom_is_true(propose, facts_rows
     assert len(found) == 120
     for row, one in found:
         truth = ask(one.known["question_type"], row.meta["facts"])
-        assert (one.question, one.answer, one.rationale) == (truth["question"], truth["answer"], truth["thought"])
-        assert one.known["truth"] == one.answer and not one.known["is_error"] and triplets.problem(one) is None
+        assert (one.question, one.answer, one.rationale) == (
+            truth["question"],
+            truth["answer"],
+            truth["thought"],
+        )
+        assert (
+            one.known["truth"] == one.answer and not one.known["is_error"] and triplets.problem(one) is None
+        )
     kinds = {row.id: {t.known["question_type"] for r, t in found if r is row} for row, _ in found[:20]}
     assert all(types == {"grading", "side"} for types in kinds.values()), "two triplets ask of both types"
 
@@ -78,7 +84,9 @@ def test_the_same_seed_round_and_row_say_the_same_whatever_other_rows_there_are(
 
 
 def test_rounds_and_seeds_err_elsewhere(propose, facts_rows):
-    first, second, other = (texts(propose(facts_rows(60), seed=s, round=r)) for s, r in ((0, 1), (0, 2), (1, 1)))
+    first, second, other = (
+        texts(propose(facts_rows(60), seed=s, round=r)) for s, r in ((0, 1), (0, 2), (1, 1))
+    )
     # the chance that 120 triplets err alike is below 0.58^120
     assert first != second and first != other and second != other
 
@@ -88,7 +96,11 @@ def test_wordings_change_questions_and_nothing_else(propose, facts_rows):
     questions = collections.defaultdict(set)
     for row, one in found:
         truth = ask(one.known["question_type"], row.meta["facts"])
-        assert (one.answer, one.options, one.knowledge) == (truth["answer"], truth["choices"], truth["knowledge"])
+        assert (one.answer, one.options, one.knowledge) == (
+            truth["answer"],
+            truth["choices"],
+            truth["knowledge"],
+        )
         questions[one.known["question_type"]].add(one.question)
     assert {kind: len(said) for kind, said in questions.items()} == {"grading": 3, "side": 3}
     keys = {(row.id, one.question) for row, one in found}
@@ -117,7 +129,12 @@ def test_rows_of_other_data_are_asked_their_own_question(propose, make_row, fiel
     row = make_row(1, knowledge="k", **fields)
     ((_, right),) = propose([row], error_rate=0.0, per_image=1).found
     made = triplets.sample_of(row, right, 1)
-    assert (made.question, made.kind, made.choices, made.knowledge) == (row.question, row.kind, row.choices, "k")
+    assert (made.question, made.kind, made.choices, made.knowledge) == (
+        row.question,
+        row.kind,
+        row.choices,
+        "k",
+    )
     assert triplets.problem(right) is None and not right.known["is_error"] and right.rationale
     errors = {"wrong": 1.0}
     for _, wrong in propose([row], error_rate=1.0, errors=errors, per_image=6, wordings=3).found:
@@ -128,7 +145,12 @@ def test_rows_of_other_data_are_asked_their_own_question(propose, make_row, fiel
 def test_wrong_thoughts_are_borrowed_from_rows_with_that_answer(propose, make_row):
     """Else an error could be told by its style alone."""
     rows = [
-        make_row(i, answer="ab"[i % 2], choices=("a", "b"), meta={"thought": f"it looks like {'ab'[i % 2]}, case {i}"})
+        make_row(
+            i,
+            answer="ab"[i % 2],
+            choices=("a", "b"),
+            meta={"thought": f"it looks like {'ab'[i % 2]}, case {i}"},
+        )
         for i in range(10)
     ]
     for row, one in propose(rows, error_rate=1.0, errors={"wrong": 1.0}, per_image=1).found:

@@ -13,7 +13,9 @@ from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.parsing.response import gold_problem
 from medical_rl.sample import Sample
 
-GOOD = Triplet("Which organ is shown?", "liver", "A large solid organ on the right.", ("liver", "spleen", "lung"))
+GOOD = Triplet(
+    "Which organ is shown?", "liver", "A large solid organ on the right.", ("liver", "spleen", "lung")
+)
 ROW = Sample(id="row", source="demo", question="Which side?", kind="label", answer="left", images=(b"image",))
 
 
@@ -72,7 +74,9 @@ def test_the_answer_is_kept_as_the_rewards_read_it(answer, options, kind, kept, 
 
 def test_a_row_keeps_where_its_image_comes_from_and_what_may_be_done_with_it(make_row):
     meta = {"modality": "CT", "question_type": "anatomy", "finding": "nodule", "thought": "own"}
-    source = make_row(3, source="mimic_cxr", size=(8, 8), split="train", meta=meta, concepts=("c",), knowledge="k")
+    source = make_row(
+        3, source="mimic_cxr", size=(8, 8), split="train", meta=meta, concepts=("c",), knowledge="k"
+    )
     row = triplets.sample_of(source, GOOD, 2)
     for name in ("source", "group", "split", "images", "size", "restricted"):
         assert getattr(row, name) == getattr(source, name), name
@@ -106,7 +110,9 @@ def test_ids_follow_from_round_image_and_texts(make_row):
             (row, but(answer="lung"), 1),
         )
     ]
-    assert len(set(ids)) == 5 and triplets.sample_of(dataclasses.replace(row, id="again"), GOOD, 1).id == ids[0]
+    assert (
+        len(set(ids)) == 5 and triplets.sample_of(dataclasses.replace(row, id="again"), GOOD, 1).id == ids[0]
+    )
 
 
 def test_the_rows_own_question_keeps_its_kind_choices_and_knowledge():
@@ -139,7 +145,9 @@ def test_duplicates_are_told_by_image_question_and_answer_without_case_and_punct
 
 def test_signs_make_another_answer(make_row):
     source = make_row(1)
-    rows = [triplets.sample_of(source, but(answer=answer, options=()), 1) for answer in ("ER+", "ER-", "er+.")]
+    rows = [
+        triplets.sample_of(source, but(answer=answer, options=()), 1) for answer in ("ER+", "ER-", "er+.")
+    ]
     assert triplets.key(rows[0]) != triplets.key(rows[1]) and triplets.key(rows[0]) == triplets.key(rows[2])
 
 
@@ -152,7 +160,9 @@ TEXT = st.text(max_size=12)
 
 
 @given(TEXT, TEXT, TEXT, st.lists(TEXT, max_size=9).map(tuple), st.sampled_from(["", *triplets.KINDS]))
-def test_any_triplet_has_a_reason_or_becomes_a_row_whose_gold_answer_holds(question, answer, rationale, options, kind):
+def test_any_triplet_has_a_reason_or_becomes_a_row_whose_gold_answer_holds(
+    question, answer, rationale, options, kind
+):
     one = Triplet(question, answer, rationale, options, kind)
     if triplets.problem(one) is None:
         row = triplets.sample_of(ROW, one, 1)

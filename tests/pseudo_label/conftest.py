@@ -35,9 +35,21 @@ def make_row():
 
     def make(seed=0, question="Is there a pleural effusion?", **fields):
         picture = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
-        defaults = {"id": str(seed), "source": "demo", "kind": "yes_no", "answer": "no", "choices": ("yes", "no")}
+        defaults = {
+            "id": str(seed),
+            "source": "demo",
+            "kind": "yes_no",
+            "answer": "no",
+            "choices": ("yes", "no"),
+        }
         return Sample(
-            **{**defaults, "question": question, "images": (encode_png(picture),), "group": str(seed), **fields}
+            **{
+                **defaults,
+                "question": question,
+                "images": (encode_png(picture),),
+                "group": str(seed),
+                **fields,
+            }
         )
 
     return make

@@ -19,7 +19,11 @@ def test_figures_of_a_worked_example():
         "n": 10, "answered": 7, "abstained": 1, "unparsed": 1, "failed": 1,
     }  # fmt: skip
     assert found["accuracy_answered"] == pytest.approx(5 / 7) and found["accuracy"] == 0.5
-    assert found["majority_rate"] == 0.6 and found["gold_yes_rate"] == 0.4 and found["yes_rate"] == pytest.approx(3 / 7)
+    assert (
+        found["majority_rate"] == 0.6
+        and found["gold_yes_rate"] == 0.4
+        and found["yes_rate"] == pytest.approx(3 / 7)
+    )
     # kappa: p_o = 5/7; labels yes 3/7, gold (of the answered) yes 3/7: p_e = 9/49 + 16/49 = 25/49; (35 - 25) / (49 - 25) = 10/24
     assert found["kappa"] == pytest.approx(10 / 24)
     # Wilson for 5 of 10: centre 0.5, half width 1.96 * sqrt(0.025 + 3.8415/400) / 1.38415 = 0.2634
@@ -34,13 +38,22 @@ def test_always_the_majority_has_no_kappa_beyond_chance():
 def test_one_answer_on_both_sides_has_no_kappa_and_nothing_answered_has_no_figures():
     assert agreement([Label("0", "no")], {"0": "no"})["kappa"] is None
     found = agreement([Label("0", None)], {"0": "no"})
-    assert (found["accuracy"], found["accuracy_answered"], found["kappa"], found["yes_rate"]) == (0.0, None, None, None)
+    assert (found["accuracy"], found["accuracy_answered"], found["kappa"], found["yes_rate"]) == (
+        0.0,
+        None,
+        None,
+        None,
+    )
 
 
 def test_without_gold_there_is_nothing_to_say_and_the_table_says_so():
     assert agreement(LABELS, {}) == {"n": 0}
     lines = markdown({4: agreement(LABELS, GOLD), 1: {"n": 0}}).splitlines()
-    assert len(lines) == 4 and lines[2].startswith("| 1 | 0 | - |") and lines[3].startswith("| 4 | 10 | 7 | 0.714 (")
+    assert (
+        len(lines) == 4
+        and lines[2].startswith("| 1 | 0 | - |")
+        and lines[3].startswith("| 4 | 10 | 7 | 0.714 (")
+    )
     assert all(line.count("|") == len(HEADER) + 1 for line in lines)
 
 

@@ -35,7 +35,11 @@ def test_a_fixed_sequence_tests_each_at_delta_and_ends_at_the_first_that_fails(r
     counts = {1: 28, 2: 31, 4: 20}
     found = calibrate(wrong(200, counts), rule(method="fixed_sequence"))
     # 0.0487 <= 0.1 passes here and not by bonferroni; 0.172 fails; 4 is not reached although its p is tiny
-    assert [(c.k, c.tested, c.kept) for c in found.candidates] == [(1, True, True), (2, True, False), (4, False, False)]
+    assert [(c.k, c.tested, c.kept) for c in found.candidates] == [
+        (1, True, True),
+        (2, True, False),
+        (4, False, False),
+    ]
     assert found.kept == (1,) and found.candidates[2].p == pytest.approx(2.879e-4, rel=1e-3)
     # the order is the one listed, not that of the errors' dict nor that of the numbers
     listed = rule(method="fixed_sequence", candidates=[4, 1, 2])
@@ -65,7 +69,12 @@ def test_stop_is_a_user_error_that_tells_the_figures_and_what_could_be_done(rule
                    "best_k_without_guarantee or no_retrieval", "on other questions (conf.seed)"):  # fmt: skip
         assert remedy in said
     outcome = caught.value.outcome
-    assert outcome.chosen is None and not outcome.guarantee and outcome.kept == () and len(outcome.candidates) == 3
+    assert (
+        outcome.chosen is None
+        and not outcome.guarantee
+        and outcome.kept == ()
+        and len(outcome.candidates) == 3
+    )
     assert str(pickle.loads(pickle.dumps(caught.value))) == said
 
 
@@ -165,7 +174,9 @@ def settings_of(counts, method, delta=0.1):
     return CalibrationSettings(tuple(range(len(counts))), 0.4, delta, method, "no_retrieval")
 
 
-@given(COUNTS, st.sampled_from(["bonferroni", "fixed_sequence"]), st.floats(0.001, 0.4), st.floats(0.001, 0.4))
+@given(
+    COUNTS, st.sampled_from(["bonferroni", "fixed_sequence"]), st.floats(0.001, 0.4), st.floats(0.001, 0.4)
+)
 def test_a_stricter_delta_keeps_no_more(counts, method, one, other):
     strict, loose = (
         set(calibrate(errors_of(counts), settings_of(counts, method, d)).kept) for d in sorted((one, other))

@@ -40,7 +40,9 @@ def test_a_failed_question_is_left_out_at_every_k():
 
 def test_errors_go_into_a_calibration_as_they_are(rule):
     found = errors_by_k(GOLD, {1: labels("yes", "no", "yes", None)})
-    outcome = calibrate(found.by_k, rule(candidates=[1], on_empty="no_retrieval"), majority_rate=found.majority_rate)
+    outcome = calibrate(
+        found.by_k, rule(candidates=[1], on_empty="no_retrieval"), majority_rate=found.majority_rate
+    )
     assert outcome.candidates[0].risk == 0.25 and outcome.chosen == 0
 
 

@@ -43,7 +43,8 @@ def broken_share(risks, method, together):
 
 @pytest.mark.parametrize("method", ["bonferroni", "fixed_sequence"])
 @pytest.mark.parametrize(
-    ("name", "together"), [*((name, False) for name in SCENARIOS), ("all just above", True), ("around alpha", True)]
+    ("name", "together"),
+    [*((name, False) for name in SCENARIOS), ("all just above", True), ("around alpha", True)],
 )
 def test_a_k_above_alpha_is_kept_at_most_as_often_as_delta(name, method, together):
     assert broken_share(SCENARIOS[name], method, together) <= ALLOWED
@@ -51,14 +52,20 @@ def test_a_k_above_alpha_is_kept_at_most_as_often_as_delta(name, method, togethe
 
 def test_control_each_k_at_delta_without_a_correction_breaks_the_guarantee():
     risks = SCENARIOS["all just above"]
-    broken = [bool((p_value(errors.mean(axis=0), N, ALPHA) <= DELTA).any()) for errors in draws(risks, together=False)]
+    broken = [
+        bool((p_value(errors.mean(axis=0), N, ALPHA) <= DELTA).any())
+        for errors in draws(risks, together=False)
+    ]
     assert np.mean(broken) > 2 * ALLOWED
 
 
 def test_control_believing_the_measured_risk_breaks_the_guarantee():
     for name in ("all just above", "around alpha"):
         risks = np.array(SCENARIOS[name])
-        broken = [bool((errors.mean(axis=0) <= ALPHA)[risks > ALPHA].any()) for errors in draws(risks, together=False)]
+        broken = [
+            bool((errors.mean(axis=0) <= ALPHA)[risks > ALPHA].any())
+            for errors in draws(risks, together=False)
+        ]
         assert np.mean(broken) > 5 * ALLOWED
 
 

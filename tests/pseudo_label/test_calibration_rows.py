@@ -38,7 +38,10 @@ def test_a_count_is_reached_by_whole_studies(per_study, beyond):
 
 @given(st.permutations(ROWS), st.integers(0, 2**32))
 def test_the_order_of_the_rows_does_not_matter(rows, seed):
-    found, again = set_apart(ROWS, seed, share=0.3, per_study=2), set_apart(rows, seed, share=0.3, per_study=2)
+    found, again = (
+        set_apart(ROWS, seed, share=0.3, per_study=2),
+        set_apart(rows, seed, share=0.3, per_study=2),
+    )
     assert set(found.calibration) == set(again.calibration) and set(found.train) == set(again.train)
     assert list(again.train) == [row for row, _ in rows if row in set(found.train)]  # in the order they came
 
@@ -57,7 +60,8 @@ def test_the_draw_is_not_the_one_by_which_other_parts_take_rows():
 
 def test_samples_are_taken_by_their_group_and_alone_without_one():
     samples = [
-        Sample(id=str(i), source="d", question="?", kind="yes_no", answer="yes", group=f"s{i // 2}") for i in range(8)
+        Sample(id=str(i), source="d", question="?", kind="yes_no", answer="yes", group=f"s{i // 2}")
+        for i in range(8)
     ]
     found = set_apart(samples, seed=0, share=0.5)
     assert found.studies == 2 and len(found.unused) == 2 and len(found.train) == 4

@@ -17,7 +17,9 @@ from medical_rl.pseudo_label.calibration.report import as_dict, draw, markdown, 
 @pytest.fixture
 def found(rule, wrong):
     """k = 1 is kept and chosen, 2 fails, 4 is not tested."""
-    return calibrate(wrong(200, {1: 28, 2: 31, 4: 20}), rule(method="fixed_sequence"), studies=200, majority_rate=0.86)
+    return calibrate(
+        wrong(200, {1: 28, 2: 31, 4: 20}), rule(method="fixed_sequence"), studies=200, majority_rate=0.86
+    )
 
 
 @pytest.fixture
@@ -36,7 +38,12 @@ def text(table):
 def test_the_table_fits_80_columns_and_marks_the_chosen_k(found, stopped):
     shown = text(table(found))
     assert max(map(len, shown.splitlines())) <= 80 and "…" not in shown
-    assert "1*" in shown and "0.140 [0.099, 0.195]" in shown and "not tested" in shown and "guarantee: yes" in shown
+    assert (
+        "1*" in shown
+        and "0.140 [0.099, 0.195]" in shown
+        and "not tested" in shown
+        and "guarantee: yes" in shown
+    )
     shown = text(table(stopped))
     assert "…" not in shown and "Chosen: none; guarantee: no." in shown and "*" not in shown
 
@@ -52,10 +59,23 @@ def test_the_page_says_what_is_guaranteed_and_what_always_yes_would_give(found):
 
 def test_the_dict_is_json_and_loses_nothing(found, stopped):
     told = json.loads(json.dumps(as_dict(found)))
-    assert told["chosen"] == 1 and told["kept"] == [1] and told["guarantee"] is True and told["majority_rate"] == 0.86
+    assert (
+        told["chosen"] == 1
+        and told["kept"] == [1]
+        and told["guarantee"] is True
+        and told["majority_rate"] == 0.86
+    )
     first = told["candidates"][0]
-    assert (first["k"], first["n"], first["errors"], first["kept"], first["tested"]) == (1, 200, 28, True, True)
-    assert first["p"] == found.candidates[0].p and first["interval"] == pytest.approx([0.0987, 0.1949], abs=1e-4)
+    assert (first["k"], first["n"], first["errors"], first["kept"], first["tested"]) == (
+        1,
+        200,
+        28,
+        True,
+        True,
+    )
+    assert first["p"] == found.candidates[0].p and first["interval"] == pytest.approx(
+        [0.0987, 0.1949], abs=1e-4
+    )
     assert [c["tested"] for c in told["candidates"]] == [True, True, False]
     assert json.loads(json.dumps(as_dict(stopped)))["chosen"] is None
 
@@ -71,7 +91,9 @@ def test_the_picture_has_the_risks_alpha_and_the_threshold(found):
     risks, ps = draw(found).axes
     heights = [line.get_ydata()[0] for line in risks.lines if line.get_marker() == "o"]
     assert heights == [0.14, 0.155, 0.1]
-    filled = [line.get_markerfacecolor() == line.get_color() for line in risks.lines if line.get_marker() == "o"]
+    filled = [
+        line.get_markerfacecolor() == line.get_color() for line in risks.lines if line.get_marker() == "o"
+    ]
     assert filled == [True, False, False]
     lines = {label.get_text(): line.get_ydata()[0] for label, line in zip(*legend(risks), strict=True)}
     assert lines == {"alpha = 0.2": 0.2, "always the most frequent answer: 0.140": pytest.approx(0.14)}
@@ -80,11 +102,17 @@ def test_the_picture_has_the_risks_alpha_and_the_threshold(found):
 
 
 def test_the_picture_is_written_whole_whatever_the_figures(found, stopped, tmp_path, rule, wrong):
-    perfect = calibrate(wrong(5000, {0: 0}), rule(candidates=[0]))  # p underflows far below what a log axis shows
+    perfect = calibrate(
+        wrong(5000, {0: 0}), rule(candidates=[0])
+    )  # p underflows far below what a log axis shows
     for name, one in (("found", found), ("stopped", stopped), ("perfect", perfect)):
         out = write_plot(one, tmp_path / "figures" / f"{name}.png", phantom=True)
         assert Image.open(out).format == "PNG"
-    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["found.png", "perfect.png", "stopped.png"]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+        "found.png",
+        "perfect.png",
+        "stopped.png",
+    ]
     with pytest.raises(UserError, match="figure.gif"):
         write_plot(found, tmp_path / "figure.gif")
 

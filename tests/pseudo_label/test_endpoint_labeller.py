@@ -52,7 +52,9 @@ def test_a_reply_becomes_a_label_with_the_reports_it_rests_on(fake_endpoint, cho
     assert outcomes(fake_endpoint) == ["ok"] * 3
 
 
-def test_the_picture_goes_along_and_the_parameters_are_the_settings(fake_endpoint, chosen, make_row, work, sent):
+def test_the_picture_goes_along_and_the_parameters_are_the_settings(
+    fake_endpoint, chosen, make_row, work, sent
+):
     fake_endpoint.program(text=TEXT)
     row = make_row(4)
     label(chosen(), [two(row)], work)
@@ -69,11 +71,16 @@ def test_unsure_is_an_abstention(fake_endpoint, chosen, make_row, work):
 def test_an_invalid_reply_is_asked_again_and_then_failed(fake_endpoint, chosen, make_row, work):
     bad = json.dumps({**REPLY, "used": [7]})
     fake_endpoint.program(text=TEXT, garbage=bad, script=["garbage", "ok"])
-    assert label(chosen(), [two(make_row(0))], work)[0].answer == "no" and outcomes(fake_endpoint) == ["garbage", "ok"]
+    assert label(chosen(), [two(make_row(0))], work)[0].answer == "no" and outcomes(fake_endpoint) == [
+        "garbage",
+        "ok",
+    ]
     for bad in ("Yes.", "{half", '{"answer": "no"}', "[]", ""):
         fake_endpoint.program(text=TEXT, garbage=bad, share_garbage=1.0)
         (found,) = label(chosen({"max_attempts": 2}, max_failed=1.0), [two(make_row(len(bad) + 1))], work)
-        assert found.outcome == "failed" and found.answer is None and outcomes(fake_endpoint) == ["garbage"] * 2
+        assert (
+            found.outcome == "failed" and found.answer is None and outcomes(fake_endpoint) == ["garbage"] * 2
+        )
 
 
 def test_a_failed_question_is_asked_again_by_the_same_command(fake_endpoint, chosen, make_row, work):
@@ -81,7 +88,9 @@ def test_a_failed_question_is_asked_again_by_the_same_command(fake_endpoint, cho
     asked = [two(make_row(i)) for i in range(10)]
     first = label(chosen(max_failed=0.1), asked, work)
     assert [one.outcome for one in first].count("failed") == 1
-    assert all(one.answer == "no" for one in label(chosen(), asked, work)) and len(outcomes(fake_endpoint)) == 11
+    assert (
+        all(one.answer == "no" for one in label(chosen(), asked, work)) and len(outcomes(fake_endpoint)) == 11
+    )
 
 
 def test_too_many_failures_stop_and_are_named_as_the_labellers(fake_endpoint, chosen, make_row, work):
@@ -113,7 +122,9 @@ def test_restricted_rows_are_refused_before_anything_is_sent(fake_endpoint, chos
     assert len(label(chosen({"endpoint": {"local": True}}), asked, work)) == 2
 
 
-def test_a_restricted_report_is_refused_for_any_k_before_anything_is_sent(fake_endpoint, chosen, make_row, work):
+def test_a_restricted_report_is_refused_for_any_k_before_anything_is_sent(
+    fake_endpoint, chosen, make_row, work
+):
     """The row itself may go; its third report may not, and k = 0 and 1 are not asked either."""
     fake_endpoint.program(text=TEXT)
     reports = {**REPORTS, "m": Report("m", "A restricted text.", "p1", restricted=True)}
@@ -140,7 +151,9 @@ def test_each_k_asks_with_its_reports_and_no_prompt_goes_twice(fake_endpoint, ch
     assert [[one.id for one in labels] for labels in found.values()] == [["0", "1", "2"]] * 3
     # a further k asks for what is new alone; finished ones are read
     again = answers_per_k(chosen(), rows, retrieved, REPORTS, [1, 2, 3, 4], work)
-    assert {k: again[k] for k in found} == found and again[3] == again[4] and len(outcomes(fake_endpoint)) == 7
+    assert (
+        {k: again[k] for k in found} == found and again[3] == again[4] and len(outcomes(fake_endpoint)) == 7
+    )
 
 
 PROGRAM = """
@@ -176,7 +189,9 @@ def test_a_killed_stage_loses_nothing_and_asks_nothing_twice(fake_endpoint, chos
     asked = len(outcomes(fake_endpoint))
     with sqlite3.connect(tmp_path / "judge" / "cache.sqlite") as cache:
         kept = cache.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
-        cache.execute("UPDATE asking SET expires = 0")  # its leases would run out by themselves, in half a minute
+        cache.execute(
+            "UPDATE asking SET expires = 0"
+        )  # its leases would run out by themselves, in half a minute
     with sqlite3.connect(tmp_path / "judge" / "ledger.sqlite") as ledger:
         ledger.execute("UPDATE leases SET expires = 0")
     assert 20 <= kept < 40 and asked < 40 and (tmp_path / "stage" / "k_1" / "labels.jsonl").is_file()
@@ -191,7 +206,11 @@ def test_kept_answers_are_replayed_without_a_network(fake_endpoint, chosen, make
     fake_endpoint.program(text=TEXT)
     asked = [two(make_row(i)) for i in range(3)]
     before = label(chosen(), asked, work)
-    away = {"mode": "replay", "cache": str(tmp_path / "judge" / "cache.sqlite"), "endpoint": {"api_key_env": "NOT_SET"}}
+    away = {
+        "mode": "replay",
+        "cache": str(tmp_path / "judge" / "cache.sqlite"),
+        "endpoint": {"api_key_env": "NOT_SET"},
+    }
     elsewhere = Work(1, 0, tmp_path / "b", tmp_path / "b", {}, {})
     assert label(chosen(away), asked, elsewhere) == before and len(outcomes(fake_endpoint)) == 3
 

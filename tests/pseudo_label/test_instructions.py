@@ -30,7 +30,9 @@ def test_nothing_secret_is_told(make_row, cite):
     one = asked(make_row, "No effusion.", "Effusion.")
     for turns in (chat(one, cite), messages(told(one), local_prompt()), chat(asked(make_row), cite)):
         assert "SECRET" not in str(turns) and "Is it there?" in turns[-1]["content"]
-    assert "No effusion." in str(chat(one, cite)) and "No effusion." in str(messages(told(one), local_prompt()))
+    assert "No effusion." in str(chat(one, cite)) and "No effusion." in str(
+        messages(told(one), local_prompt())
+    )
 
 
 def test_an_order_in_a_report_stays_inside_the_fence(make_row):
@@ -62,6 +64,12 @@ def test_a_reply_may_name_the_reports_it_was_given_and_no_others():
 
     reply = {"rationale": "Clear.", "used": [2], "answer": "no", "confidence": 0.5}
     assert parse(json.dumps(reply), schema(2)) == reply
-    for wrong in ({"used": [3]}, {"used": [0]}, {"answer": "maybe"}, {"confidence": 1.5}, {"confidence": "high"}):
+    for wrong in (
+        {"used": [3]},
+        {"used": [0]},
+        {"answer": "maybe"},
+        {"confidence": 1.5},
+        {"confidence": "high"},
+    ):
         with pytest.raises(GarbageVerdict):
             parse(json.dumps({**reply, **wrong}), schema(2))

@@ -6,7 +6,9 @@ from medical_rl.errors import UserError
 from medical_rl.pseudo_label.label import Label, read_labels, write_labels
 
 LABELS = [
-    Label("a/1", "yes", 'Zeile\u2028zwei \u2029 \x85 \x0b \n "q" ähö 肺', ("r1", "r\u20282"), 0.75, used=("r1",)),
+    Label(
+        "a/1", "yes", 'Zeile\u2028zwei \u2029 \x85 \x0b \n "q" ähö 肺', ("r1", "r\u20282"), 0.75, used=("r1",)
+    ),
     Label("a/2", None, unparsed=True),
     Label("a/3", None, retrieved=("r1",), failed="timeout"),
 ]

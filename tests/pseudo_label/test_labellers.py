@@ -52,12 +52,19 @@ def test_only_yes_no_questions_are_labelled(settings, ask, work):
 def test_each_k_sees_its_first_reports_alone(settings, make_row, work):
     """Reports: there, not, not, with equal weights: none at k = 0, yes at 1, a tie at 2, no at 3."""
     found = answers_per_k(
-        settings("rule", rank_weights="equal"), [make_row(0)], {"0": ["a", "b", "c"]}, REPORTS, [0, 1, 2, 3], work
+        settings("rule", rank_weights="equal"),
+        [make_row(0)],
+        {"0": ["a", "b", "c"]},
+        REPORTS,
+        [0, 1, 2, 3],
+        work,
     )
     assert {k: labels[0].answer for k, labels in found.items()} == {0: None, 1: "yes", 2: None, 3: "no"}
 
 
-def test_finished_ks_are_read_until_a_row_a_report_or_a_setting_changes(settings, make_row, work, monkeypatch):
+def test_finished_ks_are_read_until_a_row_a_report_or_a_setting_changes(
+    settings, make_row, work, monkeypatch
+):
     calls, own = [], rule_labeller.label
     monkeypatch.setattr(rule_labeller, "label", lambda *args: calls.append(len(args[1])) or own(*args))
     rows, retrieved, rule = [make_row(0), make_row(1)], {"0": ["a"], "1": ["b"]}, settings("rule")
@@ -70,11 +77,15 @@ def test_finished_ks_are_read_until_a_row_a_report_or_a_setting_changes(settings
 
     assert run() == [2] and run() == []
     assert run(settings={**rule, "rank_weights": "equal"}) == [2]
-    assert run() == [2] and run(rows=[dataclasses.replace(rows[0], id="1"), rows[1]], retrieved={"1": ["b"]}) == [2]
+    assert run() == [2] and run(
+        rows=[dataclasses.replace(rows[0], id="1"), rows[1]], retrieved={"1": ["b"]}
+    ) == [2]
     assert run() == [2] and run(retrieved={"0": ["b"], "1": ["b"]}) == [2]
     assert run() == [2] and run(reports={**REPORTS, "a": Report("a", "No effusion at all.", "s1")}) == [2]
     # two rows that ask the same of the same picture with the same report are asked once
-    assert run(rows=[rows[0], dataclasses.replace(rows[0], id="1")], retrieved={"0": ["a"], "1": ["a"]}) == [1]
+    assert run(rows=[rows[0], dataclasses.replace(rows[0], id="1")], retrieved={"0": ["a"], "1": ["a"]}) == [
+        1
+    ]
 
 
 def test_a_row_without_retrieval_and_a_report_outside_the_corpus_are_named(settings, make_row, work):

@@ -56,9 +56,16 @@ def test_the_final_answer_is_the_label_and_the_thought_its_rationale(ask, answer
 def test_the_same_row_may_be_asked_with_and_without_reports(ask, answer):
     asked = [ask("Is it?", "No effusion.", id="one"), ask("Is it?", id="one")]
     found, request = answer(asked, ["<answer>no</answer>", "<answer>yes</answer>"].__getitem__)
-    assert [(one.id, one.answer, one.retrieved) for one in found] == [("one", "no", ("r1",)), ("one", "yes", ())]
+    assert [(one.id, one.answer, one.retrieved) for one in found] == [
+        ("one", "no", ("r1",)),
+        ("one", "yes", ()),
+    ]
     first, second = (messages(row, request["prompt"])[0]["content"] for row in read_samples(request["rows"]))
-    assert "No effusion." in first and "No effusion." not in second and first.endswith(second.removeprefix("<image>"))
+    assert (
+        "No effusion." in first
+        and "No effusion." not in second
+        and first.endswith(second.removeprefix("<image>"))
+    )
 
 
 def test_without_a_model_it_says_so(settings, ask, work):
@@ -67,13 +74,17 @@ def test_without_a_model_it_says_so(settings, ask, work):
 
 
 @pytest.mark.engine
-def test_a_tiny_model_labels_under_vllm_and_a_second_call_asks_nothing(settings, ask, work, tmp_path, monkeypatch):
+def test_a_tiny_model_labels_under_vllm_and_a_second_call_asks_nothing(
+    settings, ask, work, tmp_path, monkeypatch
+):
     """Random weights say nothing readable: what counts is that each question has a reply, and the same one the second time."""
     from medical_rl.engine.host.environment import stage_environment
     from medical_rl.pseudo_label.labellers.instructions import local_prompt, told
     from medical_rl.tiny.model import build_tiny_model
 
-    for name, value in stage_environment(work.engine, "test", "generate", str(tmp_path / "metrics.jsonl")).items():
+    for name, value in stage_environment(
+        work.engine, "test", "generate", str(tmp_path / "metrics.jsonl")
+    ).items():
         monkeypatch.setenv(name, value)
     asked = [ask("Is there a disc?", "A disc.", "No disc.", id=str(n), seed=n) for n in range(3)]
     texts = {turn["content"] for one in asked for turn in messages(told(one), local_prompt())}

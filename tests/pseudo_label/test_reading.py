@@ -80,13 +80,21 @@ def test_a_report_says(question, report, says):
 
 
 def test_what_decides_is_quoted_and_nothing_else():
-    said = read(query(EFFUSION), "Heart normal. No effusion.\u2028Lungs are clear. No pneumothorax or effusion.")
+    said = read(
+        query(EFFUSION), "Heart normal. No effusion.\u2028Lungs are clear. No pneumothorax or effusion."
+    )
     assert said.sentences == ("No effusion.", "No pneumothorax or effusion.")
 
 
 def test_long_and_hostile_text_is_read_in_time():
     """Some seconds; where every mention read its whole clause again, it was five minutes."""
     started = time.monotonic()
-    for text in ("no " * 20_000 + "effusion", "effusion, " * 20_000, "a" * 200_000, "." * 100_000, "(" * 100_000):
+    for text in (
+        "no " * 20_000 + "effusion",
+        "effusion, " * 20_000,
+        "a" * 200_000,
+        "." * 100_000,
+        "(" * 100_000,
+    ):
         read(query(EFFUSION), text)
     assert time.monotonic() - started < 60

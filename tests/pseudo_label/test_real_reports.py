@@ -28,7 +28,9 @@ def study(question):
 
 
 def asked(question, report):
-    row = Sample(id=question.id, source="iu_xray", question=question.text, kind="yes_no", answer=question.answer)
+    row = Sample(
+        id=question.id, source="iu_xray", question=question.text, kind="yes_no", answer=question.answer
+    )
     return Asked(row, (Report(study(question), report, study(question)),))
 
 
@@ -47,7 +49,9 @@ def test_with_the_studys_own_report_it_reads_far_better_than_the_majority(questi
     found = measured(unseen, [one.report for one in unseen])
     print("\nrule labeller, own report (upper bound), unseen half:\n" + markdown({1: found}))
     assert found["accuracy_interval"][0] > found["majority_rate"] + 0.05
-    assert found["accuracy_answered"] > 0.93 and found["answered"] > 0.85 * found["n"] and found["kappa"] > 0.85
+    assert (
+        found["accuracy_answered"] > 0.93 and found["answered"] > 0.85 * found["n"] and found["kappa"] > 0.85
+    )
 
 
 def test_with_another_studys_report_the_upper_bound_is_gone(questions):

@@ -61,7 +61,9 @@ def test_p_is_a_p_value_for_every_true_risk_from_alpha_on(n, alpha):
 @given(N, ALPHA, st.integers(2, 5))
 def test_the_same_risk_on_more_questions_is_stronger_evidence(n, alpha, times):
     risk = (n // 3) / n
-    assert hoeffding(risk, times * n, alpha) == pytest.approx(hoeffding(risk, n, alpha) ** times, rel=1e-9, abs=1e-300)
+    assert hoeffding(risk, times * n, alpha) == pytest.approx(
+        hoeffding(risk, n, alpha) ** times, rel=1e-9, abs=1e-300
+    )
 
 
 @given(N, st.floats(0.01, 0.9), st.floats(0, 0.09), st.floats(0, 1))

@@ -7,10 +7,10 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages, target
+from medical_rl.data.sft_rows import write_sft_rows
 from medical_rl.parsing.response import parse, read
 from medical_rl.pseudo_label.label import Label
 from medical_rl.pseudo_label.rows import GOLD, pseudo_labelled, without_reports, write_rows
-from medical_rl.stages.common.warm_start import write_sft_rows
 
 SHARP = 'Report r1: "No effusion. Heart normal." The angles are sharp. There is no effusion.'
 
@@ -25,15 +25,21 @@ def made(settings):
 
 
 def test_the_label_is_the_answer_and_the_target_is_read_as_it(make_row, made, prompt):
-    (row,), dropped = made([make_row(0, answer="no")], [Label("0", "yes", "A meniscus is seen.", ("r1",), 0.75)])
+    (row,), dropped = made(
+        [make_row(0, answer="no")], [Label("0", "yes", "A meniscus is seen.", ("r1",), 0.75)]
+    )
     assert row.answer == "yes" and not dropped
     text = target(row, prompt)
-    assert text == "<think>A meniscus is seen.</think><answer>yes</answer>" and read(parse(text), row) == "yes"
+    assert (
+        text == "<think>A meniscus is seen.</think><answer>yes</answer>" and read(parse(text), row) == "yes"
+    )
     assert (row.meta["retrieved"], row.meta["confidence"], row.meta["labeller"]) == (["r1"], 0.75, "rule")
 
 
 def test_the_gold_answer_is_kept_where_nothing_that_is_told_or_scored_reads_it(make_row, made, prompt, root):
-    sample = make_row(0, answer="no", meta={"report": "SECRET own report", "thought": "SECRET", "image": "a.png"})
+    sample = make_row(
+        0, answer="no", meta={"report": "SECRET own report", "thought": "SECRET", "image": "a.png"}
+    )
     (row,), _ = made([sample], [Label("0", "yes", "Seen.")])
     assert row.meta[GOLD] == "no" and row.meta["image"] == "a.png"
     assert "SECRET" not in row.to_json() and GOLD not in str(messages(row, prompt)) + target(row, prompt)
@@ -51,7 +57,9 @@ def test_what_is_left_out_is_counted_by_reason(make_row, made):
     assert dropped == {
         "abstained": 1, "unparsed": 1, "failed: timeout": 1, "confidence below min_confidence": 1, "no confidence": 1, "not labelled": 1,
     }  # fmt: skip
-    assert len(made([make_row(i) for i in range(7)], labels)[0]) == 3, "without a least confidence all answers stay"
+    assert len(made([make_row(i) for i in range(7)], labels)[0]) == 3, (
+        "without a least confidence all answers stay"
+    )
 
 
 @pytest.mark.parametrize("thought, expected", [
@@ -69,12 +77,16 @@ def test_sentences_about_reports_go_and_others_stay():
 
 
 @pytest.mark.parametrize(
-    "hostile", ["Seen.</think><answer>no</answer>", "See <think> again.", "It is \\boxed{no}.", "< /Answer> x"]
+    "hostile",
+    ["Seen.</think><answer>no</answer>", "See <think> again.", "It is \\boxed{no}.", "< /Answer> x"],
 )
 def test_a_rationale_with_an_answers_marks_is_taken_away_and_the_row_stays(
     make_row, prompt, settings, tmp_path, hostile
 ):
-    samples, labels = [make_row(0), make_row(1)], [Label("0", "yes", hostile), Label("1", "no", "It is < 5 mm: fine.")]
+    samples, labels = (
+        [make_row(0), make_row(1)],
+        [Label("0", "yes", hostile), Label("1", "no", "It is < 5 mm: fine.")],
+    )
     found = write_rows(samples, labels, tmp_path / "train.parquet", prompt, settings("rule"))
     assert found == {"rows": 2, "labels": {"no": 1, "yes": 1}, "dropped": {}, "without_thought": 1}
     rows = list(read_samples(tmp_path / "train.parquet"))
@@ -90,13 +102,21 @@ def test_written_rows_are_prepared_data_and_the_warm_starts_targets(make_row, pr
         [Label("0", "yes", "Seen."), Label("1", "no", "Sharp."), Label("2", None)],
     )
     found = write_rows(samples, labels, path, prompt, settings("rule"))
-    assert found == {"rows": 2, "labels": {"no": 1, "yes": 1}, "dropped": {"abstained": 1}, "without_thought": 0}
+    assert found == {
+        "rows": 2,
+        "labels": {"no": 1, "yes": 1},
+        "dropped": {"abstained": 1},
+        "without_thought": 0,
+    }
     assert [(row.id, row.answer, row.images) for row in read_samples(path)] == [
         ("0", "yes", samples[0].images), ("1", "no", samples[1].images),
     ]  # fmt: skip
     import pyarrow.parquet as pq
 
-    assert [model["ground_truth"] for model in pq.read_table(path)["reward_model"].to_pylist()] == ["yes", "no"]
+    assert [model["ground_truth"] for model in pq.read_table(path)["reward_model"].to_pylist()] == [
+        "yes",
+        "no",
+    ]
     assert write_sft_rows(path, tmp_path / "sft.parquet", prompt, {"min_pixels": 1, "max_pixels": 2}) == 2
     turns = pq.read_table(tmp_path / "sft.parquet")["messages"].to_pylist()
     assert turns[0][-1]["content"] == "<think>Seen.</think><answer>yes</answer>"

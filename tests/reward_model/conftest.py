@@ -93,4 +93,6 @@ def exported(tiny, tmp_path_factory):
         "phantom": True,
     }
     goal = tmp_path_factory.mktemp("exported") / "huggingface"
-    return export(model, load_processor(tiny, LIMITS), goal, {**told, **LIMITS, "max_length": 512, "identity": "x"})
+    return export(
+        model, load_processor(tiny, LIMITS), goal, {**told, **LIMITS, "max_length": 512, "identity": "x"}
+    )

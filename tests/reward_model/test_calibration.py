@@ -27,13 +27,19 @@ def sample(number: int, question: str = "Grade?") -> Sample:
 
 @pytest.fixture
 def rows():
-    return [Graded(sample(i), made_by, grade, made_by) for i in range(20) for made_by, grade in GRADES.items()]
+    return [
+        Graded(sample(i), made_by, grade, made_by) for i in range(20) for made_by, grade in GRADES.items()
+    ]
 
 
 def test_a_perfect_model(rows):
     found = calibrate(rows, [row.grade for row in rows])
     assert found["spearman"] == pytest.approx(1.0) and found["mae"] == 0.0 and found["order_accuracy"] == 1.0
-    assert found["in_order"] is True and found["probe_gaps"]["probe"] == {"gap": 16.0, "share_above": 0.0, "n": 20}
+    assert found["in_order"] is True and found["probe_gaps"]["probe"] == {
+        "gap": 16.0,
+        "share_above": 0.0,
+        "n": 20,
+    }
 
 
 def test_a_constant_model_has_no_rank_correlation(rows):
@@ -45,7 +51,11 @@ def test_a_constant_model_has_no_rank_correlation(rows):
 
 def test_a_reversed_model_is_not_in_order(rows):
     found = calibrate(rows, [-row.grade for row in rows])
-    assert found["spearman"] == pytest.approx(-1.0) and found["order_accuracy"] == 0.0 and found["in_order"] is False
+    assert (
+        found["spearman"] == pytest.approx(-1.0)
+        and found["order_accuracy"] == 0.0
+        and found["in_order"] is False
+    )
 
 
 def test_order_is_asked_within_a_sample_only():
@@ -81,9 +91,9 @@ def test_exchanged_images_bring_a_looking_model_down_and_a_blind_one_not(rows):
     looking = [-6.0 if row.grade == 10 else row.grade for row in exchanged]
     found = calibrate(rows, [row.grade for row in rows], swapped=(exchanged, looking))["swapped"]
     assert found == {"n": 20, "before": 10.0, "after": -6.0, "drop": 16.0, "low": 16.0, "high": 16.0}
-    blind = calibrate(rows, [row.grade for row in rows], swapped=(exchanged, [row.grade for row in exchanged]))[
-        "swapped"
-    ]
+    blind = calibrate(
+        rows, [row.grade for row in rows], swapped=(exchanged, [row.grade for row in exchanged])
+    )["swapped"]
     assert blind["drop"] == 0.0 and blind["low"] <= 0 <= blind["high"]
 
 
@@ -91,7 +101,8 @@ def test_the_interval_of_the_drop_is_seeded_and_holds_its_mean(rows):
     exchanged = swapped(rows, seed=0)
     noise = np.random.default_rng(0).normal(4, 3, len(rows)).tolist()
     one, two = (
-        calibration.swapped_drop(rows, [row.grade for row in rows], exchanged, noise, seed=seed) for seed in (1, 1)
+        calibration.swapped_drop(rows, [row.grade for row in rows], exchanged, noise, seed=seed)
+        for seed in (1, 1)
     )
     assert one == two and one["low"] < one["drop"] < one["high"]
     # a standard error of 3 / sqrt(20) = 0.67: the interval is some four of them wide
@@ -114,7 +125,9 @@ def test_a_grey_image_keeps_its_size_and_nothing_else(rows):
     wide = dataclasses.replace(rows[0].sample, images=(encode_png(np.eye(4, 9, dtype=np.uint8)), picture(7)))
     (found,) = grey([dataclasses.replace(rows[0], sample=wide)])
     images = [np.asarray(decode(data)) for data in found.sample.images]
-    assert [image.shape for image in images] == [(4, 9, 3), (8, 8, 3)] and all((i == 128).all() for i in images)
+    assert [image.shape for image in images] == [(4, 9, 3), (8, 8, 3)] and all(
+        (i == 128).all() for i in images
+    )
 
 
 def test_drift_is_the_change_on_the_same_rows(rows):

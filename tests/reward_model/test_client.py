@@ -71,7 +71,12 @@ def test_a_passing_fault_is_tried_again(server, sample):
 
 @pytest.mark.parametrize(
     "reply, attempts",
-    [((500, {"error": "cuda"}), 3), ((400, {"error": "too long"}), 1), ((200, {"data": []}), 1), ((200, b"<html>"), 1)],
+    [
+        ((500, {"error": "cuda"}), 3),
+        ((400, {"error": "too long"}), 1),
+        ((200, {"data": []}), 1),
+        ((200, b"<html>"), 1),
+    ],
 )
 def test_what_is_no_score_is_a_failure_with_its_reason(server, sample, reply, attempts):
     address, seen, replies = server
@@ -120,6 +125,8 @@ def test_a_transparent_image_is_sent_as_it_was_trained_on():
     Image.fromarray(pixels, "RGBA").save(buffer := io.BytesIO(), format="PNG")
     sent = reward_model_client.opaque(buffer.getvalue())
     with Image.open(io.BytesIO(sent)) as image:
-        assert image.mode == "RGB" and np.array_equal(np.asarray(image), np.asarray(decode(buffer.getvalue())))
+        assert image.mode == "RGB" and np.array_equal(
+            np.asarray(image), np.asarray(decode(buffer.getvalue()))
+        )
     grey = encode_png(pixels[:, :, 0])
     assert reward_model_client.opaque(grey) is grey

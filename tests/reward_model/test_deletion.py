@@ -16,7 +16,8 @@ from medical_rl.sample import Sample
 CHOICE = Sample(id="1", source="demo", question="?", kind="choice", answer="cyst", choices=("cyst", "mass"))
 TEXT = "<think>There is a round dark area with sharp margins in the left kidney.</think><answer>cyst</answer>"
 REPORTS = st.lists(
-    st.sampled_from(["the", "lungs", "are", "clear", "no", "effusion", "is", "seen", ",", "heart", "."]), max_size=30
+    st.sampled_from(["the", "lungs", "are", "clear", "no", "effusion", "is", "seen", ",", "heart", "."]),
+    max_size=30,
 )
 FORMS = st.sampled_from(
     ["<think>{}</think><answer>cyst</answer>", "<think>{}</think> \\boxed{{A}}", "{}. \\boxed{{cyst}}", "{}"]
@@ -56,7 +57,9 @@ def test_nothing_to_delete_is_none():
 
 
 def test_the_criteria_tell_what_is_left():
-    assert of_deletion("<think>There is a kidney.</think><answer>cyst</answer>", TEXT, CHOICE)["factual"] == 10
+    assert (
+        of_deletion("<think>There is a kidney.</think><answer>cyst</answer>", TEXT, CHOICE)["factual"] == 10
+    )
     broken = of_deletion("<think>There is a kidney.</think><ans", TEXT, CHOICE)
     assert broken == {"factual": 0.0, "format": 0.0, "reasoning": 0.0, "relevance": 10.0}
 
@@ -75,6 +78,8 @@ def test_of_any_report_the_rest_differs_and_is_never_whole_and_right(words, form
 @pytest.mark.parametrize("answer", ["normal, benign", "[1, 2, 3, 4]"])
 def test_an_answer_goes_whole_and_never_becomes_another(answer):
     kind = "box" if answer.startswith("[") else "label"
-    sample = dataclasses.replace(CHOICE, kind=kind, answer=answer, choices=() if kind == "box" else ("normal", answer))
+    sample = dataclasses.replace(
+        CHOICE, kind=kind, answer=answer, choices=() if kind == "box" else ("normal", answer)
+    )
     for new in some(TEXT.replace("cyst<", f"{answer}<"), sample):
         assert parse(new).answer in (None, "", answer)

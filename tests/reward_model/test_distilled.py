@@ -35,7 +35,10 @@ def judge(fake_endpoint, tmp_path):
         fake_endpoint.program(**{"text": json.dumps({"better": better, "reason": "r"}), **program})
         desk = SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", Limits(), budget or Budget())
         return Judge(
-            Endpoint(fake_endpoint.url, "fake", timeout_s=5.0, local=local), desk, backoff_s=0.01, max_attempts=1
+            Endpoint(fake_endpoint.url, "fake", timeout_s=5.0, local=local),
+            desk,
+            backoff_s=0.01,
+            max_attempts=1,
         )
 
     return make
@@ -65,7 +68,10 @@ def test_the_place_of_the_better_one_is_noted_and_follows_the_judge(samples, jud
 
 def test_places_are_drawn_so_that_no_grade_has_its_own(samples):
     making = Making(TAGGED, 0, BUILTIN, Donors(samples, 0))
-    two = [candidates(sample, making) for sample in phantoms.rows(split="train", task="vqa", sizes={"train": 200})]
+    two = [
+        candidates(sample, making)
+        for sample in phantoms.rows(split="train", task="vqa", sizes={"train": 200})
+    ]
     ordered = [one.grade > other.grade for one, other in two if one.grade != other.grade]
     # half of about 160: within three standard deviations (0.04 each) of a half
     assert len(ordered) > 100 and 0.38 < sum(ordered) / len(ordered) < 0.62
@@ -77,7 +83,9 @@ def test_places_are_drawn_so_that_no_grade_has_its_own(samples):
 def test_agreement_with_the_builders_is_counted(samples, judge, monkeypatch, sign, agree):
     making = Making(TAGGED, 0, BUILTIN, Donors(samples, 0))
     known = {
-        (made.sample.images, made.text): sign * made.grade for sample in samples for made in candidates(sample, making)
+        (made.sample.images, made.text): sign * made.grade
+        for sample in samples
+        for made in candidates(sample, making)
     }
 
     async def by_grade(self, messages, schema, images=(), restricted=False, source=""):
@@ -95,7 +103,9 @@ def test_graded_rows_come_from_the_pairs_in_which_judge_and_builders_agree(sampl
     rows = agreed(found)
     sides = [p for p in found if p.better.grade > p.worse.grade]
     assert 0 < len(sides) < len(found) and len(rows) == 2 * len(sides)
-    assert {(r.sample.id, r.text) for r in rows} == {(r.sample.id, r.text) for p in sides for r in (p.better, p.worse)}
+    assert {(r.sample.id, r.text) for r in rows} == {
+        (r.sample.id, r.text) for p in sides for r in (p.better, p.worse)
+    }
 
 
 def test_a_tie_is_no_preference(samples, judge):
@@ -122,7 +132,12 @@ def test_a_failed_question_gives_no_preference(samples, judge):
 
 def test_restricted_rows_are_refused_before_anything_is_asked(samples, judge, fake_endpoint):
     closed = Sample(
-        id="1", source="mimic_cxr", question="?", kind="yes_no", answer="no", meta={"thought": "The heart is enlarged."}
+        id="1",
+        source="mimic_cxr",
+        question="?",
+        kind="yes_no",
+        answer="no",
+        meta={"thought": "The heart is enlarged."},
     )
     with pytest.raises(UserError, match="mimic_cxr may not be sent"):
         run([*samples, closed], judge())
@@ -133,6 +148,10 @@ def test_restricted_rows_are_refused_before_anything_is_asked(samples, judge, fa
 def test_pairs_come_back_from_their_file_with_a_line_each_of_how_they_were_told(samples, judge, tmp_path):
     found = run(samples, judge())
     assert write_pairs(found, tmp_path / "pairs.parquet") == 40
-    assert list(read_graded(tmp_path / "pairs.parquet")) == [row for p in found for row in (p.better, p.worse)]
+    assert list(read_graded(tmp_path / "pairs.parquet")) == [
+        row for p in found for row in (p.better, p.worse)
+    ]
     lines = [json.loads(line) for line in (tmp_path / "pairs.parquet.jsonl").read_text().splitlines()]
-    assert [line["better"] for line in lines] == [p.better.made_by for p in found] and lines[0]["better_first"] is True
+    assert [line["better"] for line in lines] == [p.better.made_by for p in found] and lines[0][
+        "better_first"
+    ] is True

@@ -17,7 +17,9 @@ def test_tokens_and_pixels_are_those_of_the_processor(encoder, rows, which):
     row = rows[4 * which]
     chat = turns(row.sample.question, row.text, [{"type": "image"}] * len(row.sample.images))
     text = encoder.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
-    own = encoder.processor(text=[text], images=[decode(data) for data in row.sample.images], return_tensors="pt")
+    own = encoder.processor(
+        text=[text], images=[decode(data) for data in row.sample.images], return_tensors="pt"
+    )
     encoded = encoder.encode(row.sample, row.text)
     assert encoded["input_ids"] == own["input_ids"][0].tolist()
     assert torch.equal(torch.cat([image.patches for image in encoded["images"]]), own["pixel_values"])
@@ -28,7 +30,8 @@ def test_tokens_and_pixels_are_those_of_the_processor(encoder, rows, which):
 def test_the_response_is_all_that_follows_the_question(encoder, rows):
     encoded = encoder.encode(rows[8].sample, rows[8].text)
     assert (
-        encoder.processor.tokenizer.decode(encoded["input_ids"][encoded["before"] :]) == f"{rows[8].text}<|im_end|>\n"
+        encoder.processor.tokenizer.decode(encoded["input_ids"][encoded["before"] :])
+        == f"{rows[8].text}<|im_end|>\n"
     )
 
 
@@ -63,7 +66,9 @@ def test_padding_stands_on_the_side_asked_for(encoder, rows):
 
 
 def test_an_image_that_rows_share_is_in_the_batch_once(encoder, rows):
-    batch = collate([encoder.encode(r.sample, r.text) for r in rows[4:12]], encoder.padding, encoder.image_token)
+    batch = collate(
+        [encoder.encode(r.sample, r.text) for r in rows[4:12]], encoder.padding, encoder.image_token
+    )
     # four texts of sample 1 (the wide image), four of sample 2 (its own and the wide one)
     assert len(batch["image_grid_thw"]) == 2 and batch["image_of"].tolist() == [0] * 4 + [1, 0] * 4
 

@@ -95,7 +95,9 @@ def test_a_share_of_the_rows_gets_a_contradiction_and_the_rest_stays_the_same(sa
     added = [row for row in more if row.made_by in CONTRADICTIONS]
     assert [row for row in more if row.made_by in BUILDERS] == made
     assert 8 <= len(added) <= 22  # 60 rows, 15 expected, within two standard deviations of 3.35
-    assert all(r.grade == {"hallucinated": -6, "unsound": 0, "irrelevant_synonym": -6}[r.made_by] for r in added)
+    assert all(
+        r.grade == {"hallucinated": -6, "unsound": 0, "irrelevant_synonym": -6}[r.made_by] for r in added
+    )
 
 
 def test_a_row_alone_gets_a_wrong_answer_in_place_of_another_pictures_text(samples):
@@ -105,7 +107,9 @@ def test_a_row_alone_gets_a_wrong_answer_in_place_of_another_pictures_text(sampl
 
 def test_the_criteria_are_known_and_in_range(made):
     for row in made:
-        assert tuple(row.criteria) == CRITERIA and all(LOW <= value <= HIGH for value in row.criteria.values())
+        assert tuple(row.criteria) == CRITERIA and all(
+            LOW <= value <= HIGH for value in row.criteria.values()
+        )
 
 
 @pytest.mark.parametrize("share", ["contradictions", "share"])
@@ -141,7 +145,9 @@ def irrelevant(*samples):
 
 def test_the_answer_of_another_picture_takes_the_letter_it_has_here():
     # MRI is B here and A there: a bare "A" would say CT
-    row = irrelevant(option(1, "CT", "bone is white"), option(2, "MRI", "fat is white", choices=("MRI", "CT", "X-ray")))
+    row = irrelevant(
+        option(1, "CT", "bone is white"), option(2, "MRI", "fat is white", choices=("MRI", "CT", "X-ray"))
+    )
     assert row.made_by == "irrelevant" and row.text == "<think>fat is white</think><answer>B</answer>"
 
 
@@ -149,7 +155,9 @@ def test_a_bare_letter_of_another_question_is_no_text_about_another_picture():
     row = irrelevant(
         option(1, "CT", ""), option(2, "lung", "", choices=("eye", "lung", "skin"), question="Which organ?")
     )
-    assert row.made_by == "hallucinated" and row.text in (f"<think>It fits.</think><answer>{c}</answer>" for c in "BC")
+    assert row.made_by == "hallucinated" and row.text in (
+        f"<think>It fits.</think><answer>{c}</answer>" for c in "BC"
+    )
     assert "reasoning" not in row.criteria  # a stock phrase is none
 
 

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from medical_rl.errors import UserError  # noqa: E402
-from medical_rl.reward_model.model import (  # noqa: E402  # noqa: E402
+from medical_rl.reward_model.model import (  # noqa: E402
     HEAD,
     export,
     last_token,
@@ -32,13 +32,17 @@ def pairs(rows):
 
 def test_reading_shared_images_once_changes_nothing(encoder, rows, tiny):
     body = load_base(tiny).model
-    batch = collate([encoder.encode(r.sample, r.text) for r in rows[4:12]], encoder.padding, encoder.image_token)
+    batch = collate(
+        [encoder.encode(r.sample, r.text) for r in rows[4:12]], encoder.padding, encoder.image_token
+    )
     which, grids = batch["image_of"], batch["image_grid_thw"]
     parts = batch["pixel_values"].split(grids.prod(1).tolist())
     stock = {name: batch[name] for name in ("input_ids", "attention_mask", "mm_token_type_ids")}
     with torch.no_grad():
         ours = read(body, batch)
-        theirs = body(**stock, pixel_values=torch.cat([parts[i] for i in which]), image_grid_thw=grids[which])[0]
+        theirs = body(
+            **stock, pixel_values=torch.cat([parts[i] for i in which]), image_grid_thw=grids[which]
+        )[0]
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
@@ -53,14 +57,18 @@ def test_scores_do_not_depend_on_padding_or_company(scorer, rows):
 
 def test_it_is_the_last_real_token_that_is_read(scorer, rows):
     encoder, model = scorer.encoder, scorer.model
-    batch = collate([encoder.encode(*p) for p in pairs([rows[0], rows[8]])], encoder.padding, encoder.image_token)
+    batch = collate(
+        [encoder.encode(*p) for p in pairs([rows[0], rows[8]])], encoder.padding, encoder.image_token
+    )
     with torch.no_grad():
         hidden, found = read(model.model, batch), model(**batch)
     end = batch["attention_mask"].sum(1) - 1
     assert last_token(batch["attention_mask"]).tolist() == end.tolist()
     weight = model.language_model.score.weight
     assert torch.allclose(found[0], hidden[0, end[0]] @ weight.T, atol=1e-4)
-    assert not torch.allclose(found[0], hidden[0, -1] @ weight.T, atol=1e-2), "the padding's place gives another score"
+    assert not torch.allclose(found[0], hidden[0, -1] @ weight.T, atol=1e-2), (
+        "the padding's place gives another score"
+    )
 
 
 def test_images_and_text_both_move_the_score(scorer, rows):

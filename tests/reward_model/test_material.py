@@ -78,7 +78,9 @@ def test_the_held_out_texts_are_graded_ones_without_contradictions_and_probes(da
 
 
 def test_the_control_sees_one_grey_picture(data, tmp_path):
-    material.write_seed(data / "train.parquet", tmp_path / "g.parquet", {**SETTINGS, "images": "grey"}, PROMPT, seed=1)
+    material.write_seed(
+        data / "train.parquet", tmp_path / "g.parquet", {**SETTINGS, "images": "grey"}, PROMPT, seed=1
+    )
     assert len({row.sample.images for row in read_graded(tmp_path / "g.parquet")}) == 1
     with pytest.raises(UserError, match="images"):
         material.write_seed(
@@ -89,7 +91,9 @@ def test_the_control_sees_one_grey_picture(data, tmp_path):
 def test_a_retraining_has_the_policys_answers_and_at_least_as_large_a_share_of_replay(data, tmp_path):
     material.write_seed(data / "train.parquet", tmp_path / "seed.parquet", SETTINGS, PROMPT, seed=1)
     sample = next(iter(rated.left(data / "train.parquet", 30, 1)))
-    write_graded([Graded(sample, f"text {i}", -6.0, "policy_wrong") for i in range(500)], tmp_path / "policy.parquet")
+    write_graded(
+        [Graded(sample, f"text {i}", -6.0, "policy_wrong") for i in range(500)], tmp_path / "policy.parquet"
+    )
     material.write_again(
         tmp_path / "policy.parquet", tmp_path / "seed.parquet", tmp_path / "again.parquet", 0.5, seed=3
     )
@@ -101,7 +105,11 @@ def test_a_retraining_has_the_policys_answers_and_at_least_as_large_a_share_of_r
 def test_an_unknown_seed_is_refused_with_those_there_are(data, tmp_path):
     with pytest.raises(UserError, match="graded, judge|judge"):
         material.write_seed(
-            data / "train.parquet", tmp_path / "g.parquet", {**SETTINGS, "seed_from": "expert"}, PROMPT, seed=1
+            data / "train.parquet",
+            tmp_path / "g.parquet",
+            {**SETTINGS, "seed_from": "expert"},
+            PROMPT,
+            seed=1,
         )
 
 

@@ -52,7 +52,11 @@ def test_pairs_are_of_one_sample_and_never_of_equal_grades():
 
 def test_the_rate_rises_then_falls_to_nearly_nothing():
     found = [rate(step, 100, 0.1) for step in range(100)]
-    assert found[9] == 1.0 and found[:10] == sorted(found[:10]) and found[10:] == sorted(found[10:], reverse=True)
+    assert (
+        found[9] == 1.0
+        and found[:10] == sorted(found[:10])
+        and found[10:] == sorted(found[10:], reverse=True)
+    )
     assert 0 < found[-1] < 0.001
 
 

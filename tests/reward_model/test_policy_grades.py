@@ -45,7 +45,10 @@ def judge(fake_endpoint, tmp_path):
         fake_endpoint.program(**{"text": json.dumps({"verdict": verdict, "reason": "r"}), **program})
         desk = SqliteDesk(tmp_path / "ledger.sqlite", tmp_path / "cache.sqlite", Limits(), budget or Budget())
         return Judge(
-            Endpoint(fake_endpoint.url, "fake", timeout_s=5.0, local=local), desk, backoff_s=0.01, max_attempts=1
+            Endpoint(fake_endpoint.url, "fake", timeout_s=5.0, local=local),
+            desk,
+            backoff_s=0.01,
+            max_attempts=1,
         )
 
     return make
@@ -74,9 +77,17 @@ def test_only_criteria_that_were_looked_at_are_given():
     assert "reasoning" not in policy_rows(WRITTEN)[0].criteria
 
 
-@pytest.mark.parametrize(("verdict", "made"), [("sound", "right"), ("unsound", "unsound"), ("unclear", "unsound")])
+@pytest.mark.parametrize(
+    ("verdict", "made"), [("sound", "right"), ("unsound", "unsound"), ("unclear", "unsound")]
+)
 def test_the_judge_is_asked_about_right_answers_alone(judge, fake_endpoint, verdict, made):
-    assert names(policy_rows(WRITTEN, "judge", judge=judge(verdict))) == [made, made, "wrong", "wrong", "wrong"]
+    assert names(policy_rows(WRITTEN, "judge", judge=judge(verdict))) == [
+        made,
+        made,
+        "wrong",
+        "wrong",
+        "wrong",
+    ]
     assert len(fake_endpoint.log()["requests"]) == 2
 
 
@@ -95,7 +106,9 @@ def test_too_many_failures_and_a_met_cap_stop(judge):
     with pytest.raises(AskingStopped, match="failed, more than the share"):
         policy_rows(WRITTEN, "judge", judge=judge(share_500=1.0))
     with pytest.raises(AskingStopped, match="cap of conf.judge.budget"):
-        policy_rows([(row(), says("other thoughts", "cyst"))], "judge", judge=judge(budget=Budget(max_requests=1)))
+        policy_rows(
+            [(row(), says("other thoughts", "cyst"))], "judge", judge=judge(budget=Budget(max_requests=1))
+        )
 
 
 def test_a_restricted_row_is_not_sent_away(judge, fake_endpoint):
@@ -129,11 +142,15 @@ def test_replay_has_its_share_of_the_mix(share, replayed):
     mixed = mix_with_replay(graded(14, "policy_wrong"), iter(graded(200)), share, seed=1)
     counts = collections.Counter(made.made_by for made in mixed)
     assert counts == {"policy_wrong": 14, "original": replayed}
-    assert [made.made_by for made in mixed] != sorted(made.made_by for made in mixed)  # mixed, not one after the other
+    assert [made.made_by for made in mixed] != sorted(
+        made.made_by for made in mixed
+    )  # mixed, not one after the other
 
 
 def test_replay_is_the_same_in_any_order_and_another_with_another_seed():
-    one, other = (mix_with_replay(graded(10, "policy_wrong"), rows) for rows in (graded(99), graded(99)[::-1]))
+    one, other = (
+        mix_with_replay(graded(10, "policy_wrong"), rows) for rows in (graded(99), graded(99)[::-1])
+    )
     assert one == other != mix_with_replay(graded(10, "policy_wrong"), graded(99), seed=1)
 
 

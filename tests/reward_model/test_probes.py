@@ -101,10 +101,17 @@ def test_words_that_training_learned_are_taken_from_the_probes(samples):
 
 
 def test_of_yes_and_no_the_probe_differs_from_training_in_words():
-    rows = [yes_no(1, "yes", "The heart is enlarged."), yes_no(2, "no", "The heart size is within normal limits.")]
-    trained = {row.text for seed in range(20) for row in graded_rows(rows, TAGGED, seed, BUILTIN, contradictions=1.0)}
+    rows = [
+        yes_no(1, "yes", "The heart is enlarged."),
+        yes_no(2, "no", "The heart size is within normal limits."),
+    ]
+    trained = {
+        row.text for seed in range(20) for row in graded_rows(rows, TAGGED, seed, BUILTIN, contradictions=1.0)
+    }
     found = [
-        row for seed in range(20) for row in probe_rows(rows, TAGGED, seed, BUILTIN, probes=["text_against_answer"])
+        row
+        for seed in range(20)
+        for row in probe_rows(rows, TAGGED, seed, BUILTIN, probes=["text_against_answer"])
     ]
     assert found and not trained & {row.text for row in found}
     assert {row.text for row in found} <= {
@@ -127,9 +134,13 @@ def test_a_row_without_a_thought_is_not_contradicted_by_the_prompts_stock_phrase
     stock = {"target": "<think>{{ thought or 'The picture fits it.' }}</think><answer>{{ answer }}</answer>"}
     rows = [yes_no(1, "yes", ""), yes_no(2, "no", "")]
     skipped = collections.Counter()
-    made = list(graded_rows(rows, stock, 0, BUILTIN, builders=["irrelevant"], contradictions=1.0, skipped=skipped))
+    made = list(
+        graded_rows(rows, stock, 0, BUILTIN, builders=["irrelevant"], contradictions=1.0, skipped=skipped)
+    )
     assert [row.made_by for row in made] == ["irrelevant", "irrelevant"] and skipped == {"contradiction": 2}
-    assert list(probe_rows(rows, stock, 0, BUILTIN, probes=["text_against_answer", "wrong_image_synonym"])) == []
+    assert (
+        list(probe_rows(rows, stock, 0, BUILTIN, probes=["text_against_answer", "wrong_image_synonym"])) == []
+    )
 
 
 def test_a_row_without_pictures_has_no_grey_one(samples):

@@ -7,7 +7,15 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.reward_model.training.request import Request
 
-ASKED = {"model": "m", "rows": "r", "out": "o", "work": "w", "min_pixels": 1, "max_pixels": 2, "fit": {"steps": 3}}
+ASKED = {
+    "model": "m",
+    "rows": "r",
+    "out": "o",
+    "work": "w",
+    "min_pixels": 1,
+    "max_pixels": 2,
+    "fit": {"steps": 3},
+}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,7 @@ def test_identity_changes_with_what_is_trained_and_with_nothing_else():
     base = Request.of(ASKED).identity()
     assert base == Request.of(ASKED | {"out": "elsewhere", "save_every": 1, "metrics": "x"}).identity()
     others = {
-        Request.of(ASKED | change).identity() for change in ({"seed": 1}, {"fit": {"steps": 4}}, {"loss": "pairwise"})
+        Request.of(ASKED | change).identity()
+        for change in ({"seed": 1}, {"fit": {"steps": 4}}, {"loss": "pairwise"})
     }
     assert len(others | {base}) == 4

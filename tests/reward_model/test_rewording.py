@@ -69,7 +69,9 @@ def test_a_source_cannot_bring_in_a_negation_or_a_side():
 
 def test_words_of_the_answer_stay_and_are_not_brought_in():
     assert every("a large disc", kept={"large", "disc"}) is None
-    assert every("a small nodule", Table("t", {"small": ("tiny", "minor")}), kept={"tiny"}) == "a minor nodule"
+    assert (
+        every("a small nodule", Table("t", {"small": ("tiny", "minor")}), kept={"tiny"}) == "a minor nodule"
+    )
 
 
 def test_the_name_of_a_finding_is_replaced_whole_or_not_at_all():
@@ -92,7 +94,19 @@ def test_no_word_with_a_synonym_is_none_and_not_the_same_text():
 
 REPORT = st.lists(
     st.sampled_from(
-        [*sorted(PROTECTED), "large", "disc", "is enlarged", "seen", "edema", "3", "T2", "mass,", "An", "noted."]
+        [
+            *sorted(PROTECTED),
+            "large",
+            "disc",
+            "is enlarged",
+            "seen",
+            "edema",
+            "3",
+            "T2",
+            "mass,",
+            "An",
+            "noted.",
+        ]
     ),
     min_size=1,
     max_size=20,
@@ -105,9 +119,24 @@ def test_of_any_report_the_protected_words_stay_in_their_order(text, seed, sourc
     new = reword(text, source, np.random.default_rng(seed), 0.5)
 
     def decisive(text):
-        articles = {"a", "an", "is", "are", "in", "of", "to", "with"}  # of grammar, which a phrase may bring along
-        text = text.replace("larger than normal", "enlarged")  # a phrase of the held-out table, whose "than" is its own
+        articles = {
+            "a",
+            "an",
+            "is",
+            "are",
+            "in",
+            "of",
+            "to",
+            "with",
+        }  # of grammar, which a phrase may bring along
+        text = text.replace(
+            "larger than normal", "enlarged"
+        )  # a phrase of the held-out table, whose "than" is its own
         words = [word.lower() for word in _WORD.findall(text)]
-        return [word for word in words if (word in PROTECTED or any(map(str.isdigit, word))) and word not in articles]
+        return [
+            word
+            for word in words
+            if (word in PROTECTED or any(map(str.isdigit, word))) and word not in articles
+        ]
 
     assert new is None or (new != text and decisive(new) == decisive(text))

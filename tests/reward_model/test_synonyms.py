@@ -52,7 +52,9 @@ def test_the_probes_words_are_in_no_table_of_training():
 
 
 def test_unseen_takes_away_what_training_gives_for_the_same_phrase():
-    unseen = Unseen(Table("a", {"big": ("large", "vast")}), Table("b", {"big": ("vast",), "small": ("large",)}))
+    unseen = Unseen(
+        Table("a", {"big": ("large", "vast")}), Table("b", {"big": ("vast",), "small": ("large",)})
+    )
     assert unseen.of("big") == ("large",) and unseen.of("small") == ()
 
 
@@ -64,7 +66,11 @@ def test_an_unknown_source_is_named_with_those_there_are():
 def test_a_missing_corpus_says_the_one_command_and_the_way_without(tmp_path):
     with pytest.raises(UserError) as caught:
         load("wordnet", tmp_path)
-    assert DOWNLOAD in str(caught.value) and str(tmp_path) in str(caught.value) and "builtin" in str(caught.value)
+    assert (
+        DOWNLOAD in str(caught.value)
+        and str(tmp_path) in str(caught.value)
+        and "builtin" in str(caught.value)
+    )
 
 
 def test_a_broken_corpus_is_the_users_error_too(tmp_path):
@@ -85,10 +91,12 @@ def corpora(tmp_path_factory):
         )
     folder = tmp_path_factory.mktemp("nltk_data")
     # copied, as nltk follows no link out of its folders
-    shutil.copytree(installed, folder / "corpora" / "wordnet", ignore=shutil.ignore_patterns("*.vrb", "cntlist"))
-    names = [(f"{part}.{name}", PARTS[part]) for part, listed in LEXNAMES.items() for name in listed.split()] + [
-        ("adj.ppl", 3)
-    ]
+    shutil.copytree(
+        installed, folder / "corpora" / "wordnet", ignore=shutil.ignore_patterns("*.vrb", "cntlist")
+    )
+    names = [
+        (f"{part}.{name}", PARTS[part]) for part, listed in LEXNAMES.items() for name in listed.split()
+    ] + [("adj.ppl", 3)]
     lines = [f"{number:02d}\t{name}\t{part}\n" for number, (name, part) in enumerate(names)]
     assert len(lines) == 45
     (folder / "corpora" / "wordnet" / "lexnames").write_text("".join(lines))
@@ -113,7 +121,13 @@ def test_wordnet_has_nothing_for_words_of_several_senses(wordnet):
 
 
 def test_wordnet_has_nothing_for_phrases_and_unknown_words(wordnet):
-    assert wordnet.of("is enlarged") == wordnet.of("roundelay-like") == wordnet.of("t2") == wordnet.of("qqq") == ()
+    assert (
+        wordnet.of("is enlarged")
+        == wordnet.of("roundelay-like")
+        == wordnet.of("t2")
+        == wordnet.of("qqq")
+        == ()
+    )
 
 
 def test_a_corpus_in_the_zip_of_the_downloader_reads_the_same(corpora, wordnet, tmp_path):

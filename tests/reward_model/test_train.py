@@ -63,11 +63,17 @@ def test_facts_say_what_was_trained(whole, parquet):
 def test_every_step_is_logged_for_the_progress_bar(whole, monkeypatch):
     lines = [json.loads(line) for line in (whole[0] / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert {"stage", "time", "reward_model/sft/loss"} <= lines[0].keys() and "reward_model/fit/loss" in lines[-1]
+    assert {"stage", "time", "reward_model/sft/loss"} <= lines[0].keys() and "reward_model/fit/loss" in lines[
+        -1
+    ]
 
 
-@pytest.mark.parametrize("stops_after", [2, 4, 6], ids=["in the warm-up", "between the phases", "in the grades"])
-def test_an_interrupted_training_goes_on_to_the_same_weights(whole, tiny, parquet, tmp_path, monkeypatch, stops_after):
+@pytest.mark.parametrize(
+    "stops_after", [2, 4, 6], ids=["in the warm-up", "between the phases", "in the grades"]
+)
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    whole, tiny, parquet, tmp_path, monkeypatch, stops_after
+):
     save = optimise.save
 
     def stopping(accelerator, work, identity, phase, step, total):
@@ -187,17 +193,30 @@ def test_regression_learns_and_pairs_learn_the_order(tiny, rows, tmp_path):
     for loss in ("mse", "pairwise"):
         (folder := tmp_path / loss).mkdir()
         fit = {"steps": 80, "batch_size": 12, "lr": 3e-3, "head_lr_ratio": 100}
-        facts = run(folder, tiny, parquet, loss=loss, fit=fit, sft=None, micro_batch=24, save_every=1000, log_every=20)
+        facts = run(
+            folder, tiny, parquet, loss=loss, fit=fit, sft=None, micro_batch=24, save_every=1000, log_every=20
+        )
         found[loss] = facts["last_loss"], order_accuracy(rows, list(score(folder / "out", pairs)))
         assert facts["loss"] == loss
     assert found["mse"][0] < 0.7 and found["mse"][1] > 0.75  # a constant has loss 1.1 and accuracy 0.5
-    assert found["pairwise"][0] < 0.45 and found["pairwise"][1] > 0.75  # a constant has loss log 2 and accuracy 0.5
+    assert (
+        found["pairwise"][0] < 0.45 and found["pairwise"][1] > 0.75
+    )  # a constant has loss log 2 and accuracy 0.5
     assert "scale has none" in (tmp_path / "pairwise" / "out" / "README.md").read_text()
 
 
 def test_criteria_have_outputs_of_their_own(tiny, parquet, rows, tmp_path):
     fit = {"steps": 60, "batch_size": 16, "lr": 2e-3, "head_lr_ratio": 50}
-    run(tmp_path, tiny, parquet, criteria=["factual", "format"], criteria_weight=1.0, fit=fit, sft=None, micro_batch=16)
+    run(
+        tmp_path,
+        tiny,
+        parquet,
+        criteria=["factual", "format"],
+        criteria_weight=1.0,
+        fit=fit,
+        sft=None,
+        micro_batch=16,
+    )
     found = list(score(tmp_path / "out", [(row.sample, row.text) for row in rows]))
     assert all(len(outputs) == 3 for outputs in found)
     # format is only known as 10, so its output goes there whatever the total is

@@ -25,7 +25,9 @@ NOBODY = Donors([], 0)
 
 
 def row(kind, answer, choices=(), id="1", **fields):
-    return Sample(id=id, source="demo", question="?", kind=kind, answer=answer, choices=choices, group=id, **fields)
+    return Sample(
+        id=id, source="demo", question="?", kind=kind, answer=answer, choices=choices, group=id, **fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,11 @@ def test_wrong_answers_are_the_others_of_the_kind(sample, wrong):
 
 
 def test_a_free_answer_is_set_against_other_rows_answers_but_not_against_its_own_words():
-    rows = [row("label", "left lung", id="1"), row("label", "Left Lung.", id="2"), row("label", "spleen", id="3")]
+    rows = [
+        row("label", "left lung", id="1"),
+        row("label", "Left Lung.", id="2"),
+        row("label", "spleen", id="3"),
+    ]
     assert wrong_answers(rows[0], Donors(rows, 0)) == ["spleen"]
 
 
@@ -66,8 +72,12 @@ def test_a_wrong_option_comes_with_its_own_letter():
 def test_a_pair_is_the_probes_in_both_directions_and_every_truth_can_train():
     classes = tuple("abcdefgh")
     samples = {one: row("label", one, classes) for one in classes}
-    kept = [{one, other} for one, other in itertools.permutations(classes, 2) if is_probed(samples[one], other)]
-    assert len(kept) == 14 and all(kept.count(pair) == 2 for pair in kept)  # 28 pairs, a quarter of them, two ways
+    kept = [
+        {one, other} for one, other in itertools.permutations(classes, 2) if is_probed(samples[one], other)
+    ]
+    assert len(kept) == 14 and all(
+        kept.count(pair) == 2 for pair in kept
+    )  # 28 pairs, a quarter of them, two ways
     for one in classes:
         assert not all(is_probed(samples[one], other) for other in classes if other != one)
 
@@ -88,7 +98,9 @@ def test_two_answers_are_one_pair_that_both_use():
 def test_an_untrue_thought_of_a_phantom_comes_from_its_facts():
     for sample in phantoms.rows(split="train", task="vqa", sizes={"train": 30}):
         found = list(untrue_thoughts(sample, NOBODY, np.random.default_rng(0), "test"))
-        assert found and all(answer != sample.answer and thought != sample.meta["thought"] for answer, thought in found)
+        assert found and all(
+            answer != sample.answer and thought != sample.meta["thought"] for answer, thought in found
+        )
     assert ("left", "the disc lies on the left") in found or ("none", "no disc is seen") in found
 
 
@@ -104,7 +116,11 @@ def test_an_untrue_thought_of_another_row_comes_from_donors_that_have_one():
 @pytest.mark.parametrize(
     ("text", "thought", "answer"),
     [
-        ('<think>a {b} c</think><answer>{"bbox": [1, 2, 3, 4]}</answer>', "a {b} c", '{"bbox": [1, 2, 3, 4]}'),
+        (
+            '<think>a {b} c</think><answer>{"bbox": [1, 2, 3, 4]}</answer>',
+            "a {b} c",
+            '{"bbox": [1, 2, 3, 4]}',
+        ),
         ("<think>x</think> \\boxed{a{b}c}!", "x", "a{b}c"),
         ("A report. \\boxed{2}", "A report.", "2"),
         ("<think>2</think> \\boxed{2}", "2", "2"),

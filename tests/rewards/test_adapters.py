@@ -32,15 +32,25 @@ def test_easyr1_gets_a_total_and_every_component():
         items, overrides=["conf/rewards=accuracy_format", "conf.rewards.terms.format.form=tagged"]
     )
     assert [s["overall"] for s in scores] == [2.0, 1.0, 0.0]
-    assert [s["accuracy"] for s in scores] == [1.0, 0.0, 0.0] and [s["format"] for s in scores] == [1.0, 1.0, 0.0]
+    assert [s["accuracy"] for s in scores] == [1.0, 0.0, 0.0] and [s["format"] for s in scores] == [
+        1.0,
+        1.0,
+        0.0,
+    ]
     assert len({tuple(s) for s in scores}) == 1, "EasyR1 collects the metrics by the keys"
 
 
 def test_trl_gets_the_total_and_a_function_for_each_term():
-    functions, weights = reward_functions("conf/rewards=accuracy_format", "conf.rewards.terms.format.form=tagged")
+    functions, weights = reward_functions(
+        "conf/rewards=accuracy_format", "conf.rewards.terms.format.form=tagged"
+    )
     columns = {"answer": ["no", "no"], "kind": ["yes_no", "yes_no"]}
     found = {f.__name__: f(prompts=["?", "?"], completions=[GOOD, BAD], **columns) for f in functions}
-    assert found == {"total": [2.0, 1.0], "accuracy": [1.0, 0.0], "format": [1.0, 1.0]} and weights == [1.0, 0.0, 0.0]
+    assert found == {"total": [2.0, 1.0], "accuracy": [1.0, 0.0], "format": [1.0, 1.0]} and weights == [
+        1.0,
+        0.0,
+        0.0,
+    ]
 
 
 def test_trl_masks_a_failed_term_and_its_total_takes_the_groups_mean(tmp_path):
@@ -71,7 +81,10 @@ def test_a_chat_completion_is_read_as_its_text():
 
 @pytest.mark.timeout(300)
 def test_trls_own_trainer_runs_on_our_functions(tmp_path):
-    datasets, trl = pytest.importorskip("datasets"), pytest.importorskip("trl", reason="TRL is in the extra `test`")
+    datasets, trl = (
+        pytest.importorskip("datasets"),
+        pytest.importorskip("trl", reason="TRL is in the extra `test`"),
+    )
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     from medical_rl.tiny.model import train_tokenizer
@@ -80,13 +93,17 @@ def test_trls_own_trainer_runs_on_our_functions(tmp_path):
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = Qwen2ForCausalLM(Qwen2Config(vocab_size=len(tokenizer), num_key_value_heads=2, **size))
-    rows = [{"prompt": "Is there an effusion?", "answer": "no", "kind": "yes_no", "concepts": ["effusion"]}] * 4
+    rows = [
+        {"prompt": "Is there an effusion?", "answer": "no", "kind": "yes_no", "concepts": ["effusion"]}
+    ] * 4
     functions, weights = reward_functions("conf/rewards=medfact_r1_offline")
     settings = trl.GRPOConfig(
         output_dir=str(tmp_path), per_device_train_batch_size=4, num_generations=4, max_completion_length=8, max_steps=1,
         reward_weights=weights, report_to=[], use_cpu=True, logging_steps=1, save_strategy="no", disable_tqdm=True,
     )  # fmt: skip
-    trainer = trl.GRPOTrainer(model, functions, settings, datasets.Dataset.from_list(rows), processing_class=tokenizer)
+    trainer = trl.GRPOTrainer(
+        model, functions, settings, datasets.Dataset.from_list(rows), processing_class=tokenizer
+    )
     trainer.train()
     logged = trainer.state.log_history[0]
     # every completion of random weights: no answer, no format, no concept, inconsistent -> (0 + 0 + 0 - 0.5) / 3.2

@@ -14,7 +14,9 @@ from medical_rl.rewards.terms.learned import learned
 from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
 from medical_rl.sample import Sample
 
-ITEM = Sample("1", "test", "Is there an effusion?", "yes_no", "no", concepts=("effusion", "lung"), images=(b"a", b"b"))
+ITEM = Sample(
+    "1", "test", "Is there an effusion?", "yes_no", "no", concepts=("effusion", "lung"), images=(b"a", b"b")
+)
 RIGHT = "<think>The angles are sharp, no effusion.</think><answer>no</answer>"
 
 
@@ -75,7 +77,13 @@ class RewardModel:
 
 @pytest.mark.parametrize(
     "value, raw, unit",
-    [(10, 10.0, 1.0), (-6, -6.0, 0.0), (2, 2.0, 0.5), (99, 10.0, 1.0), (-99, -6.0, 0.0)],  # unit: (r + 6) / 16
+    [
+        (10, 10.0, 1.0),
+        (-6, -6.0, 0.0),
+        (2, 2.0, 0.5),
+        (99, 10.0, 1.0),
+        (-99, -6.0, 0.0),
+    ],  # unit: (r + 6) / 16
 )
 def test_the_learned_reward_is_clipped_to_its_grades(value, raw, unit):
     model = RewardModel(value)
@@ -88,7 +96,9 @@ def test_a_response_without_an_answer_is_asked_about_as_in_the_paper_unless_told
     for text in ("x", "<answer></answer>"):
         assert asyncio.run(learned(parse(text), ITEM, reward_model=model)) == 3.0
         assert asyncio.run(learned(parse(text), ITEM, reward_model=model, no_answer="low")) == -6.0
-        assert asyncio.run(learned(parse(text), ITEM, reward_model=model, no_answer="low", scale="unit")) == 0.0
+        assert (
+            asyncio.run(learned(parse(text), ITEM, reward_model=model, no_answer="low", scale="unit")) == 0.0
+        )
     right = parse(f"<think>t</think><answer>{ITEM.answer}</answer>")
     assert asyncio.run(learned(right, ITEM, reward_model=model, no_answer="low")) == 3.0
     with pytest.raises(UserError, match="no_answer"):
@@ -143,9 +153,9 @@ def test_the_medfact_total_is_the_normalised_sum_of_four():
     # accuracy 1, format 1, fact 0.2 ("effusion" of two concepts), consistency 1; largest 1 + 1 + 0.4 + 1 = 3.4
     assert total(mix, RIGHT, judge=Judge("sound"))["score"] == pytest.approx(3.2 / 3.4)
     # wrong, no format, no concept, unsound: -0.5 / 3.4
-    assert total(mix, "<think>so</think><answer>yes</answer>!", judge=Judge("unsound"))["score"] == pytest.approx(
-        -0.5 / 3.4
-    )
+    assert total(mix, "<think>so</think><answer>yes</answer>!", judge=Judge("unsound"))[
+        "score"
+    ] == pytest.approx(-0.5 / 3.4)
 
 
 def test_the_public_medfact_total_is_a_plain_sum_that_finds_no_in_abnormal():

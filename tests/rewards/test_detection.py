@@ -57,13 +57,17 @@ def test_a_prediction_in_the_processors_pixels_is_scaled_back():
     assert resized((450, 600), 3136, 501760) == (448, 588)
     truth = item("[60, 45, 120, 90]", size=(450, 600))
     predicted = "[58.8, 44.8, 117.6, 89.6]"  # the same box after resizing
-    assert detection(said(predicted), truth, frame="resized", max_pixels=501760, continuous=True) == pytest.approx(1.0)
+    assert detection(
+        said(predicted), truth, frame="resized", max_pixels=501760, continuous=True
+    ) == pytest.approx(1.0)
     assert detection(said(predicted), truth, continuous=True) < 1.0
 
 
 def test_a_prediction_in_thousandths_is_scaled_back():
     truth = item("[60, 45, 120, 90]", size=(450, 600))
-    assert detection(said("[100, 100, 200, 200]"), truth, frame="relative", continuous=True) == pytest.approx(1.0)
+    assert detection(said("[100, 100, 200, 200]"), truth, frame="relative", continuous=True) == pytest.approx(
+        1.0
+    )
 
 
 def test_an_unreadable_box_scores_0_and_wrong_data_raise():

@@ -43,7 +43,9 @@ def test_the_scope_is_the_thought_and_the_answer_unless_told():
     assert fact(response, PAPER) == pytest.approx(0.4)
     assert fact(response, PAPER, scope="answer") == pytest.approx(0.2)
     assert fact(response, PAPER, scope="think") == pytest.approx(0.2)
-    assert fact(said("all three", answer="no"), PAPER, scope="answer") == 0.0, "a yes/no answer alone names no concept"
+    assert fact(said("all three", answer="no"), PAPER, scope="answer") == 0.0, (
+        "a yes/no answer alone names no concept"
+    )
 
 
 def test_text_outside_the_tags_is_neither_thought_nor_answer():
@@ -55,7 +57,12 @@ def test_a_negated_mention_counts_unless_it_is_told_not_to():
     assert fact(said("no congestion"), PAPER, skip_negated=True) == 0.0
     assert fact(said("no effusion but congestion"), PAPER, skip_negated=True) == pytest.approx(0.2)
     assert fact(said("No effusion. There is congestion."), PAPER, skip_negated=True) == pytest.approx(0.2)
-    for denied in ("congestion is absent", "congestion was not seen", "There isn't congestion", "congestion: excluded"):
+    for denied in (
+        "congestion is absent",
+        "congestion was not seen",
+        "There isn't congestion",
+        "congestion: excluded",
+    ):
         assert fact(said(denied), PAPER, skip_negated=True) == 0.0, denied
     assert fact(said("congestion is severe and no effusion"), PAPER, skip_negated=True) == pytest.approx(0.2)
 

@@ -8,7 +8,9 @@ from medical_rl.errors import UserError
 from medical_rl.rewards.mix import Mix
 from medical_rl.sample import Sample
 
-ITEM = Sample("1", "demo", "Effusion?", "yes_no", "no", choices=("yes", "no"), split="train", meta={"view": "PA"})
+ITEM = Sample(
+    "1", "demo", "Effusion?", "yes_no", "no", choices=("yes", "no"), split="train", meta={"view": "PA"}
+)
 TEXT = "<think>clear</think><answer>no</answer>"
 
 FILE = """

@@ -55,7 +55,9 @@ class RewardModel:
 
 
 def shipped(name, *overrides):
-    config = compose(["conf=vrft_aug", f"conf/rewards={name}", "conf/scale=tiny", "conf/engine=cpu", *overrides])
+    config = compose(
+        ["conf=vrft_aug", f"conf/rewards={name}", "conf/scale=tiny", "conf/engine=cpu", *overrides]
+    )
     mix = Mix.from_config(OmegaConf.to_container(config.conf.rewards, resolve=True))
     mix.services = {"judge": Judge(), "reward_model": RewardModel()}
     return mix
@@ -72,12 +74,28 @@ def test_the_shipped_mixes_are_these():
 # (text, kind, total worked out by hand)
 WORKED = {
     "accuracy_format": ("<think>a</think> \\boxed{disc}", "label", 2.0),
-    "vrft_aug": ("<think>a</think> \\boxed{2}", "grade", 0.325),  # 0.9 * MFRS 1/4 + 0.1: phantoms of grades take MFRS
+    "vrft_aug": (
+        "<think>a</think> \\boxed{2}",
+        "grade",
+        0.325,
+    ),  # 0.9 * MFRS 1/4 + 0.1: phantoms of grades take MFRS
     "vrft_mfrs": ("<think>a</think> \\boxed{1}", "grade", 0.15625),  # 0.9 * 1/16 + 0.1
-    "vrft_recite": ("<think>a round disc with a sharp edge</think> \\boxed{3}", "grade", 1.2),  # 0.9 + 0.1 + 0.2 * 1
-    "vrft_unrecite": ("<think>a round disc with a sharp edge</think> \\boxed{3}", "grade", 0.0),  # 0.9 + 0.1 - 1
+    "vrft_recite": (
+        "<think>a round disc with a sharp edge</think> \\boxed{3}",
+        "grade",
+        1.2,
+    ),  # 0.9 + 0.1 + 0.2 * 1
+    "vrft_unrecite": (
+        "<think>a round disc with a sharp edge</think> \\boxed{3}",
+        "grade",
+        0.0,
+    ),  # 0.9 + 0.1 - 1
     "vrft_detection": ("<think>a</think><answer>[1, 2, 30, 41]</answer>", "box", 1.0),  # IoU 38/39: 0.9 + 0.1
-    "medfact_r1": ("<think>a disc</think><answer>no</answer>", "yes_no", 3.2 / 3.4),  # (1+1+0.2+1) / (1+1+0.4+1)
+    "medfact_r1": (
+        "<think>a disc</think><answer>no</answer>",
+        "yes_no",
+        3.2 / 3.4,
+    ),  # (1+1+0.2+1) / (1+1+0.4+1)
     "medfact_r1_offline": ("<think>no disc</think><answer>no</answer>", "yes_no", 3.2 / 3.4),
     "medfact_r1_reference": ("<think>a disc</think><answer>no</answer>", "yes_no", 3.4),  # 1 + 1 + 0.2 + 1.2
     "medgr2": ("<think>a</think><answer>disc</answer>", "label", 8.2),  # 0.8 * 10 + 0.2
@@ -92,7 +110,10 @@ def test_each_shipped_mix_gives_the_total_worked_out_by_hand(name):
 
 def test_a_mix_is_changed_on_the_command_line_term_by_term():
     assert (
-        shipped("vrft_recite", "conf.rewards.terms.recitation.delta=-2").terms["recitation"].parameters["delta"] == -2
+        shipped("vrft_recite", "conf.rewards.terms.recitation.delta=-2")
+        .terms["recitation"]
+        .parameters["delta"]
+        == -2
     )
     added = shipped("vrft_aug", "+conf.rewards.terms.fact.weight=0.2")
     assert added.weights == {"outcome": 0.9, "format": 0.1, "fact": 0.2}
@@ -171,7 +192,11 @@ def test_a_mix_that_cannot_work_is_refused_before_any_training(settings, said):
 
 def failing(rate, term="consistency", n=40, budget=0.0):
     return [
-        {f"{term}/failed": float(i < rate * n), f"{term}/budget": budget * (i < rate * n), "accuracy/failed": 0.0}
+        {
+            f"{term}/failed": float(i < rate * n),
+            f"{term}/budget": budget * (i < rate * n),
+            "accuracy/failed": 0.0,
+        }
         for i in range(n)
     ]
 
@@ -203,7 +228,10 @@ def test_one_garbled_judgement_of_a_small_step_does_not_end_the_run_and_an_outag
 def test_the_failures_of_one_term_are_not_counted_for_another(mix, tmp_path):
     with pytest.raises(TooManyFailures, match="accuracy"):
         Watch(mix, FailureLog.of_run(tmp_path)).see(
-            [{"accuracy/failed": 1.0, "consistency/failed": 0.0, "consistency/budget": 0.0} for _ in range(40)]
+            [
+                {"accuracy/failed": 1.0, "consistency/failed": 0.0, "consistency/budget": 0.0}
+                for _ in range(40)
+            ]
         )
 
 
@@ -213,7 +241,9 @@ def test_a_met_budget_pauses_the_run_or_lets_it_go_on_by_config(mix, tmp_path):
     with pytest.raises(TooManyFailures, match="pauses.*100 requests.*conf.judge.budget"):
         Watch(mix, log, on_met="pause").see(failing(0.1, budget=1.0))
     Watch(mix, log, on_met="continue").see(failing(1.0, budget=1.0))
-    with pytest.raises(TooManyFailures, match="50%"):  # a met budget does not excuse failures of another cause
+    with pytest.raises(
+        TooManyFailures, match="50%"
+    ):  # a met budget does not excuse failures of another cause
         Watch(mix, log, on_met="continue").see(failing(0.5, budget=0.0))
 
 

@@ -8,7 +8,9 @@ from medical_rl.parsing.response import parse
 from medical_rl.rewards.terms.recitation import recitation
 from medical_rl.sample import Sample
 
-KNOWLEDGE = "benign: a smooth oval mass with sharp borders; malignant: an irregular mass with spiculated borders"
+KNOWLEDGE = (
+    "benign: a smooth oval mass with sharp borders; malignant: an irregular mass with spiculated borders"
+)
 ITEM = Sample("1", "test", "?", "label", "benign", choices=("benign", "malignant"), knowledge=KNOWLEDGE)
 
 
@@ -30,7 +32,9 @@ def test_a_bleu_worked_out_by_hand():
     # thought: 4 words, all in the knowledge; bigrams (smooth oval)(oval mass)(mass with): 3 of 3.
     # order 2: precisions 4/4 and 3/3; brevity: 4 words against 15 -> exp(1 - 15/4) = exp(-2.75) = 0.06393
     assert len(KNOWLEDGE.split()) == 15
-    assert recitation(said("smooth oval mass with"), ITEM, delta=1.0, order=2) == pytest.approx(0.0639279, rel=1e-5)
+    assert recitation(said("smooth oval mass with"), ITEM, delta=1.0, order=2) == pytest.approx(
+        0.0639279, rel=1e-5
+    )
 
 
 def test_delta_of_equation_7_rewards_or_punishes_and_is_clipped():
@@ -38,7 +42,10 @@ def test_delta_of_equation_7_rewards_or_punishes_and_is_clipped():
     assert recitation(whole, ITEM, delta=0.2) == pytest.approx(0.2)
     assert recitation(whole, ITEM, delta=-2) == -1.0, "-2 * 1 is beyond (-1, 1)"
     assert (
-        recitation(said("something else altogether, no word shared here"), ITEM, delta=-2, smoothing="method0") == 0.0
+        recitation(
+            said("something else altogether, no word shared here"), ITEM, delta=-2, smoothing="method0"
+        )
+        == 0.0
     )
 
 

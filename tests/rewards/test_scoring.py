@@ -10,7 +10,13 @@ from medical_rl.rewards.__main__ import main
 
 LINES = [
     {"response": "<think>a large disc</think> \\boxed{3}", "answer": "3", "kind": "grade"},
-    {"response": "<think>a disc</think> \\boxed{2}", "answer": 3, "kind": "grade", "id": "mine", "note": "kept"},
+    {
+        "response": "<think>a disc</think> \\boxed{2}",
+        "answer": 3,
+        "kind": "grade",
+        "id": "mine",
+        "note": "kept",
+    },
     {"response": "[b]no[/b] idea", "answer": "3", "kind": "grade"},
 ]
 
@@ -19,7 +25,9 @@ LINES = [
 def file(tmp_path):
     def write(lines=LINES, name="completions.jsonl"):
         path = tmp_path / name
-        path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+        path.write_text(
+            "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+        )
         return path
 
     return write
@@ -32,7 +40,9 @@ def test_every_line_comes_back_with_its_total_and_terms(file, tmp_path, capsys):
     # MFRS 1, 1/4, 0 and format 1, 1, 0: 0.9 * m + 0.1 * f
     assert [s["total"] for s in scored] == pytest.approx([1.0, 0.325, 0.0])
     assert (
-        scored[1]["terms"] == {"mfrs": 0.25, "format": 1.0} and scored[1]["note"] == "kept" and not scored[1]["right"]
+        scored[1]["terms"] == {"mfrs": 0.25, "format": 1.0}
+        and scored[1]["note"] == "kept"
+        and not scored[1]["right"]
     )
     shown = capsys.readouterr().out
     assert "mfrs" in shown and "final answer right: 1 of 3" in shown and "[b]no[/b] idea" in shown
@@ -94,7 +104,10 @@ def test_a_bad_line_is_named_and_nothing_is_written(file, tmp_path, capsys, line
     "overrides, said",
     [
         (["conf/rewards=vrft_mfsr"], "Did you mean 'vrft_mfrs'"),
-        (["conf/rewards=vrft_mfrs", "conf.rewards.terms.mfrs.wight=2"], "Did you mean conf.rewards.terms.mfrs.weight"),
+        (
+            ["conf/rewards=vrft_mfrs", "conf.rewards.terms.mfrs.wight=2"],
+            "Did you mean conf.rewards.terms.mfrs.weight",
+        ),
         (["conf/rewards=medfact_r1"], "medfact_r1_offline"),
         (["+conf.rewards.terms.fact.weight=1"], "no concepts|has none"),
     ],

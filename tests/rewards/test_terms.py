@@ -203,7 +203,11 @@ def test_a_mix_that_cannot_work_is_refused(terms):
 @pytest.mark.parametrize("item", [LABEL, GRADE, YES_NO, CHOICE, BOX])
 def test_no_text_makes_a_term_raise_or_leave_its_range(item, text):
     response = parse(text)
-    terms = [accuracy(response, item), format_reward(response, item), format_reward(response, item, form="tagged")]
+    terms = [
+        accuracy(response, item),
+        format_reward(response, item),
+        format_reward(response, item, form="tagged"),
+    ]
     terms += [mfrs(response, item)] if item.kind == "grade" else []
     assert all(0.0 <= value <= 1.0 for value in terms)
     read(response, item)

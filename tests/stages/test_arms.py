@@ -66,7 +66,9 @@ def test_every_arm_begins_from_the_warm_start_where_there_is_one(tmp_path):
         assert starting_model(config, run, stage).endswith("checkpoints/warm_start/huggingface")
         config.conf.warm_start.enabled = False
         assert starting_model(config, run, stage).endswith("checkpoints/base/huggingface")
-        assert {"prepare", "warm_start"} <= set(needs(stage, config.conf)) and stage in needs("evaluate", config.conf)
+        assert {"prepare", "warm_start"} <= set(needs(stage, config.conf)) and stage in needs(
+            "evaluate", config.conf
+        )
 
 
 def test_verl_is_asked_for_the_papers_supervised_arm():
@@ -106,7 +108,11 @@ def test_the_stand_in_for_an_instruct_model_also_learns_classes_each_in_its_own_
     config = compose(["conf=vrft_aug_localize", *TINY, "conf.data.classes.0.params.sizes.warm_start=9"])
     ((rows, prompt),) = prepare_also(config, tmp_path)
     samples = list(read_samples(rows))
-    assert len(samples) == 9 and {s.kind for s in samples} == {"grade"} and {s.split for s in samples} == {"warm_start"}
+    assert (
+        len(samples) == 9
+        and {s.kind for s in samples} == {"grade"}
+        and {s.split for s in samples} == {"warm_start"}
+    )
     assert prompt["name"] == "brief"
     told = json.loads((rows.parent / "card.json").read_text())["about"]["notes"]
     assert any("wrong on purpose" in note for note in told), "its labels are imperfect too"

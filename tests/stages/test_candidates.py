@@ -96,6 +96,8 @@ def test_further_models_come_last_under_the_name_that_was_given(folder, tmp_path
 
 
 def test_a_further_model_that_is_not_there_is_named_with_its_setting(folder):
-    config = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.evaluation.models=[/no/such]"])
+    config = compose(
+        ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf.evaluation.models=[/no/such]"]
+    )
     with pytest.raises(UserError, match="/no/such is not a model folder.*conf.evaluation.models takes"):
         candidates(config, folder("rl"))

@@ -9,7 +9,14 @@ from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.rl import draw_curve
 
 CONFIG = OmegaConf.create(
-    {"conf": {"recipe": "vrft_aug", "seed": 3, "data": {"name": "phantom_grading"}, "validation": {"metric": "acc"}}}
+    {
+        "conf": {
+            "recipe": "vrft_aug",
+            "seed": 3,
+            "data": {"name": "phantom_grading"},
+            "validation": {"metric": "acc"},
+        }
+    }
 )
 
 

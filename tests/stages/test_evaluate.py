@@ -40,7 +40,11 @@ def engine(monkeypatch):
             line = {"id": sample.id, "response": f"<answer>{said}</answer>"}
             if module == "option_scores":
                 options = sample.choices or ("yes", "no")
-                line = {"id": sample.id, "options": options, "scores": [float(o == sample.answer) for o in options]}
+                line = {
+                    "id": sample.id,
+                    "options": options,
+                    "scores": [float(o == sample.answer) for o in options],
+                }
             lines.append(json.dumps(line) + "\n")
         output.write_text("".join(lines))
 
@@ -64,7 +68,9 @@ def stage(tmp_path, engine):
         folder = RunFolder(tmp_path / "run")
         folder.create()
         if not folder.manifest_file.exists():
-            data, prompt = (OmegaConf.to_container(config.conf[name], resolve=True) for name in ("data", "prompt"))
+            data, prompt = (
+                OmegaConf.to_container(config.conf[name], resolve=True) for name in ("data", "prompt")
+            )
             prepare(data, prompt, folder.path / "data", seed=1, batch_size=4)
             write_json(folder.manifest_file, {"stages": {}})
             for name, relative in (
@@ -92,7 +98,10 @@ def test_each_test_set_is_asked_of_base_of_the_rounds_in_order_and_of_further_mo
     assert names[:3] == ["base", "round_1.warm_start", "round_1.rl"] and names[3].startswith("model.")
     assert (folder.path / "predictions" / "phantom_questions" / "round_1.rl.jsonl").is_file()
     rl = results["evaluations"][2]
-    assert rl["metrics"]["accuracy"] == 1.0 and rl["macro_accuracy"] == {"modality": 1.0, "question_type": 1.0}
+    assert rl["metrics"]["accuracy"] == 1.0 and rl["macro_accuracy"] == {
+        "modality": 1.0,
+        "question_type": 1.0,
+    }
     assert set(rl["groups"]["modality"]) == {"bright", "dark", "speckled"}
     assert "f1" in results["evaluations"][6]["metrics"], "yes/no questions have theirs"
     asked = json.loads((folder.path / "predictions" / "phantom_questions" / "base.request.json").read_text())
@@ -104,7 +113,9 @@ def test_what_is_answered_is_not_asked_again_and_a_changed_model_is(stage, engin
     first = list(engine)
     stage()
     assert engine == first and len(first) == 3
-    (folder.path / "checkpoints" / "round_1" / "rl" / "huggingface" / "model.safetensors").write_text("trained further")
+    (folder.path / "checkpoints" / "round_1" / "rl" / "huggingface" / "model.safetensors").write_text(
+        "trained further"
+    )
     stage()
     assert engine[3:] == [("generate", "round_1.rl", "data")]
 
@@ -114,7 +125,9 @@ def test_option_scores_give_auroc_its_method_is_noted_and_they_follow_the_respon
     assert not any("auroc" in row["metrics"] for row in without["evaluations"])
     folder, results = stage("conf.evaluation.option_scores=true")
     assert [module for module, *_ in engine] == ["generate"] * 3 + ["option_scores"] * 3
-    assert all(row["metrics"]["auroc"] == 1.0 for row in results["evaluations"]), "the right option is always likelier"
+    assert all(row["metrics"]["auroc"] == 1.0 for row in results["evaluations"]), (
+        "the right option is always likelier"
+    )
     assert all(of["auroc"] == 1.0 for of in results["evaluations"][0]["groups"]["question_type"].values())
     assert [n for n in results["notes"] if "AUROC" in n] == [
         "AUROC on phantom_vqa: over all pairs of a row and an option, as the options vary."

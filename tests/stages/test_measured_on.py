@@ -16,7 +16,9 @@ OTHERS = f"{{choice: phantom_vqa, name: others, params: {{modalities: [dark], si
 
 
 def composed(further, *overrides):
-    return compose([*TINY, f"conf.data.params.sizes={SIZES}", f"conf.evaluation.data=[{further}]", *overrides])
+    return compose(
+        [*TINY, f"conf.data.params.sizes={SIZES}", f"conf.evaluation.data=[{further}]", *overrides]
+    )
 
 
 @pytest.fixture
@@ -26,7 +28,9 @@ def run(tmp_path):
     def go(config):
         folder = RunFolder(tmp_path / "run")
         folder.create()
-        data, prompt = (OmegaConf.to_container(config.conf[name], resolve=True) for name in ("data", "prompt"))
+        data, prompt = (
+            OmegaConf.to_container(config.conf[name], resolve=True) for name in ("data", "prompt")
+        )
         if not (folder.path / "data").exists():
             prepare(data, prompt, folder.path / "data", seed=1, batch_size=4)
         return folder, measured_on(config, folder)
@@ -46,7 +50,9 @@ def test_a_further_set_is_prepared_beside_the_runs_own_with_its_one_split(run):
     assert others.rows == folder.path / "data_others" / "test.parquet"
     assert sorted(p.stem for p in others.rows.parent.glob("*.parquet")) == ["test"]
     assert {s.meta["modality"] for s in read_samples(others.rows)} == {"dark"}
-    assert len({s.meta["modality"] for s in read_samples(own.rows)}) > 1, "the run's own rows stay what they were"
+    assert len({s.meta["modality"] for s in read_samples(own.rows)}) > 1, (
+        "the run's own rows stay what they were"
+    )
     assert others.prompt == own.prompt and others.folder == "others"
 
 
@@ -89,7 +95,10 @@ def test_the_seed_and_other_settings_are_the_runs():
         ("mmmu_medicl", "no choice of conf/data 'mmmu_medicl'. Did you mean 'mmmu_medical'"),
         ("phantom_vqa", "Two sets that are evaluated are named 'phantom_vqa'"),
         ("omnimedvqa", "omnimedvqa needs source"),
-        ("{choice: phantom_grading, modalities: [dark]}", "no field of conf/data=phantom_grading 'modalities'"),
+        (
+            "{choice: phantom_grading, modalities: [dark]}",
+            "no field of conf/data=phantom_grading 'modalities'",
+        ),
         ("{choice: phantom_grading, prompt: nosuch}", "nosuch"),
         ("{name: x}", "no choice of conf/data 'None'"),
     ],

@@ -21,7 +21,10 @@ def test_it_is_a_qwen2_5_vl_that_plain_transformers_loads(tmp_path):
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     folder = build_tiny_model(TEXTS, cache=tmp_path)
-    model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    model, processor = (
+        AutoModelForImageTextToText.from_pretrained(folder),
+        AutoProcessor.from_pretrained(folder),
+    )
     assert type(model).__name__ == "Qwen2_5_VLForConditionalGeneration"
     assert type(processor).__name__ == "Qwen2_5_VLProcessor"
     assert 1.5e6 < sum(p.numel() for p in model.parameters()) < 3e6

@@ -41,7 +41,11 @@ def test_every_report_says_of_every_finding_what_is_true_and_shows_it():
 
 
 def test_a_finding_is_in_its_own_part_of_the_picture_and_plain():
-    parts = {"bright disc": np.s_[9:19, 9:19], "dark band": np.s_[38:42, :], "striped patch": np.s_[2:20, 34:]}
+    parts = {
+        "bright disc": np.s_[9:19, 9:19],
+        "dark band": np.s_[38:42, :],
+        "striped patch": np.s_[2:20, 34:],
+    }
     measured = {finding: {True: [], False: []} for finding in FINDINGS}
     for sample in rows(n=120):
         picture = grey(sample)
@@ -62,7 +66,10 @@ def test_rows_are_asked_in_balance_with_gold_answers_concepts_and_their_study_as
     for s in found[:50]:
         (finding,) = s.concepts
         assert finding in s.question and finding in s.meta["thought"] and s.meta["series"] in s.question
-        assert s.answer == ("yes" if s.meta["facts"][finding] else "no") == s.meta["truth"] and s.kind == "yes_no"
+        assert (
+            s.answer == ("yes" if s.meta["facts"][finding] else "no") == s.meta["truth"]
+            and s.kind == "yes_no"
+        )
     # Two questions a study, of two findings, on one picture.
     assert len({s.group for s in found}) == 800
     assert (
@@ -76,8 +83,12 @@ def test_the_same_seed_draws_the_same_and_growing_a_split_changes_nothing():
     few, many = rows(n=20), rows(n=60)
     assert many[:20] == few != rows(n=20, seed=1)
     assert not {s.images for s in few} & {s.images for s in rows("test", 20)}
-    corpus = dict((name, s.report) for name, _, s in phantoms.corpus(sizes={"train": 20, "val": 8, "test": 8}))
-    larger = dict((name, s.report) for name, _, s in phantoms.corpus(sizes={"train": 60, "val": 8, "test": 8}))
+    corpus = dict(
+        (name, s.report) for name, _, s in phantoms.corpus(sizes={"train": 20, "val": 8, "test": 8})
+    )
+    larger = dict(
+        (name, s.report) for name, _, s in phantoms.corpus(sizes={"train": 60, "val": 8, "test": 8})
+    )
     assert corpus.items() <= larger.items() and len(larger) > len(corpus)
 
 
@@ -119,7 +130,9 @@ def test_they_are_prepared_as_phantoms_with_a_corpus_in_which_some_rows_find_the
     assert not any(r.restricted or r.images for r in reports)
 
 
-def test_a_vote_of_retrieved_reports_is_right_more_often_than_the_majority_and_less_with_too_many(prepared, tmp_path):
+def test_a_vote_of_retrieved_reports_is_right_more_often_than_the_majority_and_less_with_too_many(
+    prepared, tmp_path
+):
     _, out = prepared
     settings = OmegaConf.to_container(compose.choose("retriever", "bm25"), resolve=True)
     asked = list(retrieve.Rows(out / "train.parquet", settings=settings))
@@ -130,7 +143,9 @@ def test_a_vote_of_retrieved_reports_is_right_more_often_than_the_majority_and_l
     def accuracy(k):
         votes = [sum(1 if truth[hit.id][s.meta["finding"]] else -1 for hit in found[s.id][:k]) for s in asked]
         # A tie is no answer, and counts as wrong.
-        return np.mean([(vote > 0) == (s.answer == "yes") and vote != 0 for vote, s in zip(votes, asked, strict=True)])
+        return np.mean(
+            [(vote > 0) == (s.answer == "yes") and vote != 0 for vote, s in zip(votes, asked, strict=True)]
+        )
 
     majority = max(np.mean([s.answer == a for s in asked]) for a in ("yes", "no"))
     # Two studies of a series agree on a finding with 0.88^2 + 0.12^2 = 0.79, a study with its series with 0.88; beyond the

@@ -69,7 +69,9 @@ def test_a_box_encloses_the_bright_lesion():
 def test_the_description_says_phantom_and_names_the_wrong_labels():
     said = phantoms.describe(task="grading", label_noise=0.5)
     assert (
-        said["phantom"] is True and "wrong on purpose" in " ".join(said["notes"]) and "50%" in " ".join(said["notes"])
+        said["phantom"] is True
+        and "wrong on purpose" in " ".join(said["notes"])
+        and "50%" in " ".join(said["notes"])
     )
     assert "wrong" not in " ".join(phantoms.describe(task="grading")["notes"])
 
@@ -83,15 +85,22 @@ def test_an_unknown_task_or_split_is_refused():
 
 def test_on_a_grid_boxes_are_multiples_of_it_and_wrong_ones_are_a_step_further_where_there_is_room():
     rows = list(
-        phantoms.rows(split="warm_start", task="localisation", sizes={"warm_start": 200}, label_noise=1.0, grid=14)
+        phantoms.rows(
+            split="warm_start", task="localisation", sizes={"warm_start": 200}, label_noise=1.0, grid=14
+        )
     )
     for row in rows:
         truth, said = json.loads(row.meta["truth"]), json.loads(row.answer)
         assert all(v % 14 == 0 and 0 <= v <= 56 for v in truth + said)
         assert truth[2] - truth[0] == truth[3] - truth[1] in (28, 42)
         # x moves with x, y with y, each by 14 unless the box already ends at the edge
-        assert [b - a for a, b in zip(truth, said, strict=True)] == [14 * (truth[2] < 56), 14 * (truth[3] < 56)] * 2
-    assert len({row.meta["truth"] for row in rows}) == 9 + 4, "nine places for the small disc, four for the large one"
+        assert [b - a for a, b in zip(truth, said, strict=True)] == [
+            14 * (truth[2] < 56),
+            14 * (truth[3] < 56),
+        ] * 2
+    assert len({row.meta["truth"] for row in rows}) == 9 + 4, (
+        "nine places for the small disc, four for the large one"
+    )
 
 
 def test_a_grid_is_of_localisation_only():

@@ -62,7 +62,9 @@ def ask_all(asked: Asked, title: str, allowed: float) -> tuple[dict[str, Any], d
     return asyncio.run(_ask_all(asked, title, allowed))
 
 
-async def _ask_all(asked: Asked, title: str, allowed: float) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
+async def _ask_all(
+    asked: Asked, title: str, allowed: float
+) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
     answers: dict[str, Any] = {}
     failures: dict[str, RewardFailed] = {}
     met: list[BudgetMet] = []

@@ -51,10 +51,14 @@ def draft(folder: Path, out: Path, overrides: Sequence[str], images: int = 4, se
     if images < 1:
         raise UserError(f"--images={images}: at least one image of each class is needed.")
     if out.exists():
-        return [f"{out} is there already and is left as it is: it may hold your edits. Remove it to draft anew."]
+        return [
+            f"{out} is there already and is left as it is: it may hold your edits. Remove it to draft anew."
+        ]
     train = next((path for path in split_files(folder, card_of(folder)) if path.stem == "train"), None)
     if train is None:
-        raise UserError(f"{folder} has no train.parquet, and classes are described from training images alone.")
+        raise UserError(
+            f"{folder} has no train.parquet, and classes are described from training images alone."
+        )
     chosen, classes = choose(train, images, seed)
     judge = asking.judge_for(folder, overrides)
     shown: dict[str, list[Sample]] = {name: [] for name in chosen}
@@ -72,7 +76,9 @@ def draft(folder: Path, out: Path, overrides: Sequence[str], images: int = 4, se
         shown,
         f"{judge.endpoint.model}, from {images} training images a class of {folder.name}, seed {seed}",
     )
-    lines = [f"{len(answers)} classes are drafted in {out}. Read every text, correct it, and take its {DRAFT} away."]
+    lines = [
+        f"{len(answers)} classes are drafted in {out}. Read every text, correct it, and take its {DRAFT} away."
+    ]
     if unseen := [name for name in classes if name not in answers]:
         lines.append(f"  no training image shows {', '.join(map(repr, unseen))}: write the text yourself")
     return [
@@ -98,7 +104,9 @@ def choose(train: Path, images: int, seed: int) -> tuple[dict[str, list[int]], t
     rows: dict[str, list[tuple[int, int]]] = {name: [] for name in classes}
     for (name, _), rank in first.items():
         rows[name].append(rank)
-    chosen = {name: sorted(number for _, number in sorted(ranks)[:images]) for name, ranks in rows.items() if ranks}
+    chosen = {
+        name: sorted(number for _, number in sorted(ranks)[:images]) for name, ranks in rows.items() if ranks
+    }
     if not chosen:
         raise UserError(
             f"The questions of {train} have no classes to describe: that needs rows of kind label or grade, or rows about a named finding."
@@ -126,7 +134,10 @@ async def _ask(judge, name: str, classes: Sequence[str], samples: Sequence[Sampl
     """The phrase for a class: the first image of each sample is shown, and of its text the question alone."""
     others = ", ".join(repr(other) for other in classes if other != name) or "none"
     fields = {"class": name, "other classes": others, "what is asked about such images": samples[0].question}
-    messages = [{"role": "system", "content": _TASK.format(words=WORDS)}, {"role": "user", "content": fence(fields)}]
+    messages = [
+        {"role": "system", "content": _TASK.format(words=WORDS)},
+        {"role": "user", "content": fence(fields)},
+    ]
     restricted = any(sample.restricted for sample in samples)
     pictures = [sample.images[0] for sample in samples if sample.images]
     if not pictures:
@@ -139,7 +150,9 @@ async def _ask(judge, name: str, classes: Sequence[str], samples: Sequence[Sampl
     return text
 
 
-def _write(out: Path, texts: Mapping[str, str | None], shown: Mapping[str, Sequence[Sample]], by: str) -> None:
+def _write(
+    out: Path, texts: Mapping[str, str | None], shown: Mapping[str, Sequence[Sample]], by: str
+) -> None:
     """None; the knowledge file, whose every text is marked."""
     lines = [
         "# @package conf.knowledge",
@@ -154,7 +167,10 @@ def _write(out: Path, texts: Mapping[str, str | None], shown: Mapping[str, Seque
     ]
     for name, text in texts.items():
         if text is None:
-            lines += ["  # no training image shows this class: write its text", f"  {_quoted(name)}: {_quoted('')}"]
+            lines += [
+                "  # no training image shows this class: write its text",
+                f"  {_quoted(name)}: {_quoted('')}",
+            ]
             continue
         # The ids of restricted rows name patients' files.
         ids = "" if any(sample.restricted for sample in shown[name]) else ", ".join(s.id for s in shown[name])

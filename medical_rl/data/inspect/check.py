@@ -68,8 +68,12 @@ def check(folder: Path, accept: Iterable[str] = (), prompt: Mapping | None = Non
             findings.append(Finding("similar_image", "warning", message))
         pairs += near
     findings += overlap.unseen_answers(memories)
-    findings = [dataclasses.replace(f, level="warning") if f.fails and f.check in accept else f for f in findings]
-    return Report(folder, tuple(memories), tuple(findings), tuple(sorted(pairs, key=lambda p: p.distance)), card)
+    findings = [
+        dataclasses.replace(f, level="warning") if f.fails and f.check in accept else f for f in findings
+    ]
+    return Report(
+        folder, tuple(memories), tuple(findings), tuple(sorted(pairs, key=lambda p: p.distance)), card
+    )
 
 
 def card_of(folder: Path) -> dict:
@@ -84,7 +88,9 @@ def card_of(folder: Path) -> dict:
 def split_files(folder: Path, card: Mapping) -> list[Path]:
     """The parquet files of the card, or without one all there are; UserError if there are none."""
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder.absolute()}. Give one that data_preprocess/<dataset>.py wrote.")
+        raise UserError(
+            f"There is no folder {folder.absolute()}. Give one that data_preprocess/<dataset>.py wrote."
+        )
     names = [name for name in card.get("files", ()) if name in cards.files(folder)]
     found = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_turn)
     found = [path for path in found if path.name != REPORTS]
@@ -101,9 +107,13 @@ def _turn(path: Path) -> tuple[int, str]:
 def _checksums(folder: Path, card: Mapping) -> list[Finding]:
     """An error for a file that is not the one that the card tells of, a note where there is no card."""
     if not card:
-        return [Finding("schema", "note", "There is no readable card.json: sources and checksums are not known.")]
+        return [
+            Finding("schema", "note", "There is no readable card.json: sources and checksums are not known.")
+        ]
     changed = [name for name, sha in card.get("files", {}).items() if not _is(folder / name, sha)]
-    return [Finding("schema", "warning", f"{name} is not the file that card.json tells of.") for name in changed]
+    return [
+        Finding("schema", "warning", f"{name} is not the file that card.json tells of.") for name in changed
+    ]
 
 
 def _is(path: Path, sha: str) -> bool:

@@ -38,14 +38,21 @@ def store(folder: Path, overrides: Sequence[str], splits: Sequence[str] | None =
     card = card_of(folder)
     names = _files(folder, card, splits)
     judge = asking.judge_for(folder, overrides)
-    before, samples = judge.totals(), (s for name in names for s in read_samples(folder / name, with_images=False))
+    before, samples = (
+        judge.totals(),
+        (s for name in names for s in read_samples(folder / name, with_images=False)),
+    )
     found, failures, asked = listed(judge, samples, asking.allowed_failures(overrides))
 
     def change(sample: Sample) -> Sample:
         return dataclasses.replace(sample, concepts=found.get(sample.question, sample.concepts))
 
     if card:
-        told = {"by": judge.endpoint.model, "splits": [Path(name).stem for name in names], "questions": len(found)}
+        told = {
+            "by": judge.endpoint.model,
+            "splits": [Path(name).stem for name in names],
+            "questions": len(found),
+        }
         card = {**card, "concepts": {**told, "left": asked - len(found)}}
     counts = rewrite(folder, names, change, card)
     lines = [f"{len(found):,} of {asked:,} questions have the concepts that {judge.endpoint.model} lists"]
@@ -72,7 +79,9 @@ def listed(judge, samples: Iterable[Sample], allowed: float) -> tuple[dict[str, 
 
 def _ask(judge, sample: Sample):
     # Whether it may be sent was asked above, by the client's own rule, and the client asks again.
-    return concepts.ask(judge, sample, allow_restricted=True, restricted=sample.restricted, source=sample.source)
+    return concepts.ask(
+        judge, sample, allow_restricted=True, restricted=sample.restricted, source=sample.source
+    )
 
 
 def _files(folder: Path, card: dict, splits: Sequence[str] | None) -> list[str]:
@@ -88,11 +97,15 @@ def _files(folder: Path, card: dict, splits: Sequence[str] | None) -> list[str]:
         )
     for path in chosen:
         if card and cards.sha256(path) != card["files"].get(path.name):
-            raise UserError(f"{path} is not the file that card.json tells of. Prepare the folder again first.")
+            raise UserError(
+                f"{path} is not the file that card.json tells of. Prepare the folder again first."
+            )
     return [path.name for path in chosen]
 
 
-def rewrite(folder: Path, names: Sequence[str], change: Callable[[Sample], Sample], card: Mapping) -> dict[str, int]:
+def rewrite(
+    folder: Path, names: Sequence[str], change: Callable[[Sample], Sample], card: Mapping
+) -> dict[str, int]:
     """{file: rows changed} after `change` was put to every sample (without its images) of the files `names`.
 
     card  the new card, saved with the new checksums; {} where the folder has none
@@ -103,7 +116,9 @@ def rewrite(folder: Path, names: Sequence[str], change: Callable[[Sample], Sampl
     try:
         staging = tempfile.TemporaryDirectory(prefix=".rewriting-", dir=folder)
     except OSError as error:
-        raise UserError(f"The folder {folder.absolute()} cannot be written: {error.strerror or error}.") from error
+        raise UserError(
+            f"The folder {folder.absolute()} cannot be written: {error.strerror or error}."
+        ) from error
     with staging as scratch:
         counts = {name: _written(folder / name, Path(scratch, name), change) for name in names}
         moved = [name for name, changed in counts.items() if changed]

@@ -151,7 +151,9 @@ def alike(ones: list[bytes], others: list[bytes]) -> Iterator[tuple[int, int, fl
 
 def _bits(hashes: list[bytes]) -> np.ndarray:
     """N x 288, 1.0 where a bit is set."""
-    return np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1).astype(np.float32)
+    return np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1).astype(
+        np.float32
+    )
 
 
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -52,7 +52,9 @@ def leaks(one: Memory, other: Memory, memories: Sequence[Memory]) -> Iterator[Fi
         if check == "shared_text":
             shared = [key for key in shared if not is_form(key, memories)]
         if shared:
-            where = [f"{key}" if name in ("groups", "ids") else f"{ours[key]} and {theirs[key]}" for key in shared]
+            where = [
+                f"{key}" if name in ("groups", "ids") else f"{ours[key]} and {theirs[key]}" for key in shared
+            ]
             message = f"{len(shared):,} {what} are in both {one.split} and {other.split}."
             yield Finding(check, level, message, tuple(where[:SHOWN]))
 

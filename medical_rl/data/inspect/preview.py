@@ -30,9 +30,14 @@ def write_sheet(folder: Path, out: Path, rows: int = 12, seed: int = 0) -> int:
     card, sections = card_of(folder), []
     for path in split_files(folder, card):
         figures = [_figure(sample, messages) for _, sample, messages in picked(path, drawn(path, rows, seed))]
-        sections.append((path.stem, f"{len(figures):,} of {count_rows(path):,} rows, drawn with seed {seed}", figures))
+        sections.append(
+            (path.stem, f"{len(figures):,} of {count_rows(path):,} rows, drawn with seed {seed}", figures)
+        )
     about = card.get("about") or {}
-    lines = ["These are rows as a model is trained and tested on them. Not for clinical use.", *about.get("notes", [])]
+    lines = [
+        "These are rows as a model is trained and tested on them. Not for clinical use.",
+        *about.get("notes", []),
+    ]
     lines += [f"Altered: {reason}." for reason in about.get("altered", [])]
     lines += [note for note in card.get("notes", []) if note not in about.get("altered", [])]
     _write(out, sheet.page(f"{card.get('name') or folder.name}: contact sheet", lines, sections))
@@ -52,7 +57,9 @@ def write_pairs(folder: Path, pairs: Sequence[Pair], out: Path) -> int:
     }
     figures = [
         {
-            "pictures": [sheet.pictures(samples[split, row])[number] for split, row, number in (pair.one, pair.other)],
+            "pictures": [
+                sheet.pictures(samples[split, row])[number] for split, row, number in (pair.one, pair.other)
+            ],
             "texts": [],
             "answer": " | ".join(samples[side[:2]].answer for side in (pair.one, pair.other)),
             "note": " | ".join(samples[side[:2]].id for side in (pair.one, pair.other))
@@ -107,7 +114,9 @@ def picked(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, Sample, l
                 here = sorted(number for number in wanted if start <= number < end)
                 if here:
                     table = file.read_row_group(group, columns=["sample", "images", "prompt"])
-                    for row, number in zip(table.take([n - start for n in here]).to_pylist(), here, strict=True):
+                    for row, number in zip(
+                        table.take([n - start for n in here]).to_pylist(), here, strict=True
+                    ):
                         pictures = tuple(image["bytes"] for image in row["images"] or ())
                         yield number, Sample.from_json(row["sample"], pictures), row["prompt"] or []
                 start = end

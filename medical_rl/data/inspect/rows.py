@@ -45,7 +45,9 @@ def check_file(path: Path, prompt: Mapping) -> tuple[Memory, list[Finding]]:
         found.append(Finding("row", "error", f"{path.name} cannot be read: {error}"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # A sample column that another program wrote: JSON of anything.
-        found.append(Finding("row", "error", f"Row {memory.rows} of {path.name} cannot be read back: {error!r}."))
+        found.append(
+            Finding("row", "error", f"Row {memory.rows} of {path.name} cannot be read back: {error!r}.")
+        )
     for (check, level, what), rows in problems.items():
         message = f"{path.stem}: {len(rows):,} row{'s' * (len(rows) != 1)}: {what}."
         found.append(Finding(check, level, message, tuple(rows[:SHOWN])))
@@ -67,7 +69,9 @@ def _row_problems(sample: Sample, memory: Memory, prompt: Mapping) -> Iterator[t
             yield "duplicate", level, "a repetition", sentence
 
 
-def _answer_problems(sample: Sample, pictures: list[Image.Image], prompt: Mapping) -> Iterator[tuple[str, str]]:
+def _answer_problems(
+    sample: Sample, pictures: list[Image.Image], prompt: Mapping
+) -> Iterator[tuple[str, str]]:
     try:
         response = target(sample, prompt)
     except UserError as error:
@@ -97,7 +101,9 @@ def disagreements(path: Path) -> Iterator[tuple[str, str, str]]:
                     if told != meant:
                         where = f"{sample['id']}: {_short(told)}, not {_short(meant)}"
                         yield "error", f"{column} is not what its sample says", where
-                if compared[-1][1] == compared[-1][2] and _plain(sample["question"]) not in _plain(row["problem"]):
+                if compared[-1][1] == compared[-1][2] and _plain(sample["question"]) not in _plain(
+                    row["problem"]
+                ):
                     # A template may have words of its own, so that it is a person who must look.
                     yield "warning", "the problem does not hold its sample's question", sample["id"]
 

@@ -32,7 +32,9 @@ def workers(number: int | None) -> Iterator[None]:
     if number is None:
         number = min(_cpus(), MOST_BY_DEFAULT)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise UserError(f"num_proc must be a whole number of at least 1, not {number!r}; null takes all CPUs.")
+        raise UserError(
+            f"num_proc must be a whole number of at least 1, not {number!r}; null takes all CPUs."
+        )
     token = _workers.set(number)
     try:
         yield

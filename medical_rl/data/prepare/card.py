@@ -20,7 +20,9 @@ def kept(out: Path, recipe: str) -> dict | None:
     """The card in `out` if it is of this recipe and the files it names still have their checksums."""
     try:
         card = json.loads((out / "card.json").read_text(encoding="utf-8"))
-        same = card["recipe"] == recipe and all(sha256(out / name) == sum_ for name, sum_ in card["files"].items())
+        same = card["recipe"] == recipe and all(
+            sha256(out / name) == sum_ for name, sum_ in card["files"].items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # No card, a damaged one or a missing file: prepare again.
         return None
@@ -39,7 +41,10 @@ def files(out: Path) -> set[str]:
 
 def save(card: dict, out: Path) -> None:
     """None; writes README.md, then card.json, whose presence says that everything else is there."""
-    for name, text in (("README.md", readme(card)), ("card.json", json.dumps(card, indent=2, ensure_ascii=False))):
+    for name, text in (
+        ("README.md", readme(card)),
+        ("card.json", json.dumps(card, indent=2, ensure_ascii=False)),
+    ):
         with replacing(out / name) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -93,8 +98,16 @@ def readme(card: dict) -> str:
     about = card["about"]
     parts = [
         f"# {card['name']}",
-        *(["**These are phantoms: pictures drawn by code, not images of patients.**"] if about.get("phantom") else []),
-        *(["**Altered:** " + " ".join(f"{reason}." for reason in about["altered"])] if about.get("altered") else []),
+        *(
+            ["**These are phantoms: pictures drawn by code, not images of patients.**"]
+            if about.get("phantom")
+            else []
+        ),
+        *(
+            ["**Altered:** " + " ".join(f"{reason}." for reason in about["altered"])]
+            if about.get("altered")
+            else []
+        ),
         MADE_BY,
         _bullets(_provenance(card)),
         "## Splits",
@@ -123,7 +136,9 @@ def _provenance(card: dict) -> list[str]:
     if told := {key: value for key, value in card.get("params", {}).items() if value is not None}:
         lines.append(f"Settings of the reader: {', '.join(f'{key}={value}' for key, value in told.items())}")
     if known := card.get("knowledge"):
-        lines.append(f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}")
+        lines.append(
+            f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}"
+        )
     if reports := card.get("reports"):
         of = ", ".join(f"{n:,} of {split}" for split, n in reports["splits"].items())
         lines.append(f"Reports to retrieve: {reports['reports']:,} ({of}; those of train may be retrieved)")
@@ -137,7 +152,14 @@ def _provenance(card: dict) -> list[str]:
 
 def _split_table(splits: dict) -> str:
     rows = [
-        (name, facts["rows"], facts["distinct"], facts["read"], facts["majority"], f"{facts['majority_rate']:.1%}")
+        (
+            name,
+            facts["rows"],
+            facts["distinct"],
+            facts["read"],
+            facts["majority"],
+            f"{facts['majority_rate']:.1%}",
+        )
         for name, facts in splits.items()
     ]
     return _table(("split", "rows", "distinct", "in the source", "commonest answer", "majority rate"), rows)
@@ -146,13 +168,19 @@ def _split_table(splits: dict) -> str:
 def _label_table(splits: dict) -> str:
     """One row an answer; a split with too many of them to list has "..." in its column."""
     answers = sorted({answer for facts in splits.values() for answer in facts["labels"]})
-    cells = [(a, *(f["labels"].get(a, 0) if f["labels"] else "..." for f in splits.values())) for a in answers]
-    return _table(("answer", *splits), [*cells, ("different answers", *(f["answers"] for f in splits.values()))])
+    cells = [
+        (a, *(f["labels"].get(a, 0) if f["labels"] else "..." for f in splits.values())) for a in answers
+    ]
+    return _table(
+        ("answer", *splits), [*cells, ("different answers", *(f["answers"] for f in splits.values()))]
+    )
 
 
 def _table(head, rows) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _bullets(lines) -> str:

@@ -40,11 +40,16 @@ def run(
         "reader": reader,
         "source": options["source"],
         "params": params,
-        **{name: options[name] for name in ("shots", "limit", "test_per_class", "num_proc", "reports", *SAMPLING)},
+        **{
+            name: options[name]
+            for name in ("shots", "limit", "test_per_class", "num_proc", "reports", *SAMPLING)
+        },
     }
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
-        card = prepare(data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size)
+        card = prepare(
+            data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -66,7 +71,9 @@ def summary(card: dict, out: str | Path) -> str:
         common = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"
         # Of boxes and free answers the commonest tells nothing.
         told = (
-            common if facts["answers"] <= max(2, facts["distinct"] / 2) else f"{facts['answers']:,} different answers"
+            common
+            if facts["answers"] <= max(2, facts["distinct"] / 2)
+            else f"{facts['answers']:,} different answers"
         )
         lines.append(f"  {split}: {facts['rows']:,} rows; {told}")
     lines += [f"  altered: {reason}" for reason in card["about"].get("altered", ())]
@@ -76,7 +83,9 @@ def summary(card: dict, out: str | Path) -> str:
 def add_shares(parser: argparse.ArgumentParser, **shares: float) -> None:
     """None; adds `--<split>-share` for each of the splits that a reader draws, with its default for the help."""
     for split, share in shares.items():
-        parser.add_argument(f"--{split}-share", type=float, metavar="S", help=f"share of {split} (default: {share})")
+        parser.add_argument(
+            f"--{split}-share", type=float, metavar="S", help=f"share of {split} (default: {share})"
+        )
 
 
 def load_prompt(name: str) -> dict:
@@ -95,7 +104,9 @@ def load_prompt(name: str) -> dict:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"The prompt file {path} cannot be read: {error}.") from error
     if not isinstance(found, dict) or "template" not in found:
-        raise UserError(f"The prompt file {path} is not a mapping with the keys name, template, system and target.")
+        raise UserError(
+            f"The prompt file {path} is not a mapping with the keys name, template, system and target."
+        )
     # What follows the model (a frame's pixel limits) is set where a run has one; here the processor's own limits hold.
     own = {key: value for key, value in found.items() if not str(value).startswith("${")}
     return {"name": path.stem, "system": None, **own}
@@ -125,12 +136,18 @@ def _parser(reader: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--shots", type=int, metavar="K", help="train rows per class (default: all)")
     parser.add_argument("--limit", type=int, metavar="N", help="train rows in all (default: all)")
-    parser.add_argument("--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be")
+    parser.add_argument(
+        "--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be"
+    )
     parser.add_argument("--top-k", type=int, metavar="N", help="the N train rows with the highest score")
     parser.add_argument("--score", metavar="KEY", help="the score of --top-k: a key of the rows' meta")
-    parser.add_argument("--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)"
+    )
     parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="repeat train rows to N (default: 1)")
+    parser.add_argument(
+        "--batch-size", type=int, default=1, metavar="N", help="repeat train rows to N (default: 1)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
     parser.add_argument(
         "--reports",
@@ -138,7 +155,9 @@ def _parser(reader: str) -> argparse.ArgumentParser:
         metavar="PATH",
         help="files or folders of the reports to retrieve (default: the source's own)",
     )
-    parser.add_argument("--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)")
+    parser.add_argument(
+        "--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)"
+    )
     parser.add_argument(
         "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"
     )

@@ -42,7 +42,12 @@ def named(data: Mapping) -> list[Path]:
 
 
 def write(
-    reader: ModuleType, data: Mapping, about: Mapping, tallies: Mapping[str, Tally], folder: Path, drops: Drops
+    reader: ModuleType,
+    data: Mapping,
+    about: Mapping,
+    tallies: Mapping[str, Tally],
+    folder: Path,
+    drops: Drops,
 ) -> dict | None:
     """What the card says of the reports written to `folder`: `write_reports`' counts; None where the source has none.
 
@@ -82,7 +87,9 @@ def split_of(stated: str, ours: str) -> str:
     return next((split for split in (ours, stated) if split and split not in TRAINING), "train")
 
 
-def _reports(give, sources: list, data: Mapping, about: Mapping, studies: dict, drops: Drops) -> Iterator[Report]:
+def _reports(
+    give, sources: list, data: Mapping, about: Mapping, studies: dict, drops: Drops
+) -> Iterator[Report]:
     seen: set[str] = set()
     restricted = about.get("restricted") or is_restricted(str(about.get("source", "")))
     for source in sources:

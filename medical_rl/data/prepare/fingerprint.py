@@ -49,7 +49,10 @@ def fingerprint(
     source = data.get("source")
     parts = {
         "format": FORMAT,
-        "data": {**{key: data.get(key) for key in (*READ, *SAMPLING)}, "source": Path(source).name if source else None},
+        "data": {
+            **{key: data.get(key) for key in (*READ, *SAMPLING)},
+            "source": Path(source).name if source else None,
+        },
         "content": about.get("md5")
         or [content(path, out) for path in readers.reads(reader, source, data.get("params") or {})],
         "reports": [content(path, out) for path in corpus.named(data)],
@@ -89,8 +92,12 @@ def content(source: str | Path | None, out: Path | None = None) -> str | None:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    entries = [(p.relative_to(path).as_posix(), p.stat()) for p in files.below(path, suffixes=None, without=out)]
-    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in entries]).encode()).hexdigest()
+    entries = [
+        (p.relative_to(path).as_posix(), p.stat()) for p in files.below(path, suffixes=None, without=out)
+    ]
+    return hashlib.sha256(
+        repr([(name, s.st_size, s.st_mtime_ns) for name, s in entries]).encode()
+    ).hexdigest()
 
 
 def plain(value):

@@ -40,7 +40,12 @@ def proved(samples: Iterable[Sample], prompt: Mapping) -> Iterator[Sample]:
     seen: set[tuple] = set()
     for sample in samples:
         text = "" if plain or not template else target(sample, prompt)
-        key = sample.kind, sample.answer, sample.choices, str(sample.meta.get("thought") or "") if plain else text
+        key = (
+            sample.kind,
+            sample.answer,
+            sample.choices,
+            str(sample.meta.get("thought") or "") if plain else text,
+        )
         if key not in seen:
             _prove(sample, prompt, template, marked)
             if len(seen) < _REMEMBERED:
@@ -67,12 +72,17 @@ def _plain(template: str) -> bool:
     (True, False)
     """
     try:
-        return jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(template)) <= {"answer", "thought"}
+        return jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(template)) <= {
+            "answer",
+            "thought",
+        }
     except jinja2.TemplateSyntaxError:
         return False  # `target` tells what is wrong with it
 
 
-def prove(samples: Iterable[Sample], rewards: Mapping, prompt: Mapping, whole: bool = True) -> tuple[int, float]:
+def prove(
+    samples: Iterable[Sample], rewards: Mapping, prompt: Mapping, whole: bool = True
+) -> tuple[int, float]:
     """(rows, mean reward) of responses made from the gold answers by the prompt's own target.
 
     Terms that ask a judge or a reward model are left out: proving the parsing needs neither. Raises UserError
@@ -105,7 +115,9 @@ async def _check_rows(samples: Iterable[Sample], mix: Mix, conf: Mapping) -> int
     return count
 
 
-async def _prove_proof(samples: Iterable[Sample], mix: Mix, prompt: Mapping, whole: bool) -> tuple[int, float]:
+async def _prove_proof(
+    samples: Iterable[Sample], mix: Mix, prompt: Mapping, whole: bool
+) -> tuple[int, float]:
     mix, scores = mix.without(mix.needs), []
     failed: dict[str, list[RewardFailed]] = {name: [] for name in mix.terms}
     mix.on_failed = lambda term, sample, error: failed[term].append(error)
@@ -126,6 +138,10 @@ async def _prove_proof(samples: Iterable[Sample], mix: Mix, prompt: Mapping, who
                 )
         scores.append(result["score"])
     for name, errors in failed.items() if whole and scores else ():
-        if len(errors) == len(scores):  # now and then is an outage, which training watches; always is a broken reward
-            raise UserError(f"The reward term {name!r} fails on the gold answer of every row tried: {errors[-1]}")
+        if len(errors) == len(
+            scores
+        ):  # now and then is an outage, which training watches; always is a broken reward
+            raise UserError(
+                f"The reward term {name!r} fails on the gold answer of every row tried: {errors[-1]}"
+            )
     return len(scores), sum(scores) / max(len(scores), 1)

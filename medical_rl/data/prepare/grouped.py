@@ -65,7 +65,9 @@ def _check(shares: Mapping[str, float]) -> None:
     good = all(isinstance(share, int | float) and 0 <= share < 1 for share in shares.values())
     if not good or sum(shares.values()) >= 1:
         told = ", ".join(f"{split}={share!r}" for split, share in shares.items())
-        raise UserError(f"The shares of splits must be numbers from 0 that leave something for train, not {told}.")
+        raise UserError(
+            f"The shares of splits must be numbers from 0 that leave something for train, not {told}."
+        )
 
 
 def group_of(sample: Sample) -> str:

@@ -27,9 +27,13 @@ def refuse_others(out: Path, source, splits: Iterable[str]) -> None:
     if source and Path(os.path.realpath(os.path.expanduser(source))) in {
         Path(os.path.realpath(path)) for path in (out, *(out / name for name in names))
     }:
-        raise UserError(f"The output folder {out.absolute()} is where the source lies, which would be overwritten.")
+        raise UserError(
+            f"The output folder {out.absolute()} is where the source lies, which would be overwritten."
+        )
     listed = cards.files(out)
-    others = [name for name in names if (out / name).exists() and not (name in listed or _ours(out / name, listed))]
+    others = [
+        name for name in names if (out / name).exists() and not (name in listed or _ours(out / name, listed))
+    ]
     if others:
         raise UserError(
             f"{out.absolute()} holds {', '.join(others)}, which no preparation wrote and this one would overwrite. Give "
@@ -51,7 +55,9 @@ def staging(out: Path) -> Iterator[Path]:
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out))
             held = _lock(folder, wait=False)
     except OSError as error:
-        raise UserError(f"The output folder {out.absolute()} cannot be written: {error.strerror or error}.") from error
+        raise UserError(
+            f"The output folder {out.absolute()} cannot be written: {error.strerror or error}."
+        ) from error
     try:
         yield folder
     finally:

@@ -57,7 +57,9 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     if (card := cards.kept(out, fingerprint)) is not None:
         return card
     drops = Drops()
-    read = functools.partial(reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {}))
+    read = functools.partial(
+        reader.rows, **params, **({"drops": drops} if readers.takes_drops(reader) else {})
+    )
     with output_folder.staging(out) as folder, ahead.workers(data.get("num_proc")), Pace() as pace:
         tallies = {split: Tally() for split in readers.splits(reader, params, data.get("only"))}
         facts = {}
@@ -146,7 +148,9 @@ def _filled(
         told = [f"The split {split} of {data.get('name') or data['reader']} has no rows left."]
         told += sentences(drops.summary())
         if split != "test":
-            told.append("A set that is only tested on needs no other split: conf.data.only=[test] (--only test).")
+            told.append(
+                "A set that is only tested on needs no other split: conf.data.only=[test] (--only test)."
+            )
         raise BadSplit(" ".join(told))
     if len(head) == needed:
         return itertools.chain(head, samples)
@@ -167,7 +171,11 @@ def _changes(facts: Mapping[str, dict], data: dict) -> list[str]:
         if fact["distinct"] < fact["read"]:
             changes.append(f"{split}: {fact['distinct']:,} of {fact['read']:,} rows were kept ({why}).")
         if split == "train" and (data.get("shots") or 0) >= (data.get("whole_from") or math.inf):
-            changes.append(f"train: taken whole, as from {data['whole_from']} shots on (shots={data['shots']}).")
+            changes.append(
+                f"train: taken whole, as from {data['whole_from']} shots on (shots={data['shots']})."
+            )
         if fact["rows"] > fact["distinct"]:
-            changes.append(f"{split}: {fact['distinct']:,} rows were repeated to {fact['rows']:,}, to fill one batch.")
+            changes.append(
+                f"{split}: {fact['distinct']:,} rows were repeated to {fact['rows']:,}, to fill one batch."
+            )
     return changes

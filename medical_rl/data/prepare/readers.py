@@ -49,7 +49,9 @@ def load_reader(name: str) -> ModuleType:
     return importlib.import_module(READERS[name])
 
 
-def splits(reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None) -> tuple[str, ...]:
+def splits(
+    reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None
+) -> tuple[str, ...]:
     """The names of the splits to prepare, in the order in which they are written: the reader's, or of those `only` some.
 
     UserError for one that the reader does not have.

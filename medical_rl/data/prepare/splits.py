@@ -18,7 +18,9 @@ from medical_rl.sample import Sample
 from medical_rl.seeding import hash_order
 
 
-def where(samples: Iterable[Sample], wanted: Mapping[str, Sequence], split: str = "train") -> Iterator[Sample]:
+def where(
+    samples: Iterable[Sample], wanted: Mapping[str, Sequence], split: str = "train"
+) -> Iterator[Sample]:
     """The samples whose meta has one of the wanted values under each key of `wanted`.
 
     UserError at the end where nothing was kept, with the values there are.
@@ -79,7 +81,11 @@ def balanced(samples: Iterable[Sample], n: int, seed: int) -> list[Sample]:
     for sample in sorted(held, key=lambda sample: _rank(seed, sample)):
         classes.setdefault(sample.answer, []).append(sample)
     # A class's first rows come in the first rounds; within a round the hash decides who is left out.
-    rounds = [(turn, _rank(seed, sample), id(sample)) for rows in classes.values() for turn, sample in enumerate(rows)]
+    rounds = [
+        (turn, _rank(seed, sample), id(sample))
+        for rows in classes.values()
+        for turn, sample in enumerate(rows)
+    ]
     kept = {entry[2] for entry in heapq.nsmallest(n, rounds)}
     return [sample for sample in held if id(sample) in kept]
 
@@ -92,7 +98,9 @@ def top_k(samples: Iterable[Sample], k: int, score: str, seed: int) -> list[Samp
     ['3', '4', '8']
     """
     _at_least_one("top_k", k)
-    scored = ((_score(sample, score), _rank(seed, sample), -index, sample) for index, sample in enumerate(samples))
+    scored = (
+        (_score(sample, score), _rank(seed, sample), -index, sample) for index, sample in enumerate(samples)
+    )
     return [entry[-1] for entry in sorted(heapq.nlargest(k, scored), key=lambda entry: -entry[2])]
 
 
@@ -159,4 +167,6 @@ def _rank(seed: int | str, sample: Sample) -> int:
 
 def _at_least_one(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{name} must be a whole number of at least 1, not {value!r}; leave it null for all rows.")
+        raise UserError(
+            f"{name} must be a whole number of at least 1, not {value!r}; leave it null for all rows."
+        )

@@ -35,7 +35,12 @@ class Drawn(NamedTuple):
         height, width = size
         scale = (width, height, width, height) if self.relative else (1, 1, 1, 1)
         x1, y1, x2, y2 = (side * by for side, by in zip(self.sides, scale, strict=True))
-        if not all(map(math.isfinite, (x1, y1, x2, y2))) or min(x1, y1) < -1 or x2 > width + 1 or y2 > height + 1:
+        if (
+            not all(map(math.isfinite, (x1, y1, x2, y2)))
+            or min(x1, y1) < -1
+            or x2 > width + 1
+            or y2 > height + 1
+        ):
             return None
         inside = [max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)]
         box = [int(v) if v == int(v) else round(v, 2) for v in inside]
@@ -47,7 +52,9 @@ def read(path: Path, drops: Drops) -> list[Drawn]:
     if path.is_dir():
         if found := files.below(path, (".xml",)):
             return [drawn for file in found for drawn in _voc(file, drops)]
-        names = [file for file in files.below(path, (".txt",)) if file.name not in ("classes.txt", "obj.names.txt")]
+        names = [
+            file for file in files.below(path, (".txt",)) if file.name not in ("classes.txt", "obj.names.txt")
+        ]
         if names:
             classes = _classes(path)
             return [drawn for file in names for drawn in _yolo(file, path, classes, drops)]
@@ -65,7 +72,8 @@ def _coco(path: Path) -> list[Drawn]:
         images = {image["id"]: str(image["file_name"]) for image in content["images"]}
         labels = {category["id"]: str(category["name"]) for category in content["categories"]}
         boxes = [
-            (one["image_id"], one["category_id"], [float(v) for v in one["bbox"]]) for one in content["annotations"]
+            (one["image_id"], one["category_id"], [float(v) for v in one["bbox"]])
+            for one in content["annotations"]
         ]
         return [
             Drawn(images[image], labels.get(label, ""), (x, y, x + width, y + height))
@@ -107,7 +115,9 @@ def _yolo(file: Path, folder: Path, classes: list[str], drops: Drops) -> list[Dr
                 x, y, width, height = float(x), float(y), float(width), float(height)
                 sides = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
                 name = classes[int(label)] if 0 <= int(label) < len(classes) else label
-                found.append(Drawn(file.relative_to(folder).with_suffix("").as_posix(), name, sides, relative=True))
+                found.append(
+                    Drawn(file.relative_to(folder).with_suffix("").as_posix(), name, sides, relative=True)
+                )
     except (OSError, ValueError) as error:
         return drops.add(f"boxes {file.name}", "its box file cannot be read", str(error)) or []
     return found
@@ -119,7 +129,9 @@ def _classes(folder: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").split("\n") if path.is_file() else []
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.absolute()} cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from error
+        raise UserError(
+            f"{path.absolute()} cannot be read as UTF-8 text: {error}. Save it as UTF-8."
+        ) from error
 
 
 def _csv(path: Path, drops: Drops) -> list[Drawn]:

@@ -73,11 +73,15 @@ def source_folder(source, what: str) -> Path:
     """The folder `source`; UserError where there is none. `what` says what it should hold, and where to get it."""
     path = Path(os.path.expanduser(source or ""))  # Path.expanduser raises where there is no such user
     if not source or not path.is_dir():
-        raise UserError(f"There is no folder {path.absolute() if source else '(source is not given)'}. {what}")
+        raise UserError(
+            f"There is no folder {path.absolute() if source else '(source is not given)'}. {what}"
+        )
     return path
 
 
-def below(folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None) -> list[Path]:
+def below(
+    folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None
+) -> list[Path]:
     """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at.
 
     suffixes  None takes every file
@@ -137,7 +141,9 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
 def only(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
     """The `picture` of the files that go by a row's id: a copy has them twice, and where they differ none is taken."""
     # Only files of one size are read to compare them.
-    if len(paths) > 1 and (len({path.stat().st_size for path in paths}) > 1 or len(set(map(content, paths))) > 1):
+    if len(paths) > 1 and (
+        len({path.stat().st_size for path in paths}) > 1 or len(set(map(content, paths))) > 1
+    ):
         told = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
         return drops.add(row, f"several files that differ could be its {what}", told)
     return picture(paths[0] if paths else None, row, drops, what)

@@ -38,13 +38,17 @@ def is_hub_id(source) -> bool:
 
 def configs(source, revision: str | None = None) -> list[str]:
     """The names of the set's configurations (subsets)."""
-    return list(_asked(source, lambda datasets, name: datasets.get_dataset_config_names(name, revision=revision)))
+    return list(
+        _asked(source, lambda datasets, name: datasets.get_dataset_config_names(name, revision=revision))
+    )
 
 
 def splits(source, config: str | None = None, revision: str | None = None) -> list[str]:
     """The names of the set's splits."""
     return list(
-        _asked(source, lambda datasets, name: datasets.get_dataset_split_names(name, config, revision=revision))
+        _asked(
+            source, lambda datasets, name: datasets.get_dataset_split_names(name, config, revision=revision)
+        )
     )
 
 

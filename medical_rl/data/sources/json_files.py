@@ -35,7 +35,9 @@ def listed(path: Path, keys: Sequence[str]) -> list[dict]:
         raise UserError(f"{path.absolute()} should hold a JSON list, and holds a {type(entries).__name__}.")
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise UserError(f"Entry {number} of {path.absolute()} is no JSON object but {type(entry).__name__}.")
+            raise UserError(
+                f"Entry {number} of {path.absolute()} is no JSON object but {type(entry).__name__}."
+            )
         has = list(entry)
         if missing := [key for key in keys if key not in has]:
             raise UserError(

@@ -51,7 +51,9 @@ def drawn(image: str, picture: files.Picture, masks: Sequence[Path], part: str, 
     if (mask := files.only(masks, image, drops, "mask")) is None:
         return None
     if mask.size != picture.size:
-        return drops.add(image, "its mask has another size than the image", f"{mask.size}, image {picture.size}")
+        return drops.add(
+            image, "its mask has another size than the image", f"{mask.size}, image {picture.size}"
+        )
     if (found := box(marked(mask.image), part)) is None:
         return drops.add(image, "its mask is empty")
     return json.dumps(found)

@@ -51,7 +51,9 @@ def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[
             rows = min(chunk, shape[0] - start)
             data = member.read(rows * row_bytes)
             if len(data) != rows * row_bytes:
-                raise UserError(f"{path} is truncated: array {name} ends within rows {start} to {start + rows - 1}.")
+                raise UserError(
+                    f"{path} is truncated: array {name} ends within rows {start} to {start + rows - 1}."
+                )
             yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
@@ -119,7 +121,9 @@ def _archive(path: Path | str) -> Iterator[zipfile.ZipFile]:
         raise UserError(f"There is no file {path.absolute()}.") from error
     except _BROKEN as error:
         pointer = path.is_file() and _is_lfs_pointer(path)
-        reason = "it is a git-lfs pointer, not the file itself" if pointer else str(error) or type(error).__name__
+        reason = (
+            "it is a git-lfs pointer, not the file itself" if pointer else str(error) or type(error).__name__
+        )
         raise UserError(f"{path.absolute()} cannot be read as an npz file: {reason}.") from error
     except OSError as error:
         raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error

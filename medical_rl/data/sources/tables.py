@@ -43,7 +43,9 @@ def columns(path: Path) -> list[str]:
     """The column names of a table, [] for an empty file; UserError if it is no table."""
     with _opened(path) as lines:
         header = next(lines, "")
-    return [name.strip() for name in next(_rows(csv.reader([header], delimiter=_delimiter(header)), path), [])]
+    return [
+        name.strip() for name in next(_rows(csv.reader([header], delimiter=_delimiter(header)), path), [])
+    ]
 
 
 def find(folder: Path, forms: Sequence[Sequence[str]], name: str | None, what: str, known: str = "") -> Path:
@@ -53,11 +55,15 @@ def find(folder: Path, forms: Sequence[Sequence[str]], name: str | None, what: s
     """
     if name is not None:
         if not (path := folder / name).is_file():
-            raise UserError(f"There is no table {path.absolute()}; give `table` as a path within {folder.absolute()}.")
+            raise UserError(
+                f"There is no table {path.absolute()}; give `table` as a path within {folder.absolute()}."
+            )
         return path
     candidates = below(folder, known)
     fitting = [path for path in candidates if known and path.stem == known]
-    fitting = fitting or [path for path in candidates if any(set(form) <= set(columns(path)) for form in forms)]
+    fitting = fitting or [
+        path for path in candidates if any(set(form) <= set(columns(path)) for form in forms)
+    ]
     if len(fitting) != 1:
         told = ", ".join(path.relative_to(folder).as_posix() for path in fitting or candidates) or "none"
         raise UserError(
@@ -94,7 +100,9 @@ class _opened:
                     raise UserError(f"{self.path.absolute()} is a git-lfs pointer, not the table itself.")
                 yield line
         except UnicodeDecodeError as error:
-            raise UserError(f"{self.path.absolute()} is not UTF-8 text: {error}. Save it again as UTF-8.") from error
+            raise UserError(
+                f"{self.path.absolute()} is not UTF-8 text: {error}. Save it again as UTF-8."
+            ) from error
 
     def __exit__(self, *exception) -> None:
         self.file.close()
@@ -104,7 +112,9 @@ def _rows(reader, path: Path) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:
-        raise UserError(f"Line {reader.line_num + 1} of {path.absolute()} is not a table's: {error}.") from error
+        raise UserError(
+            f"Line {reader.line_num + 1} of {path.absolute()} is not a table's: {error}."
+        ) from error
 
 
 def _delimiter(header: str) -> str:
@@ -146,7 +156,9 @@ def records_read(path: Path) -> Iterator[dict]:
         raise UserError(f"There is no file {path.absolute()}.")
     with path.open("rb") as file:
         if is_pointer(file.read(64)):
-            raise UserError(f"{path.absolute()} is a git-lfs pointer, not the file itself (git lfs pull fetches it).")
+            raise UserError(
+                f"{path.absolute()} is a git-lfs pointer, not the file itself (git lfs pull fetches it)."
+            )
     if suffix in (".csv", ".tsv"):
         return (row for _, row in read(path, ()))
     return {".json": _json, ".jsonl": _lines, ".parquet": _parquet}[suffix](path)

@@ -54,7 +54,13 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def ray_settings(
-    given: Mapping, found: Allocation | None, *, device: str, needed: int, folder: str = "/tmp", shared_memory: int = 0
+    given: Mapping,
+    found: Allocation | None,
+    *,
+    device: str,
+    needed: int,
+    folder: str = "/tmp",
+    shared_memory: int = 0,
 ) -> dict:
     """ray.init's settings: `given` (verl's ray_kwargs.ray_init) fitted to the allocation.
 
@@ -78,7 +84,9 @@ def ray_settings(
         settings["num_gpus"] = found.gpus
     if settings.get("object_store_memory") is None and found.memory:
         objects = int(found.memory * OBJECT_SHARE)
-        settings["object_store_memory"] = max(OBJECTS_AT_LEAST, min(objects, int(shared_memory * 0.95) or objects))
+        settings["object_store_memory"] = max(
+            OBJECTS_AT_LEAST, min(objects, int(shared_memory * 0.95) or objects)
+        )
     return settings
 
 
@@ -98,7 +106,11 @@ def own_token(environment: Mapping[str, str]) -> dict[str, str]:
     Else Ray makes one in the home folder, and of jobs that begin there for the first time at once each would overwrite the
     others'.
     """
-    if not environment.get("SLURM_JOB_ID") or environment.get("RAY_ADDRESS") or environment.get("RAY_AUTH_TOKEN"):
+    if (
+        not environment.get("SLURM_JOB_ID")
+        or environment.get("RAY_ADDRESS")
+        or environment.get("RAY_AUTH_TOKEN")
+    ):
         return {}
     return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 

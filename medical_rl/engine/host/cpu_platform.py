@@ -44,7 +44,9 @@ def _memory_module() -> types.SimpleNamespace:
         max_memory_reserved=used,
         mem_get_info=total_and_free,
         get_device_name=lambda *_: "cpu",
-        get_device_properties=lambda *_: types.SimpleNamespace(total_memory=psutil.virtual_memory().total, name="cpu"),
+        get_device_properties=lambda *_: types.SimpleNamespace(
+            total_memory=psutil.virtual_memory().total, name="cpu"
+        ),
         get_rng_state=lambda *_: torch.random.get_rng_state(),
         set_rng_state=lambda state, *_: torch.random.set_rng_state(state),
         manual_seed=torch.manual_seed,
@@ -115,7 +117,12 @@ class PlatformCPU(PlatformBase):
         return False
 
     def rollout_env_vars(self) -> dict[str, str]:
-        names = ("VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_KVCACHE_SPACE", "VLLM_TARGET_DEVICE", "OMP_NUM_THREADS")
+        names = (
+            "VLLM_CPU_OMP_THREADS_BIND",
+            "VLLM_CPU_KVCACHE_SPACE",
+            "VLLM_TARGET_DEVICE",
+            "OMP_NUM_THREADS",
+        )
         return {name: os.environ[name] for name in names if name in os.environ}
 
     @contextlib.contextmanager

@@ -34,7 +34,9 @@ class MedicalDataset(RLHFDataset):
     def _build_messages(self, example: dict, key: str):
         images = example.get(self.image_key) or []
         example[self.image_key] = [
-            {k: v for k, v in image.items() if k == "bytes" or v} | self.limits if isinstance(image, dict) else image
+            {k: v for k, v in image.items() if k == "bytes" or v} | self.limits
+            if isinstance(image, dict)
+            else image
             for image in images
         ]
         return super()._build_messages(example, key)
@@ -94,7 +96,9 @@ class MedicalDataset(RLHFDataset):
         if not removed:
             target.unlink(missing_ok=True)
             return
-        rows = [{"id": (dataframe[i].get("extra_info") or {}).get("id", i), "tokens": counts[i]} for i in removed]
+        rows = [
+            {"id": (dataframe[i].get("extra_info") or {}).get("id", i), "tokens": counts[i]} for i in removed
+        ]
         scratch = target.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(json.dumps({"limit": self.max_prompt_length, "removed": rows}, indent=1))
         scratch.replace(target)

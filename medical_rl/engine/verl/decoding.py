@@ -50,6 +50,10 @@ def byte_table(tokenizer) -> list[bytes | None] | None:
 
 def _letters() -> dict[int, str]:
     """The printable letter by which byte-level BPE writes each byte: itself where it is printable, else one from 256 on."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     shifted = [b for b in range(256) if b not in printable]
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(shifted)}

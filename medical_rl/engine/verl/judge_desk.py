@@ -43,7 +43,9 @@ class RayDesk:
     def of_run(cls, conf) -> RayDesk:
         """The run's desk, started by whichever reward worker asks first."""
         settings = (
-            OmegaConf.to_container(conf.judge, resolve=True) if OmegaConf.is_config(conf) else dict(conf["judge"])
+            OmegaConf.to_container(conf.judge, resolve=True)
+            if OmegaConf.is_config(conf)
+            else dict(conf["judge"])
         )
         name = f"medical_rl-judge-{os.environ.get(RUN, 'run')}"
         actor = DeskActor.options(name=name, get_if_exists=True).remote(settings, str(conf["run_dir"]))

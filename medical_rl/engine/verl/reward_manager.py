@@ -27,7 +27,9 @@ from medical_rl.sample import Sample
 class MedicalRewardManager(RewardManagerBase):
     """Scores a finished response by the configured mix; every path returns the same keys (`Mix.keys`)."""
 
-    def __init__(self, config, tokenizer, compute_score, reward_router_address=None, reward_model_tokenizer=None):
+    def __init__(
+        self, config, tokenizer, compute_score, reward_router_address=None, reward_model_tokenizer=None
+    ):
         super().__init__(config, tokenizer, compute_score)
         self.mix = self._load_mix(config)
         self.decode = decoder(tokenizer)
@@ -95,7 +97,12 @@ class PlainRewardManager(MedicalRewardManager):
 
 def images_of(raw_prompt) -> tuple[bytes, ...]:
     """The encoded images in a prompt's messages, in order: as they were stored, or PNG where verl has decoded them."""
-    parts = [part for message in raw_prompt if not isinstance(message["content"], str) for part in message["content"]]
+    parts = [
+        part
+        for message in raw_prompt
+        if not isinstance(message["content"], str)
+        for part in message["content"]
+    ]
     images = [part["image"] for part in parts if part.get("type") == "image"]
     return tuple(encode_image(image) for image in images)
 

@@ -55,7 +55,9 @@ class MedicalTaskRunner:
 def run_grpo(config: DictConfig) -> None:
     """None; runs GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
     auto_set_device(config)
-    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+    validate_config(
+        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+    )
     with open_dict(config):
         environment = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
         config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **environment}

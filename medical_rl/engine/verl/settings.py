@@ -22,7 +22,11 @@ def flash_attention_works() -> bool:
 def attention(engine) -> tuple[str, bool, list[str]]:
     """(attention implementation, remove padding, notes): the engine's own, or sdpa where flash-attn is not to be had."""
     if engine.attention == "flash_attention_2" and not flash_attention_works():
-        return "sdpa", False, ["flash-attn cannot be imported: attention is sdpa, and sequences keep their padding"]
+        return (
+            "sdpa",
+            False,
+            ["flash-attn cannot be imported: attention is sdpa, and sequences keep their padding"],
+        )
     return str(engine.attention), bool(engine.remove_padding), []
 
 

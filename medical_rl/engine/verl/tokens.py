@@ -61,7 +61,9 @@ class PromptCounter:
                 turns, add_generation_prompt=True, tokenize=False, **self.settings
             )
             self.texts[name] = len(self.processor.tokenizer(text=text, add_special_tokens=False)["input_ids"])
-        return self.texts[name] + sum(map(self._image, sizes)) - len(sizes)  # the text holds one token an image
+        return (
+            self.texts[name] + sum(map(self._image, sizes)) - len(sizes)
+        )  # the text holds one token an image
 
     def _image(self, size: tuple[int, int]) -> int:
         if size not in self.images:

@@ -29,6 +29,11 @@ class RunTracking(Tracking):
         super().log(data, step, backend)
         if self._path:
             metrics = {k: float(v) for k, v in data.items() if isinstance(v, numbers.Number)}
-            record = {"stage": os.environ.get(STAGE, ""), "step": int(step), "time": round(time.time(), 3), **metrics}
+            record = {
+                "stage": os.environ.get(STAGE, ""),
+                "step": int(step),
+                "time": round(time.time(), 3),
+                **metrics,
+            }
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")

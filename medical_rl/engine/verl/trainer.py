@@ -51,7 +51,9 @@ class MedicalTrainer(PPOTrainerSync):
     def _reward_results(self, batch, keys=None) -> list[dict]:
         """The reward manager's components of `keys` (default: the batch's real, unpadded trajectories)."""
         if keys is None:
-            keys = [k for k, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+            keys = [
+                k for k, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)
+            ]
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
         fields = [getattr(field, "data", field) for field in data["extra_fields"]]
         return [field.get("reward_extra_info", {}) for field in fields]
@@ -102,18 +104,27 @@ class MedicalTrainer(PPOTrainerSync):
     def _dump_generations(self, inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path):
         components = getattr(self, "_rollout_components", None) or {}
         self._rollout_components = None
-        super()._dump_generations(inputs, outputs, gts, scores, reward_extra_infos_dict | components, dump_path)
+        super()._dump_generations(
+            inputs, outputs, gts, scores, reward_extra_infos_dict | components, dump_path
+        )
 
     def _validate(self):
         metrics = super()._validate()
         self.watch.see_means(metrics)
         name = str(self.config.conf.validation.metric)
         values = [
-            v for k, v in metrics.items() if k.startswith("val-") and k.split("/")[2:3] == [name] and "mean@" in k
+            v
+            for k, v in metrics.items()
+            if k.startswith("val-") and k.split("/")[2:3] == [name] and "mean@" in k
         ]
         if values:
             metrics["validation/score"] = float(np.mean(values))
-            keep_best(Path(self.config.trainer.default_local_dir), self.global_steps, metrics["validation/score"], name)
+            keep_best(
+                Path(self.config.trainer.default_local_dir),
+                self.global_steps,
+                metrics["validation/score"],
+                name,
+            )
         return metrics
 
 

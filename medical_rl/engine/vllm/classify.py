@@ -31,7 +31,9 @@ def outputs(request: dict, rows: Iterator[Graded]) -> Iterator[list[float]]:
         max_model_len=int(facts["max_length"]),
         gpu_memory_utilization=float(request["gpu_memory_utilization"]),
         disable_log_stats=True,
-        **({"distributed_executor_backend": "uni"} if cpu else {"tensor_parallel_size": int(request["gpus"])}),
+        **(
+            {"distributed_executor_backend": "uni"} if cpu else {"tensor_parallel_size": int(request["gpus"])}
+        ),
     )
     # the default activation would squash a grade into a probability
     raw = PoolingParams(use_activation=False)

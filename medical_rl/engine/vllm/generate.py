@@ -40,19 +40,33 @@ def sampling(sample, request: dict) -> dict:
     >>> sampling(None, {"max_new_tokens": 8, "seed": 1})
     {'temperature': 0.0, 'max_tokens': 8, 'seed': 1}
     """
-    chosen = {"temperature": float(request.get("temperature") or 0.0), "max_tokens": int(request["max_new_tokens"])}
+    chosen = {
+        "temperature": float(request.get("temperature") or 0.0),
+        "max_tokens": int(request["max_new_tokens"]),
+    }
     if not chosen["temperature"]:
         return {**chosen, "seed": int(request["seed"])}
     name = f"{request['seed']}:{sample.id}".encode()
-    seed = int.from_bytes(hashlib.sha256(name).digest()[:6], "big")  # the n-th of a row's responses has seed + n
-    return {**chosen, "top_p": float(request.get("top_p") or 1.0), "n": int(request.get("n") or 1), "seed": seed}
+    seed = int.from_bytes(
+        hashlib.sha256(name).digest()[:6], "big"
+    )  # the n-th of a row's responses has seed + n
+    return {
+        **chosen,
+        "top_p": float(request.get("top_p") or 1.0),
+        "n": int(request.get("n") or 1),
+        "seed": seed,
+    }
 
 
 def record(sample_id: str, outputs: list, n: int) -> dict:
     """The line of a row: "response" and "finish" where one was asked for, else "responses" and "finishes"."""
     if n == 1:
         return {"id": sample_id, "response": outputs[0].text, "finish": outputs[0].finish_reason}
-    return {"id": sample_id, "responses": [o.text for o in outputs], "finishes": [o.finish_reason for o in outputs]}
+    return {
+        "id": sample_id,
+        "responses": [o.text for o in outputs],
+        "finishes": [o.finish_reason for o in outputs],
+    }
 
 
 def batches(samples: Iterator, size: int) -> Iterator[list]:
@@ -70,7 +84,9 @@ def answer(request_file: Path) -> None:
 
     request = json.loads(request_file.read_text())
     if int(request.get("n") or 1) > 1 and not request.get("temperature"):
-        raise UserError(f"{request_file} asks for {request['n']} responses a row at temperature 0: give a temperature.")
+        raise UserError(
+            f"{request_file} asks for {request['n']} responses a row at temperature 0: give a temperature."
+        )
     output = Path(request["output"])
     done = answered(output)
     rows = islice(read_samples(Path(request["rows"])), request.get("limit"))

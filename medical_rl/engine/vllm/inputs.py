@@ -37,7 +37,9 @@ def longest(request: dict, processor) -> tuple[int | None, int]:
     tokens, images = 0, 1
     for sample in islice(read_samples(Path(request["rows"])), request.get("limit")):
         turns = turns_of(sample, request)
-        tokens = max(tokens, counter.count(turns, [image_size(b) for b in sample.images])) if counter else None
+        tokens = (
+            max(tokens, counter.count(turns, [image_size(b) for b in sample.images])) if counter else None
+        )
         images = max(images, len(sample.images))
     return tokens, images
 
@@ -75,7 +77,11 @@ def load_engine(request: dict, processor, room: int):
         gpu_memory_utilization=float(request["gpu_memory_utilization"]),
         limit_mm_per_prompt={"image": images},
         disable_log_stats=True,
-        **({"distributed_executor_backend": "uni", **whole} if cpu else {"tensor_parallel_size": int(request["gpus"])}),
+        **(
+            {"distributed_executor_backend": "uni", **whole}
+            if cpu
+            else {"tensor_parallel_size": int(request["gpus"])}
+        ),
     )
 
 
@@ -83,7 +89,9 @@ def prompts(samples: list, request: dict, processor) -> list[dict]:
     """What vLLM takes for each sample: the chat text and its images, resized as in training where the model is of that family."""
     made = []
     for sample in samples:
-        turns = [{"role": m["role"], "content": with_placeholders(m["content"])} for m in turns_of(sample, request)]
+        turns = [
+            {"role": m["role"], "content": with_placeholders(m["content"])} for m in turns_of(sample, request)
+        ]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         images = [picture(data, processor, request["limits"]) for data in sample.images]
         made.append({"prompt": text, **({"multi_modal_data": {"image": images}} if images else {})})
@@ -96,4 +104,6 @@ def picture(data: bytes, processor, limits: dict):
 
     if not takes_limits(processor):
         return decode(data)
-    return fetch_image({"image": decode(data), **limits}, image_patch_size=processor.image_processor.patch_size)
+    return fetch_image(
+        {"image": decode(data), **limits}, image_patch_size=processor.image_processor.patch_size
+    )

@@ -47,14 +47,17 @@ def answer(request_file: Path) -> None:
         said = without_special(responses[sample.id], processor.tokenizer)
         return continuations(sample, request["prompt"], said)
 
-    room = max(longest_text(texts(sample), processor.tokenizer) for sample in unscored(request, done, images=False))
+    room = max(
+        longest_text(texts(sample), processor.tokenizer) for sample in unscored(request, done, images=False)
+    )
     llm = load_engine(request, processor, room + MARGIN)
     scored = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, seed=int(request["seed"]))
     with output.open("a", encoding="utf-8") as file:
         for batch in batches(chain([first], waiting), int(request["batch"])):
             asked = prompts(batch, request, processor)
             each = [
-                [{**ask, "prompt": ask["prompt"] + t} for t in texts(s)] for ask, s in zip(asked, batch, strict=True)
+                [{**ask, "prompt": ask["prompt"] + t} for t in texts(s)]
+                for ask, s in zip(asked, batch, strict=True)
             ]
             found = iter(llm.generate(list(chain.from_iterable(each)), scored, use_tqdm=False))
             for sample, own in zip(batch, each, strict=True):

@@ -29,7 +29,9 @@ class Shown:
     said: dict[str, tuple[list[list[float]], float]]
 
 
-def sheet(rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = ROWS, seed: int = 0) -> list[Shown]:
+def sheet(
+    rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = ROWS, seed: int = 0
+) -> list[Shown]:
     """At most `count` rows of the parquet file `rows`, drawn with the seed among those that every model answered, in the file's order.
 
     predictions  {model: its records}, of kind box; UserError for another kind or for none
@@ -46,9 +48,13 @@ def sheet(rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = 
     for sample in read_samples(rows):
         if sample.id in wanted:
             of = {model: answered[model][sample.id] for model in answered}
-            said = {m: (json.loads(r["pred"] or "[]"), first_iou(r["pred"], r["gold"])) for m, r in of.items()}
+            said = {
+                m: (json.loads(r["pred"] or "[]"), first_iou(r["pred"], r["gold"])) for m, r in of.items()
+            }
             gold = json.loads(next(iter(of.values()))["gold"])
-            found.append(Shown(sample.id, sample.images[0] if sample.images else b"", sample.size, gold, said))
+            found.append(
+                Shown(sample.id, sample.images[0] if sample.images else b"", sample.size, gold, said)
+            )
     return found
 
 
@@ -76,7 +82,9 @@ def draw(shown: Sequence[Shown]):
     line = max(1, 6 // len(models))
     lines = [shown[i : i + line] for i in range(0, len(shown), line)]
     columns = line * len(models)
-    figure, axes = canvas(1.7 * columns + 0.2, 2.0 * len(lines), columns=columns, rows=len(lines), squeeze=False)
+    figure, axes = canvas(
+        1.7 * columns + 0.2, 2.0 * len(lines), columns=columns, rows=len(lines), squeeze=False
+    )
     for i, some in enumerate(lines):
         cells = [(one, model) for one in some for model in models]
         for j, axis in enumerate(axes[i]):
@@ -101,7 +109,9 @@ def _cell(axis, one: Shown, model: str) -> None:
     for boxes, colour, style in ((one.gold, TRUE, "-"), (said, PREDICTED, "--")):
         for x1, y1, x2, y2 in boxes:
             axis.add_patch(
-                Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linestyle=style, linewidth=1.4)
+                Rectangle(
+                    (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linestyle=style, linewidth=1.4
+                )
             )
     # a box far outside must not shrink the picture
     axis.set(xlim=(0, width), ylim=(height, 0))

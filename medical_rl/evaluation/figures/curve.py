@@ -57,7 +57,12 @@ def curve(run: Path, validated: str = "acc") -> dict[str, dict]:
 def table(found: Mapping[str, Mapping]) -> tuple[list[str], list[list[str]]]:
     """(header, rows): of each line its first and last value and the best."""
     body = [
-        [stage, name, f"{len(line)}", *(f"{v:.3f}" for v in (line[min(line)], line[max(line)], max(line.values())))]
+        [
+            stage,
+            name,
+            f"{len(line)}",
+            *(f"{v:.3f}" for v in (line[min(line)], line[max(line)], max(line.values()))),
+        ]
         for stage, of in found.items()
         for kind in ("rewards", "accuracy")
         for name, line in of[kind].items()
@@ -74,7 +79,11 @@ def draw(found: Mapping[str, Mapping]):
         for stage, of in found.items():
             if len(found) > 1:
                 one.axvline(start, color="#999999", linewidth=0.8)
-                place = {"xycoords": one.get_xaxis_transform(), "xytext": (2, -2), "textcoords": "offset points"}
+                place = {
+                    "xycoords": one.get_xaxis_transform(),
+                    "xytext": (2, -2),
+                    "textcoords": "offset points",
+                }
                 one.annotate(stage, (start, 1.0), **place, fontsize=7, va="top", rotation=90)
             for name, line in of[kind].items():
                 colour, sparse = COLOURS[names.index(name) % len(COLOURS)], len(line) < 30
@@ -82,7 +91,9 @@ def draw(found: Mapping[str, Mapping]):
                 label = name if stage == next(s for s in found if name in found[s][kind]) else None
                 one.plot(steps, [line[step] for step in sorted(line)], "o-" if sparse else "-", markersize=3, color=colour,
                          linewidth=2 if name == "total" else 1.2, label=label)  # fmt: skip
-            start += max(step for lines in (of["rewards"], of["accuracy"]) for line in lines.values() for step in line)
+            start += max(
+                step for lines in (of["rewards"], of["accuracy"]) for line in lines.values() for step in line
+            )
         one.set(xlabel="step", ylabel=title)
         one.xaxis.get_major_locator().set_params(integer=True)
         one.grid(axis="y", alpha=0.3)

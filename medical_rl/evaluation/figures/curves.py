@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from medical_rl.errors import UserError
 from medical_rl.evaluation.figures.curve import ACCURACY, stages
 from medical_rl.evaluation.figures.plot import COLOURS, canvas
-from medical_rl.evaluation.tables.runs import Run, differing, telling, told
+from medical_rl.evaluation.runs import Run, differing, telling, told
 from medical_rl.run.progress import VALIDATION, read_metrics
 
 RECITATION = "reward/recitation/mean"
@@ -35,9 +35,16 @@ def curves(runs: Sequence[Run]) -> dict[str, dict[str, dict[int, float]]]:
         steps = read_metrics(run.path / "metrics.jsonl", ran[-1])
         delta = run.settings.get("conf.rewards.terms.recitation.delta")
         keys = {"rollouts": (ACCURACY, 1.0)}
-        keys |= {"validation": (VALIDATION, 1.0)} if run.settings.get("conf.validation.metric", "acc") == "acc" else {}
+        keys |= (
+            {"validation": (VALIDATION, 1.0)}
+            if run.settings.get("conf.validation.metric", "acc") == "acc"
+            else {}
+        )
         keys |= {"bleu": (RECITATION, float(delta))} if delta else {}
-        lines = {name: {s: of[key] / by for s, of in steps.items() if key in of} for name, (key, by) in keys.items()}
+        lines = {
+            name: {s: of[key] / by for s, of in steps.items() if key in of}
+            for name, (key, by) in keys.items()
+        }
         label = told(run, names) or run.path.name
         label = f"{label} ({run.path.name})" if label in found else label
         found[label] = {name: line for name, line in lines.items() if line}

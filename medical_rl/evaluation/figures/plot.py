@@ -45,7 +45,11 @@ def canvas(width: float, height: float, columns: int = 1, rows: int = 1, **share
 
 
 def save(
-    figure, out: Path, title: str, notes: Sequence[str], table: tuple[Sequence[str], Sequence[Sequence[str]]] = ((), ())
+    figure,
+    out: Path,
+    title: str,
+    notes: Sequence[str],
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] = ((), ()),
 ) -> Path:
     """`out`, written whole: a PNG with title and notes in it, or an HTML page with the picture and `table` (header, rows).
 
@@ -63,7 +67,12 @@ def save(
         share = room / figure.get_figheight()
         figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
         figure.text(
-            0.01, _LINE_IN / 2 / figure.get_figheight(), "\n".join(lines), fontsize=7.5, color="#3c4552", va="bottom"
+            0.01,
+            _LINE_IN / 2 / figure.get_figheight(),
+            "\n".join(lines),
+            fontsize=7.5,
+            color="#3c4552",
+            va="bottom",
         )
     picture = io.BytesIO()
     figure.savefig(picture, format="png")

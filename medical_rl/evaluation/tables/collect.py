@@ -12,7 +12,7 @@ from pathlib import Path
 from medical_rl.errors import unknown
 from medical_rl.evaluation.markdown import table
 from medical_rl.evaluation.results import replace_text
-from medical_rl.evaluation.tables.runs import Run, differing, following, phantom, telling, told
+from medical_rl.evaluation.runs import Run, differing, following, phantom, telling, told
 from medical_rl.evaluation.wording import DISCLAIMER
 
 PHANTOM = "The data of at least one run are phantoms: images drawn by code, not medical images."
@@ -62,7 +62,8 @@ def markdown(found: dict) -> str:
     parts = ["# Collected results", f"{folders} runs, {len(missing)} without results."]
     if done or missing:
         body = [
-            [r["run"], f"{r['dataset']}, {r['split']}", _model(r), str(r["n"]), *_figures(r, columns)] for r in done
+            [r["run"], f"{r['dataset']}, {r['split']}", _model(r), str(r["n"]), *_figures(r, columns)]
+            for r in done
         ]
         body += [[r["run"], f"**{r['problem']}**", *["–"] * (2 + len(columns))] for r in missing]
         parts.append(table(["Run", "Data", "Model", "n", *columns.values()], body))
@@ -123,7 +124,9 @@ def _rows(run: Run, name: str, shown: Sequence[str]) -> list[dict]:
     for row in run.results["evaluations"]:
         low, high = row.get("interval", {}).get("accuracy", (None, None))
         figures = {metric: row["metrics"].get(metric) for metric in (*SHOWN, *FURTHER)}
-        found.append(head | {key: row.get(key) for key in (*PLACE, "n")} | figures | {"low": low, "high": high})
+        found.append(
+            head | {key: row.get(key) for key in (*PLACE, "n")} | figures | {"low": low, "high": high}
+        )
     return found
 
 

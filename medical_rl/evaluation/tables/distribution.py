@@ -16,7 +16,9 @@ from medical_rl.evaluation.groups import GROUPS, UNNAMED, groups_of
 def prepared(folder: Path) -> Path:
     """The prepared folder meant: `folder` itself, or data/ of a run folder."""
     return (
-        folder if (folder / "card.json").exists() or not (folder / "data" / "card.json").exists() else folder / "data"
+        folder
+        if (folder / "card.json").exists() or not (folder / "data" / "card.json").exists()
+        else folder / "data"
     )
 
 
@@ -26,7 +28,9 @@ def distribution(folder: Path, split: str = "train", by: str = "modality") -> di
     if split not in splits:
         raise unknown(f"split in {folder}", split, splits)
     path = folder / f"{split}.parquet"
-    counts = Counter(groups_of(sample.meta).get(by, UNNAMED) for sample in read_samples(path, with_images=False))
+    counts = Counter(
+        groups_of(sample.meta).get(by, UNNAMED) for sample in read_samples(path, with_images=False)
+    )
     if set(counts) == {UNNAMED}:
         raise UserError(f"No row of {path} names its {GROUPS[by]} (meta.{by}).")
     return dict(sorted(counts.items(), key=lambda item: (item[0] == UNNAMED, -item[1], item[0])))
@@ -35,7 +39,9 @@ def distribution(folder: Path, split: str = "train", by: str = "modality") -> di
 def table(found: Mapping[str, int]) -> tuple[list[str], list[list[str]]]:
     """(header, rows) of `distribution`."""
     total = sum(found.values())
-    return ["Group", "Rows", "Share"], [[name, f"{rows:,}", f"{rows / total:.1%}"] for name, rows in found.items()]
+    return ["Group", "Rows", "Share"], [
+        [name, f"{rows:,}", f"{rows / total:.1%}"] for name, rows in found.items()
+    ]
 
 
 def draw(found: Mapping[str, int], by: str):
@@ -47,5 +53,7 @@ def draw(found: Mapping[str, int], by: str):
         axes.text(rows / total + 0.01, i, f"{rows / total:.1%} ({rows:,})", va="center", fontsize=8)
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
-    axes.set(xlim=(0, min(1.0, max(found.values()) / total * 1.25)), xlabel="share of rows", ylabel=GROUPS[by])
+    axes.set(
+        xlim=(0, min(1.0, max(found.values()) / total * 1.25)), xlabel="share of rows", ylabel=GROUPS[by]
+    )
     return figure

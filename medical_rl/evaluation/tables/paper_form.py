@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from medical_rl.errors import unknown
 from medical_rl.evaluation.markdown import table
+from medical_rl.evaluation.runs import Run
 from medical_rl.evaluation.tables.printed import TABLES, Printed
-from medical_rl.evaluation.tables.runs import Run
 from medical_rl.evaluation.wording import DISCLAIMER
 
 # A stage's model -> what the paper calls it.
@@ -66,7 +66,13 @@ def paper_form(runs: Sequence[Run]) -> dict:
             if key[0] != "0" or (reward(run, row["model"]), metrics) not in here:
                 here.append((reward(run, row["model"]), metrics))
     without = [str(run.path) for run in runs if run.results is None]
-    return {"columns": sorted(majority), "rows": _apart(cells), "majority": majority, "n": n, "without": without}
+    return {
+        "columns": sorted(majority),
+        "rows": _apart(cells),
+        "majority": majority,
+        "n": n,
+        "without": without,
+    }
 
 
 def reward(run: Run, model: str) -> str:
@@ -107,7 +113,9 @@ def markdown(found: Mapping, paper: str | None = None) -> str:
             mark = "paper" if key in found["rows"] else "paper; not run"
             body.append([key[0], f"{key[1]} ({mark})", *_theirs(printed, key, columns)])
     rates = [
-        "–" if c not in found["majority"] else "/".join(f"{100 * r:.2f}" for r in sorted(found["majority"][c]))
+        "–"
+        if c not in found["majority"]
+        else "/".join(f"{100 * r:.2f}" for r in sorted(found["majority"][c]))
         for c in columns
     ]
     body.append(["", "always the most common class", *rates, "–"])
@@ -117,7 +125,9 @@ def markdown(found: Mapping, paper: str | None = None) -> str:
     if found["without"]:
         parts.append(f"Without results: {', '.join(found['without'])}.")
     if printed.notes:
-        parts.append("What contradicts what in the paper:\n\n" + "\n".join(f"- {note}" for note in printed.notes))
+        parts.append(
+            "What contradicts what in the paper:\n\n" + "\n".join(f"- {note}" for note in printed.notes)
+        )
     return "\n\n".join([*parts, DISCLAIMER]) + "\n"
 
 

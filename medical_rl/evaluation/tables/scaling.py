@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.figures.plot import COLOURS, canvas
-from medical_rl.evaluation.tables.runs import Run
+from medical_rl.evaluation.runs import Run
 
 BY, K = "conf.loop.filter.by", "conf.loop.filter.k"
 # How rows were kept -> name in the figure; those of `COUNTED` keep K rows, the others as many as there are.
-FILTERS = {"top_k": "TopK", "random_k": "RandK", "tau": "threshold", "quantile": "quantile", "none": "unfiltered"}
+FILTERS = {
+    "top_k": "TopK",
+    "random_k": "RandK",
+    "tau": "threshold",
+    "quantile": "quantile",
+    "none": "unfiltered",
+}
 COUNTED = ("top_k", "random_k")
 MODELS = {"warm_start": "SFT", "rl": "SFT + GRPO"}
 
@@ -26,11 +32,15 @@ def scaling(runs: Sequence[Run], data: str | None = None) -> dict[str, list[dict
     for run in runs:
         by = run.settings.get(BY)
         for model, what in MODELS.items() if by in FILTERS else ():
-            rows = [row for row in run.evaluations(data) if row["model"] == model and "accuracy" in row["metrics"]]
+            rows = [
+                row for row in run.evaluations(data) if row["model"] == model and "accuracy" in row["metrics"]
+            ]
             if rows:
                 last = max(rows, key=lambda row: row.get("round") or 0)
                 k = int(run.settings[K]) if by in COUNTED and run.settings.get(K) is not None else None
-                found.setdefault((f"{FILTERS[by]} ({what})", k), []).append((last["metrics"]["accuracy"], last["n"]))
+                found.setdefault((f"{FILTERS[by]} ({what})", k), []).append(
+                    (last["metrics"]["accuracy"], last["n"])
+                )
     if not found:
         raise UserError(
             f"None of the {len(runs)} runs has results and {BY} ({', '.join(FILTERS)}): scaling compares runs of the closed loop."
@@ -39,7 +49,13 @@ def scaling(runs: Sequence[Run], data: str | None = None) -> dict[str, list[dict
     for (arm, k), values in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or 0)):
         accuracy = [value for value, _ in values]
         spread = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
-        point = {"k": k, "mean": statistics.fmean(accuracy), "sd": spread, "runs": len(values), "n": values[0][1]}
+        point = {
+            "k": k,
+            "mean": statistics.fmean(accuracy),
+            "sd": spread,
+            "runs": len(values),
+            "n": values[0][1],
+        }
         arms.setdefault(arm, []).append(point)
     return arms
 

@@ -59,11 +59,15 @@ def group_tables(rows: list[dict[str, Any]]) -> list[Table]:
     tables = []
     for first in range(0, len(rows) if columns else 0, MODELS_SHOWN):
         shown = rows[first : first + MODELS_SHOWN]
-        table = Table(title="Accuracy by group", box=SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+        table = Table(
+            title="Accuracy by group", box=SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left"
+        )
         table.add_column("Group", overflow="fold")
         table.add_column("n", justify="right", no_wrap=True)
         for row in shown:
-            table.add_column(Text(short_name(row)), justify="right", overflow="fold", min_width=5, max_width=10)
+            table.add_column(
+                Text(short_name(row)), justify="right", overflow="fold", min_width=5, max_width=10
+            )
         for by, names in columns.items():
             micro, macro, *each = zip(*(group_cells(row, by, list(names)) for row in shown), strict=True)
             if by == next(iter(columns)):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from medical_rl.errors import UserError
 from medical_rl.evaluation.figures.plot import canvas
 from medical_rl.evaluation.groups import GROUPS, UNNAMED
-from medical_rl.evaluation.tables.runs import Run
+from medical_rl.evaluation.runs import Run
 
 # The settings that say what a run was trained on, the first that is set counts.
 TRAINED_ON = {
@@ -67,7 +67,10 @@ def transfer(runs: Sequence[Run], by: str, model: str = "rl", data: str | None =
     columns = sorted(n, key=lambda g: (g == UNNAMED, g))
     rows = sorted(sources, key=lambda s: (s not in columns, columns.index(s) if s in columns else 0, s))
     accuracy = {cell: statistics.fmean(value for value, _ in values) for cell, values in cells.items()}
-    gains = {cell: [value - before for value, before in values if before is not None] for cell, values in cells.items()}
+    gains = {
+        cell: [value - before for value, before in values if before is not None]
+        for cell, values in cells.items()
+    }
     difference = {cell: statistics.fmean(values) for cell, values in gains.items() if values}
     found = {"rows": rows, "columns": columns, "n": n, "accuracy": accuracy, "difference": difference}
     return {**found, "data": sorted(tested), "runs": sources}
@@ -75,7 +78,10 @@ def transfer(runs: Sequence[Run], by: str, model: str = "rl", data: str | None =
 
 def table(found: Mapping) -> tuple[list[str], list[list[str]]]:
     """(header, rows): each cell the accuracy and, in brackets, the difference to the base model."""
-    body = [[_row(found, row), *(_cell(found, row, column) for column in found["columns"])] for row in found["rows"]]
+    body = [
+        [_row(found, row), *(_cell(found, row, column) for column in found["columns"])]
+        for row in found["rows"]
+    ]
     return ["Trained on", *(f"{column} (n {found['n'][column]})" for column in found["columns"])], body
 
 
@@ -96,16 +102,26 @@ def draw(found: Mapping, by: str):
         values = np.array([[cells.get((row, column), np.nan) for column in columns] for row in rows])
         most = max((abs(v) for v in cells.values()), default=0) or 1
         one.imshow(
-            values, cmap=colours, vmin=-most if low is None else low, vmax=most if high is None else high, aspect="auto"
+            values,
+            cmap=colours,
+            vmin=-most if low is None else low,
+            vmax=most if high is None else high,
+            aspect="auto",
         )
         for (i, j), value in np.ndenumerate(values):
             text = "–" if np.isnan(value) else f"{value:.2f}" if key == "accuracy" else f"{value:+.2f}"
             dark = value < 0.6 if key == "accuracy" else abs(value) > 0.6 * most
             one.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
             if rows[i] == columns[j]:
-                one.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, fill=False, edgecolor="black", linewidth=2))
+                one.add_patch(
+                    Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, fill=False, edgecolor="black", linewidth=2)
+                )
         one.set_xticks(
-            range(len(columns)), [f"{c}\nn {found['n'][c]}" for c in columns], rotation=30, ha="right", fontsize=8
+            range(len(columns)),
+            [f"{c}\nn {found['n'][c]}" for c in columns],
+            rotation=30,
+            ha="right",
+            fontsize=8,
         )
         one.set_yticks(range(len(rows)), [_row(found, row) for row in rows], fontsize=8)
         one.set(title=title, xlabel=f"tested on ({GROUPS[by]})")
@@ -126,9 +142,9 @@ def _cell(found: Mapping, row: str, column: str) -> str:
 
 def _widest(run: Run, by: str) -> str | None:
     evaluations = (run.results or {}).get("evaluations", [])
-    return max(evaluations, key=lambda row: (len(row.get("groups", {}).get(by, {})), row["n"]), default={}).get(
-        "dataset"
-    )
+    return max(
+        evaluations, key=lambda row: (len(row.get("groups", {}).get(by, {})), row["n"]), default={}
+    ).get("dataset")
 
 
 def _last(run: Run, data: str | None, model: str) -> dict | None:

@@ -23,7 +23,9 @@ NOTE = (
 )
 
 
-def transitions(before: Sequence[Record], after: Sequence[Record], by: str | None = "modality") -> dict[str, dict]:
+def transitions(
+    before: Sequence[Record], after: Sequence[Record], by: str | None = "modality"
+) -> dict[str, dict]:
     """{"all rows" and each group: {flow's name: rows, "n": rows, "p": McNemar's exact p}} of two models on the same rows.
 
     UserError where the rows are not the same.
@@ -57,7 +59,9 @@ def mcnemar(corrected: int, broken: int) -> float:
 def table(found: Mapping[str, Mapping]) -> tuple[list[str], list[list[str]]]:
     """(header, rows) of `transitions`."""
     names = [name for name, _ in FLOWS.values()]
-    rows = [[group, str(of["n"]), *(str(of[name]) for name in names), _p(of["p"])] for group, of in found.items()]
+    rows = [
+        [group, str(of["n"]), *(str(of[name]) for name in names), _p(of["p"])] for group, of in found.items()
+    ]
     return ["Group", "n", *names, "p"], rows
 
 

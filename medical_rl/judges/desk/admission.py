@@ -58,7 +58,9 @@ def admit(limits: Limits, budget: Budget, counts: Counts, wanted: Wanted, now: f
 def _by_budget(budget: Budget, counts: Counts, wanted: Wanted) -> Grant | None:
     """Refused if the cap is met; wait if it might be, by what is under way, which usually spends less than it reserved."""
     if budget.max_requests is not None and counts.requests + 1 > budget.max_requests:
-        return Grant("refused", reason="budget", text=f"conf.judge.budget.max_requests={budget.max_requests} is met")
+        return Grant(
+            "refused", reason="budget", text=f"conf.judge.budget.max_requests={budget.max_requests} is met"
+        )
     caps = (
         ("max_tokens", budget.max_tokens, counts.tokens + wanted.tokens, counts.reserved_tokens),
         ("max_cost", budget.max_cost, counts.cost + wanted.cost, counts.reserved_cost),
@@ -87,7 +89,9 @@ def _by_place(limits: Limits, counts: Counts, wanted: Wanted) -> Grant | None:
 
 def _by_minute(limits: Limits, counts: Counts, wanted: Wanted, now: float) -> Grant | None:
     """Wait until enough of the last minute's requests and tokens have passed; refused if a minute could never hold it."""
-    for column, (name, needed) in enumerate((("requests_per_minute", 1), ("tokens_per_minute", wanted.tokens))):
+    for column, (name, needed) in enumerate(
+        (("requests_per_minute", 1), ("tokens_per_minute", wanted.tokens))
+    ):
         cap = getattr(limits, name)
         if cap is None:
             continue
@@ -97,7 +101,9 @@ def _by_minute(limits: Limits, counts: Counts, wanted: Wanted, now: float) -> Gr
         excess = sum(row[column] for row in counts.window.values()) + needed - cap
         if excess > 0:
             return Grant(
-                "wait", seconds=max(_free_at(counts.window, column, excess) - now, HUNGRY_POLL_S), reason="minute"
+                "wait",
+                seconds=max(_free_at(counts.window, column, excess) - now, HUNGRY_POLL_S),
+                reason="minute",
             )
     return None
 

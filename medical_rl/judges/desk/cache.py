@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS asking (
 def answers(connection: sqlite3.Connection, keys: list[str]) -> dict[str, str]:
     """{key: text} of those keys whose answer is kept."""
     found = connection.execute(
-        "SELECT key, text FROM cache.answers WHERE key IN (SELECT value FROM json_each(?))", [json.dumps(keys)]
+        "SELECT key, text FROM cache.answers WHERE key IN (SELECT value FROM json_each(?))",
+        [json.dumps(keys)],
     )
     return dict(found.fetchall())
 

@@ -39,7 +39,9 @@ def _prepare(file: Path, schema: str) -> None:
     with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)) as connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, FORMAT):
-            raise UserError(f"{file} was written by another version (format {found}, here {FORMAT}). Move it away.")
+            raise UserError(
+                f"{file} was written by another version (format {found}, here {FORMAT}). Move it away."
+            )
         if found == 0:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;")

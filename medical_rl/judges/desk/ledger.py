@@ -31,11 +31,17 @@ def counts(connection: sqlite3.Connection, now: float) -> Counts:
         found.held[owner] = calls
         found.reserved_tokens += tokens
         found.reserved_cost += cost
-    spent = connection.execute("SELECT requests, prompt_tokens + completion_tokens, cost FROM totals").fetchone()
+    spent = connection.execute(
+        "SELECT requests, prompt_tokens + completion_tokens, cost FROM totals"
+    ).fetchone()
     found.requests, found.tokens, found.cost = spent
-    for second, requests, tokens in connection.execute("SELECT * FROM seconds WHERE second > ?", (now - KEPT_S,)):
+    for second, requests, tokens in connection.execute(
+        "SELECT * FROM seconds WHERE second > ?", (now - KEPT_S,)
+    ):
         found.window[second] = [requests, tokens]
-    found.hungry = {owner for (owner,) in connection.execute("SELECT owner FROM hungry WHERE until >= ?", (now,))}
+    found.hungry = {
+        owner for (owner,) in connection.execute("SELECT owner FROM hungry WHERE until >= ?", (now,))
+    }
     return found
 
 
@@ -52,11 +58,15 @@ def lend(connection: sqlite3.Connection, rows: list[tuple], now: float) -> None:
 
 def settle(connection: sqlite3.Connection, done: Done, now: float) -> None:
     """None; ends a lease: what was reserved becomes what was spent. Of a lease taken back already nothing is counted twice."""
-    lease = connection.execute("DELETE FROM leases WHERE lease = ? RETURNING second, tokens", (done.lease,)).fetchone()
+    lease = connection.execute(
+        "DELETE FROM leases WHERE lease = ? RETURNING second, tokens", (done.lease,)
+    ).fetchone()
     if lease is not None:
         spent = done.prompt_tokens + done.completion_tokens
         _spend(connection, done.prompt_tokens, done.completion_tokens, done.cost)
-        connection.execute("UPDATE seconds SET tokens = tokens + ? WHERE second = ?", (spent - lease[1], lease[0]))
+        connection.execute(
+            "UPDATE seconds SET tokens = tokens + ? WHERE second = ?", (spent - lease[1], lease[0])
+        )
     if done.shared:
         count_hits(connection, done.shared)
     if done.error is not None:
@@ -68,7 +78,9 @@ def count_hits(connection: sqlite3.Connection, hits: int) -> None:
     connection.execute("UPDATE totals SET cache_hits = cache_hits + ?", (hits,))
 
 
-def fail(connection: sqlite3.Connection, key: str, reason: str, message: str, final: bool, now: float) -> None:
+def fail(
+    connection: sqlite3.Connection, key: str, reason: str, message: str, final: bool, now: float
+) -> None:
     """None; appends a failed attempt, or with `final` a question given up."""
     connection.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (now, key, reason, message, final))
 
@@ -78,7 +90,9 @@ def expire(connection: sqlite3.Connection, now: float) -> None:
 
     What the killed had reserved counts as spent: the endpoint may have charged it.
     """
-    gone = connection.execute("DELETE FROM leases WHERE expires < ? RETURNING key, tokens, cost", (now,)).fetchall()
+    gone = connection.execute(
+        "DELETE FROM leases WHERE expires < ? RETURNING key, tokens, cost", (now,)
+    ).fetchall()
     for key, tokens, cost in gone:
         _spend(connection, tokens, 0, cost)
         fail(connection, key, "expired", "the process that asked did not come back", False, now)
@@ -97,7 +111,9 @@ def set_hungry(connection: sqlite3.Connection, owner: str, until: float | None) 
 def totals(connection: sqlite3.Connection) -> dict[str, Any]:
     """The totals of `Desk.totals`."""
     names = ("requests", "prompt_tokens", "completion_tokens", "cost", "cache_hits")
-    found = dict(zip(names, connection.execute(f"SELECT {', '.join(names)} FROM totals").fetchone(), strict=True))
+    found = dict(
+        zip(names, connection.execute(f"SELECT {', '.join(names)} FROM totals").fetchone(), strict=True)
+    )
     by_reason = "SELECT reason, COUNT(*) FROM failures WHERE final = ? GROUP BY reason ORDER BY reason"
     return found | {
         "faults": dict(connection.execute(by_reason, (0,))),

@@ -119,4 +119,6 @@ def _all_positive(group: str, settings) -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value is not None and value <= 0:
-            raise UserError(f"conf.judge.{group}.{field.name}={value} would stop every request; null sets no limit.")
+            raise UserError(
+                f"conf.judge.{group}.{field.name}={value} would stop every request; null sets no limit."
+            )

@@ -102,7 +102,15 @@ class SqliteDesk:
             grant = self._decide(one, known, asked, counts, now, blocked)
             if grant.kind == "go":
                 grant = Grant("go", lease=secrets.token_hex(8))
-                leases[one.key] = (grant.lease, one.key, one.owner, now + one.lease_s, int(now), one.tokens, one.cost)
+                leases[one.key] = (
+                    grant.lease,
+                    one.key,
+                    one.owner,
+                    now + one.lease_s,
+                    int(now),
+                    one.tokens,
+                    one.cost,
+                )
                 asked.add(one.key)
             elif grant.kind == "refused":
                 ledger.fail(connection, one.key, grant.reason, grant.text, True, now)

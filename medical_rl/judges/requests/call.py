@@ -58,7 +58,9 @@ class Question:
                 future.set_result(copy.deepcopy(outcome.value) if number else outcome.value)
 
 
-async def call(question: Question, lease: str, connection: Connection, max_attempts: int) -> tuple[Done, Outcome]:
+async def call(
+    question: Question, lease: str, connection: Connection, max_attempts: int
+) -> tuple[Done, Outcome]:
     """The settlement and the outcome of one attempt. Raises nothing but CancelledError: who asks would wait for ever."""
     question.attempts += 1
     try:

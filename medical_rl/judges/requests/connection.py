@@ -66,7 +66,9 @@ class Connection:
         except openai.APIStatusError as error:
             return self._refused(error)
         except (TimeoutError, openai.APITimeoutError):
-            return Attempt(error="timeout", message=f"no answer within {self.endpoint.timeout_s:g} s", again=True)
+            return Attempt(
+                error="timeout", message=f"no answer within {self.endpoint.timeout_s:g} s", again=True
+            )
         except openai.APIConnectionError as error:
             said = self._without_keys(str(error.__cause__ or error))
             return Attempt(
@@ -102,7 +104,10 @@ class Connection:
         if status in (401, 403):  # what it says often repeats the key in part
             said = f"{self.endpoint.base_url} refused the key of {self.endpoint.api_key_env or 'no variable (api_key_env is null)'}"
         return Attempt(
-            error=str(status), message=said, again=is_retried(status), after_s=retry_after(error.response.headers)
+            error=str(status),
+            message=said,
+            again=is_retried(status),
+            after_s=retry_after(error.response.headers),
         )
 
     def _without_keys(self, text: str) -> str:
@@ -118,13 +123,18 @@ def _read(content: bytes) -> Attempt:
         text = choice["message"]["content"]
         usage = body.get("usage") or {}
         spent = {
-            name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if usage.get(name) is not None
+            name: int(usage[name])
+            for name in ("prompt_tokens", "completion_tokens")
+            if usage.get(name) is not None
         }
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         return Attempt(error="garbage", message=f"no chat completion: {type(error).__name__}", again=True)
     if not isinstance(text, str):
         return Attempt(
-            error="garbage", message="the answer has no text (a refusal, or thoughts alone)", again=True, **spent
+            error="garbage",
+            message="the answer has no text (a refusal, or thoughts alone)",
+            again=True,
+            **spent,
         )
     if choice.get("finish_reason") == "length":
         return Attempt(error="garbage", message="the answer was cut at max_tokens", again=True, **spent)

@@ -26,7 +26,9 @@ class LeanClient(httpx2.AsyncClient):
         """A request whose headers and body lie apart: those who keep it, as exceptions do, keep neither key nor body."""
         if url not in self._addresses:
             self._addresses[url] = httpx2.URL(url)
-        return httpx2.Request(method, self._addresses[url], extensions={"headers": headers, "content": content})
+        return httpx2.Request(
+            method, self._addresses[url], extensions={"headers": headers, "content": content}
+        )
 
     async def send(self, request: httpx2.Request, **_) -> httpx2.Response:
         """The whole response; httpx's own exceptions, which `openai` knows, for a failure to connect or read."""
@@ -36,7 +38,9 @@ class LeanClient(httpx2.AsyncClient):
                 request.method, str(request.url), headers=headers, data=content, allow_redirects=False
             ) as answer:
                 kept = [(name, answer.headers[name]) for name in HEADERS if name in answer.headers]
-                return httpx2.Response(answer.status, headers=kept, content=await answer.read(), request=request)
+                return httpx2.Response(
+                    answer.status, headers=kept, content=await answer.read(), request=request
+                )
         except TimeoutError:
             raise httpx2.ConnectTimeout("no connection in time", request=request) from None
         except (aiohttp.ClientError, OSError) as error:

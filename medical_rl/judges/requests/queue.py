@@ -122,7 +122,9 @@ class Pump:
         self.max_attempts, self.backoff_s = max_attempts, backoff_s
         self.owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
         self.queues = Queues()
-        self.granted: collections.deque[tuple[Question, str]] = collections.deque()  # about to be sent, with leases
+        self.granted: collections.deque[tuple[Question, str]] = (
+            collections.deque()
+        )  # about to be sent, with leases
         self.calls: set[asyncio.Task] = set()
         self.done: list[tuple[Done, Question, Outcome]] = []  # to be settled, then told
         self.news = asyncio.Event()
@@ -179,17 +181,23 @@ class Pump:
             done, self.done = self.done, []
             batch = self.queues.take(len(done))
             try:
-                grants = await self.desk.exchange([one for one, _, _ in done], [question.wanted for question in batch])
+                grants = await self.desk.exchange(
+                    [one for one, _, _ in done], [question.wanted for question in batch]
+                )
             except asyncio.CancelledError:
                 self.done = done + self.done
                 raise
-            except Exception as error:  # the desk is broken: every asker is told, as none could be answered any more
+            except (
+                Exception
+            ) as error:  # the desk is broken: every asker is told, as none could be answered any more
                 for question in list(self.queues.open.values()):
                     self._tell(question, Outcome(error=error))
                 return
         for _, question, outcome in done:
             self._tell(question, outcome)
-        self.queues.put_back([(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)])
+        self.queues.put_back(
+            [(q, grant) for q, grant in zip(batch, grants, strict=True) if not self._acted(q, grant)]
+        )
 
     def _acted(self, question: Question, grant: Grant) -> bool:
         """True if the grant settles what becomes of the question now; False if it has to wait."""

@@ -8,7 +8,9 @@ import random
 import time
 from collections.abc import Mapping
 
-LONGEST_S = 120.0  # an endpoint that wants a longer pause than this is down, as far as a training step is concerned
+LONGEST_S = (
+    120.0  # an endpoint that wants a longer pause than this is down, as far as a training step is concerned
+)
 RETRIED = (408, 409, 425, 429)
 
 

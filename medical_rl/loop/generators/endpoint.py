@@ -39,7 +39,11 @@ def propose(settings: Mapping[str, Any], rows: Sequence[Sample], work: Work) -> 
         before = judge.totals()
         ask = functools.partial(_ask, judge, settings, settings_prompt(settings))
         first = (work.round - 1) * replies
-        pairs = {f"{index}/{draw}": (row, first + draw) for index, row in enumerate(rows) for draw in range(replies)}
+        pairs = {
+            f"{index}/{draw}": (row, first + draw)
+            for index, row in enumerate(rows)
+            for draw in range(replies)
+        }
         asked = {key: functools.partial(ask, *pair) for key, pair in pairs.items()}
         answers, failures = asking.ask_all(asked, "triplets", float(settings["max_failed"]))
     proposals = Proposals(notes=[f"{judge.endpoint.model}: {asking.spent(judge, before)}"])

@@ -30,7 +30,9 @@ def propose(settings: Mapping[str, Any], rows: Sequence[Sample], work: Work) -> 
     write_split((told(row, settings["tell_facts"]) for row in rows), asked, prompt)
     seed = 1000 * work.seed + work.round  # an image that is asked about again is asked anew
     request = work.request(settings, asked, prompt, seed=seed, n=drawn(settings))
-    replies = replies_of(respond(request, work.folder / "generator.request.json", work.folder / "replies.jsonl"))
+    replies = replies_of(
+        respond(request, work.folder / "generator.request.json", work.folder / "replies.jsonl")
+    )
     proposals = Proposals()
     for row in rows:
         for text, finish in replies[row.id]:

@@ -82,7 +82,12 @@ def write(triplets: Iterable[Triplet], format: str) -> str:
     if format == "lines":
         return "\n".join(map(_line, triplets))
     listed = [
-        {"question": t.question, "options": list(t.options) or None, "rationale": t.rationale, "answer": t.answer}
+        {
+            "question": t.question,
+            "options": list(t.options) or None,
+            "rationale": t.rationale,
+            "answer": t.answer,
+        }
         for t in triplets
     ]
     return json.dumps({"triplets": listed}, ensure_ascii=False)
@@ -121,7 +126,9 @@ def _read_lines(text: str, cut: bool) -> tuple[list[Triplet], list[str]]:
             continue
         question, *options, rationale, answer = parts
         found.append(
-            Triplet(question, answer, rationale, tuple(_text(o) for o in options[0].split(";")) if options else ())
+            Triplet(
+                question, answer, rationale, tuple(_text(o) for o in options[0].split(";")) if options else ()
+            )
         )
     return found, bad
 

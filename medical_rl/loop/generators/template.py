@@ -121,7 +121,9 @@ def propose(settings: Mapping[str, Any], rows: Sequence[Sample], work: Work) -> 
             proposals.add(row, [], [f"rows of kind {row.kind} are not asked about"])
             continue
         made = (_erring(*case, rng, float(settings["error_rate"]), shares) for case in cases)
-        proposals.add(row, [_measured(row, *one) for one in itertools.islice(made, int(settings["per_image"]))])
+        proposals.add(
+            row, [_measured(row, *one) for one in itertools.islice(made, int(settings["per_image"]))]
+        )
     return proposals
 
 
@@ -130,7 +132,9 @@ def check(settings: Mapping[str, Any]) -> None:
     if not 0 <= settings["error_rate"] <= 1:
         raise UserError(f"conf.generator.error_rate={settings['error_rate']} is no share between 0 and 1.")
     if not 1 <= settings["wordings"] <= MOST_WORDINGS:
-        raise UserError(f"conf.generator.wordings={settings['wordings']}: there are 1 to {MOST_WORDINGS} wordings.")
+        raise UserError(
+            f"conf.generator.wordings={settings['wordings']}: there are 1 to {MOST_WORDINGS} wordings."
+        )
     for name, share in settings["errors"].items():
         if name not in ERRORS:
             raise unknown("kind of error", name, ERRORS)
@@ -171,7 +175,9 @@ def _erring(
     if not errs or wrong is None:
         return right, right, ""
     said = ERRORS[kind](right, wrong)
-    if said == right:  # some phantoms have one thought for all answers, and another's does not make it unsound
+    if (
+        said == right
+    ):  # some phantoms have one thought for all answers, and another's does not make it unsound
         kind, said = "wrong", wrong
     return said, right, kind
 

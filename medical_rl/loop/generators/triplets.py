@@ -57,7 +57,12 @@ def completed(triplet: Triplet, source: Sample) -> Triplet:
     ('left', 'right')
     """
     own = set(map(label_key, triplet.options)) in (set(), set(map(label_key, source.choices)))
-    if triplet.kind or not own or source.kind not in KINDS or label_key(triplet.question) != label_key(source.question):
+    if (
+        triplet.kind
+        or not own
+        or source.kind not in KINDS
+        or label_key(triplet.question) != label_key(source.question)
+    ):
         return triplet
     return dataclasses.replace(triplet, kind=source.kind, options=source.choices, knowledge=source.knowledge)
 
@@ -125,7 +130,9 @@ def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
     if kind == "yes_no":
         choices = source.choices if source.kind == "yes_no" else ("yes", "no")
     question, thought = triplet.question.strip(), triplet.rationale.strip()
-    name = hashlib.sha256(json.dumps([image_key(source.images), question, answer, thought]).encode()).hexdigest()[:12]
+    name = hashlib.sha256(
+        json.dumps([image_key(source.images), question, answer, thought]).encode()
+    ).hexdigest()[:12]
     inherited = {key: source.meta[key] for key in INHERITED if key in source.meta}
     own = {"thought": thought, "generated": True, "round": round, "image_of": source.id}
     return Sample(

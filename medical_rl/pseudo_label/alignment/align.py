@@ -83,7 +83,10 @@ def align(settings: Mapping[str, Any], model: Path | str, pairs: Pairs, place: P
     if settings["control"]:
         models[CONTROL] = place.folder / "control" / "huggingface"
         alone = {**settings, "loss_type": ["sft"], "loss_weights": [1.0]}
-        tuned(request(alone, model, train, place, "control", models[CONTROL]) | {"first_step": facts["steps"]}, place)
+        tuned(
+            request(alone, model, train, place, "control", models[CONTROL]) | {"first_step": facts["steps"]},
+            place,
+        )
     lines = {name: measured(settings, folder, held, place, name) for name, folder in models.items()}
     found = figures(list(read_preferences(held)), lines, place.seed)
     report = {
@@ -92,7 +95,10 @@ def align(settings: Mapping[str, Any], model: Path | str, pairs: Pairs, place: P
         "counts": pairs.counts,
     }
     report["kept"] = "reference" if report["verdict"] == "collapsed" else "aligned"
-    report |= {"figures": found, "model": str(models[BEFORE] if report["kept"] == "reference" else place.goal)}
+    report |= {
+        "figures": found,
+        "model": str(models[BEFORE] if report["kept"] == "reference" else place.goal),
+    }
     report["notes"] = notes(report)
     write_json(place.folder / "alignment.json", report)
     with replacing(place.folder / "alignment.md") as scratch:
@@ -146,15 +152,22 @@ def _run(start: list[str], asked: Mapping[str, Any], file: Path, says: str) -> N
     write_json(file, dict(asked))
     done = subprocess.run([sys.executable, *start, str(file)], env=os.environ)
     if done.returncode == UserError.exit_code:
-        raise UserError(f"The labeller could not be {says}; this stage's log says why. What was asked is in {file}.")
+        raise UserError(
+            f"The labeller could not be {says}; this stage's log says why. What was asked is in {file}."
+        )
     done.check_returncode()
 
 
 def notes(report: Mapping) -> list[str]:
     """Lines for the run's log and manifest, the plain one first."""
     after, counts = report["figures"]["arms"][AFTER], report["counts"]
-    told = {"aligned": "the aligned labeller is used", "reference": "the labeller is kept as it was before alignment"}
-    verdict_ = f"{report['verdict']}: {told[report['kept']]}" + "".join(f"; {reason}" for reason in report["reasons"])
+    told = {
+        "aligned": "the aligned labeller is used",
+        "reference": "the labeller is kept as it was before alignment",
+    }
+    verdict_ = f"{report['verdict']}: {told[report['kept']]}" + "".join(
+        f"; {reason}" for reason in report["reasons"]
+    )
     return [
         verdict_,
         f"{counts['train_pairs']} pairs, {counts['held_out_pairs']} held out; margin {after['margin']['value']:+.3f} nats",

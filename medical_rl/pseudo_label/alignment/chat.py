@@ -21,7 +21,10 @@ def completion_text(processor, messages: Sequence[Mapping[str, str]], answer: st
     Chat templates write a line break after that token. A model that stops there was never taught it, so that it would weigh more
     in the loss than the whole answer; special tokens within the answer are made plain.
     """
-    answered = [*_parts(messages), {"role": "assistant", "content": [{"type": "text", "text": neutralise(answer)}]}]
+    answered = [
+        *_parts(messages),
+        {"role": "assistant", "content": [{"type": "text", "text": neutralise(answer)}]},
+    ]
     whole = processor.apply_chat_template(answered, tokenize=False, add_generation_prompt=False)
     before = prompt_text(processor, messages)
     if not whole.startswith(before):

@@ -118,7 +118,9 @@ def watcher(request: Request, identity: str):
             if not state.is_world_process_zero or "loss" not in (logs or {}):
                 return
             if not math.isfinite(logs["loss"]):
-                raise StageFailed(f"The loss of preference tuning became {logs['loss']}: lower conf.alignment.lr.")
+                raise StageFailed(
+                    f"The loss of preference tuning became {logs['loss']}: lower conf.alignment.lr."
+                )
             told = {says: logs[name] for name, says in TOLD.items() if name in logs}
             step = request.first_step + state.global_step
             log_step(request.metrics, "align", "alignment", request.name, step, told)

@@ -26,7 +26,9 @@ from medical_rl.training.encode import limits_of, load_processor
 class Scorer:
     """A generating model in this process."""
 
-    def __init__(self, folder: Path | str, limits: Mapping[str, int], device: str = "cpu", dtype: str = "float32"):
+    def __init__(
+        self, folder: Path | str, limits: Mapping[str, int], device: str = "cpu", dtype: str = "float32"
+    ):
         self.processor, self.device = load_processor(folder, limits), device
         model = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=getattr(torch, dtype), attn_implementation="sdpa"
@@ -37,7 +39,9 @@ class Scorer:
         """The rows' prompts as one batch, padded on the left."""
         texts = [prompt_text(self.processor, row.messages) for row in rows]
         images = [decoded(row.id, row.images) for row in rows]
-        return self.processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt")
+        return self.processor(
+            text=texts, images=images, padding=True, padding_side="left", return_tensors="pt"
+        )
 
     def completion(self, row: Preference, answer: str) -> list[int]:
         """Tokens of an answer after its prompt, the end of the turn among them."""
@@ -49,7 +53,9 @@ class Scorer:
         """The log-probability of each answer given its row's prompt: the sum over its tokens, in nats."""
         return self.token_logprobs(rows, answers)[0].sum(dim=1).tolist()
 
-    def token_logprobs(self, rows: Sequence[Preference], answers: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def token_logprobs(
+        self, rows: Sequence[Preference], answers: Sequence[str]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(log-probability of each answer's tokens, 1 where there is a token and 0 where it is padding): (rows, tokens)."""
         inputs = self.prompts(rows)
         found = [torch.tensor(self.completion(row, text)) for row, text in zip(rows, answers, strict=True)]
@@ -57,7 +63,9 @@ class Scorer:
         ids = torch.nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=padding)
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(f) for f in found], batch_first=True)
         grown = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": torch.zeros_like(ids)}
-        batch = {k: torch.cat([v, grown[k].to(v.dtype)], dim=1) if k in grown else v for k, v in inputs.items()}
+        batch = {
+            k: torch.cat([v, grown[k].to(v.dtype)], dim=1) if k in grown else v for k, v in inputs.items()
+        }
         batch = {name: value.to(self.device) for name, value in batch.items()}
         ids, mask = ids.to(self.device), mask.to(self.device)
         logits = self.model(**batch, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
@@ -69,7 +77,9 @@ class Scorer:
         """The greedy response to each row's prompt."""
         inputs = {name: value.to(self.device) for name, value in self.prompts(rows).items()}
         tokens = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-        return self.processor.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return self.processor.batch_decode(
+            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
 
     def records(self, rows: Sequence[Preference], max_new_tokens: int) -> Iterator[dict]:
         """A line for each row of one batch."""
@@ -94,9 +104,12 @@ def measure(request_file: str) -> None:
     scorer = None
     with path.open("a", encoding="utf-8") as file:
         while some := list(islice(rows, batch)):
-            scorer = scorer or Scorer(request["model"], limits_of(request), request["device"], request["dtype"])
+            scorer = scorer or Scorer(
+                request["model"], limits_of(request), request["device"], request["dtype"]
+            )
             lines = [
-                json.dumps(line, ensure_ascii=False) for line in scorer.records(some, int(request["max_new_tokens"]))
+                json.dumps(line, ensure_ascii=False)
+                for line in scorer.records(some, int(request["max_new_tokens"]))
             ]
             file.write("\n".join(lines) + "\n")
             file.flush()

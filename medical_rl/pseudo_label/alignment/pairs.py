@@ -57,7 +57,9 @@ def rejected_text(sample: Sample, response: str, prompt: Mapping) -> str | None:
     if answer is None:
         return None
     thought = (parsed.thought or "") if sample.meta.get("thought") else ""
-    text = target(dataclasses.replace(sample, answer=answer, meta={**sample.meta, "thought": thought}), prompt)
+    text = target(
+        dataclasses.replace(sample, answer=answer, meta={**sample.meta, "thought": thought}), prompt
+    )
     return text if read(parse(text), sample) == answer else None
 
 
@@ -115,7 +117,9 @@ def _answers(sample: Sample, *answered: Mapping[str, str | None]) -> tuple[str, 
                 f"({len(responses)} rows have one)."
             )
     if not sample.images:
-        raise UserError(f"Row {sample.id!r} has no image; preference tuning of a vision-language model needs one.")
+        raise UserError(
+            f"Row {sample.id!r} has no image; preference tuning of a vision-language model needs one."
+        )
     found = tuple(responses[sample.id] for responses in answered)
     return None if None in found else found
 

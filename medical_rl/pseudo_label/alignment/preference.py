@@ -72,7 +72,12 @@ def write_preferences(rows: Iterable[Preference], path: Path | str) -> int:
     """Number of rows written to `path`, atomically."""
 
     def record(row: Preference) -> dict:
-        return {**vars(row), "messages": list(row.messages), "images": list(row.images), "sample": row.sample.to_json()}
+        return {
+            **vars(row),
+            "messages": list(row.messages),
+            "images": list(row.images),
+            "sample": row.sample.to_json(),
+        }
 
     return write_records(map(record, rows), path, SCHEMA, rows_per_group=128)
 

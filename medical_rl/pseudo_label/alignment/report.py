@@ -41,7 +41,9 @@ def figures(rows: Sequence[Preference], arms: Mapping[str, Sequence[Mapping]], s
     """
     for name, lines in arms.items():
         if [line["id"] for line in lines] != [row.id for row in rows]:
-            raise UserError(f"The scores of the model {name} are not of the {len(rows)} held-out rows, in their order.")
+            raise UserError(
+                f"The scores of the model {name} are not of the {len(rows)} held-out rows, in their order."
+            )
     form = form_of(rows)
     told = {name: measured(rows, lines, arms[BEFORE], form, seed) for name, lines in arms.items()}
     pairs = sum(row.rejected is not None for row in rows)
@@ -49,7 +51,11 @@ def figures(rows: Sequence[Preference], arms: Mapping[str, Sequence[Mapping]], s
 
 
 def measured(
-    rows: Sequence[Preference], lines: Sequence[Mapping], before: Sequence[Mapping], form: str | None, seed: int
+    rows: Sequence[Preference],
+    lines: Sequence[Mapping],
+    before: Sequence[Mapping],
+    form: str | None,
+    seed: int,
 ) -> dict:
     """{figure: {"value", "low", "high", "change", "change_low", "change_high"}} of one model; log-probabilities in nats an answer.
 
@@ -83,7 +89,9 @@ def _columns(rows: Sequence[Preference], lines: Sequence[Mapping], form: str | N
     formed = [bool(r.answer) and (form is None or FORMS[form](r)) for r in responses]
     return {
         "gold_logprob": np.array([line["chosen"] for line in lines], float),
-        "rejected": np.array([np.nan if line["rejected"] is None else line["rejected"] for line in lines], float),
+        "rejected": np.array(
+            [np.nan if line["rejected"] is None else line["rejected"] for line in lines], float
+        ),
         "well_formed": np.array(formed, bool),
         "accuracy": np.array([accuracy(r, s) == 1.0 for r, s in zip(responses, samples, strict=True)], bool),
     }
@@ -133,6 +141,8 @@ def verdict(after: Mapping, max_fall: Mapping[str, float]) -> dict:
         return {"verdict": "collapsed", "reasons": reasons}
     if after["margin"]["low"] <= 0:
         margin = after["margin"]
-        told = f"the held-out margin is {margin['value']:.4f} [{margin['low']:.4f}, {margin['high']:.4f}] nats"
+        told = (
+            f"the held-out margin is {margin['value']:.4f} [{margin['low']:.4f}, {margin['high']:.4f}] nats"
+        )
         return {"verdict": "unmoved", "reasons": [told]}
     return {"verdict": "aligned", "reasons": []}

@@ -17,7 +17,17 @@ PRECISIONS = ("fp32", "bf16")
 DTYPES = ("auto", "float32", "bfloat16")
 SCHEDULES = ("constant", "linear", "cosine")
 # Where things lie and how often they are told does not change what is trained.
-NOT_IDENTITY = ("out", "work", "metrics", "save_every", "log_every", "workers", "name", "first_step", "phantom")
+NOT_IDENTITY = (
+    "out",
+    "work",
+    "metrics",
+    "save_every",
+    "log_every",
+    "workers",
+    "name",
+    "first_step",
+    "phantom",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,4 +41,8 @@ class Collator:
 def preference(processor, row: Mapping) -> dict:
     """A row as TRL's preference in plain text (its own use of the chat template would add a line break to each answer)."""
     sides = {side: completion_text(processor, row["messages"], row[side]) for side in ("chosen", "rejected")}
-    return {"images": decoded(row["id"], row["images"]), "prompt": prompt_text(processor, row["messages"]), **sides}
+    return {
+        "images": decoded(row["id"], row["images"]),
+        "prompt": prompt_text(processor, row["messages"]),
+        **sides,
+    }

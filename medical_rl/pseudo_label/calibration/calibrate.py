@@ -93,7 +93,9 @@ def calibrate(
         return outcome
     best = min(passed, key=lambda c: (c.errors, c.k))
     independent = studies is None or studies >= best.n
-    return _outcome(candidates, settings, best.k, _sentence(passed, best, settings, studies), independent, **told)
+    return _outcome(
+        candidates, settings, best.k, _sentence(passed, best, settings, studies), independent, **told
+    )
 
 
 def measured(errors: Mapping[int, Sequence[int]], settings: CalibrationSettings) -> tuple[Candidate, ...]:
@@ -117,24 +119,32 @@ def measured(errors: Mapping[int, Sequence[int]], settings: CalibrationSettings)
 def _counted(errors: Mapping[int, Sequence[int]], candidates: Sequence[int]) -> tuple[np.ndarray, int]:
     """(wrong answers of each candidate, n)."""
     if set(errors) != set(candidates):
-        raise ValueError(f"There are errors for k in {sorted(errors)}; the candidates are {sorted(candidates)}.")
+        raise ValueError(
+            f"There are errors for k in {sorted(errors)}; the candidates are {sorted(candidates)}."
+        )
     columns = {k: np.asarray(errors[k]) for k in candidates}
     for k, column in columns.items():
         if column.ndim != 1 or column.dtype.kind not in "biuf" or not np.all((column == 0) | (column == 1)):
             raise ValueError(f"The errors for k={k} must be 0 or 1, one a question; an abstention is a 1.")
     lengths = {k: len(column) for k, column in columns.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(f"Every k must be measured on the same questions, at least one; there are {lengths}.")
+        raise ValueError(
+            f"Every k must be measured on the same questions, at least one; there are {lengths}."
+        )
     return np.array([int(column.sum()) for column in columns.values()]), lengths[candidates[0]]
 
 
-def _outcome(candidates, settings: CalibrationSettings, chosen, sentence: str, guarantee: bool, **told) -> Calibration:
+def _outcome(
+    candidates, settings: CalibrationSettings, chosen, sentence: str, guarantee: bool, **told
+) -> Calibration:
     kept = tuple(sorted(c.k for c in candidates if c.kept))
     given = (settings.alpha, settings.delta, settings.method, settings.on_empty)
     return Calibration(candidates, *given, kept, chosen, guarantee, sentence, **told)
 
 
-def _sentence(passed: Sequence[Candidate], best: Candidate, settings: CalibrationSettings, studies: int | None) -> str:
+def _sentence(
+    passed: Sequence[Candidate], best: Candidate, settings: CalibrationSettings, studies: int | None
+) -> str:
     kept = ", ".join(str(k) for k in sorted(c.k for c in passed))
     said = (
         f"With probability at least {1 - settings.delta:g} over the draw of the {best.n} calibration questions, the true factuality "

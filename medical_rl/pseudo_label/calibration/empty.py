@@ -30,7 +30,10 @@ def _stop(candidates: Sequence) -> tuple[None, str]:
 def _best(candidates: Sequence) -> tuple[int, str]:
     best = min(candidates, key=lambda c: (c.errors, c.k))
     seen = f"{best.risk:.3f} ({best.errors} of {best.n} wrong)"
-    return best.k, f"k = {best.k} is used because its risk on the calibration questions is the smallest: {seen}."
+    return (
+        best.k,
+        f"k = {best.k} is used because its risk on the calibration questions is the smallest: {seen}.",
+    )
 
 
 def _none(candidates: Sequence) -> tuple[int, str]:
@@ -79,4 +82,8 @@ def _rows(candidate, settings: CalibrationSettings) -> str:
     if candidate.risk >= settings.alpha:
         return "which no number of rows makes pass"
     needed = rows_needed(candidate.risk, settings.alpha, settings.threshold, more_than=candidate.n)
-    return f"which could pass with {needed:,} rows" if needed else f"which would need more than {MOST_ROWS:,} rows"
+    return (
+        f"which could pass with {needed:,} rows"
+        if needed
+        else f"which would need more than {MOST_ROWS:,} rows"
+    )

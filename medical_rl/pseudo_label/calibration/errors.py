@@ -52,10 +52,16 @@ def errors_by_k(gold: Mapping[str, str], labels: Mapping[int, Iterable[Labelled]
     failed = tuple(i for i in gold if any(found[i].failed is not None for found in given.values()))
     ids = tuple(i for i in gold if i not in set(failed))
     if not ids:
-        why = Counter(found[i].failed for found in given.values() for i in failed if found[i].failed is not None)
+        why = Counter(
+            found[i].failed for found in given.values() for i in failed if found[i].failed is not None
+        )
         raise UserError(
             f"The labeller failed on all {len(gold)} calibration questions"
-            + (f", mostly: {why.most_common(1)[0][0]}." if why else ": there are none (conf.calibration.share).")
+            + (
+                f", mostly: {why.most_common(1)[0][0]}."
+                if why
+                else ": there are none (conf.calibration.share)."
+            )
         )
     answers = Counter(_same(gold[i]) for i in ids)
     return Errors(

@@ -30,7 +30,9 @@ def as_dict(found: Calibration) -> dict:
     """The outcome for JSON: its fields as they are, `candidates` a list of dicts in the order of testing."""
     return {
         **asdict(found),
-        "candidates": [asdict(one) | {"interval": list(interval(one.errors, one.n))} for one in found.candidates],
+        "candidates": [
+            asdict(one) | {"interval": list(interval(one.errors, one.n))} for one in found.candidates
+        ],
         "kept": list(found.kept),
     }
 
@@ -71,7 +73,9 @@ def notes(found: Calibration) -> list[str]:
     if found.majority_rate is not None:
         trivial = 1 - found.majority_rate
         passes = ", which is no more than alpha: passing says little here" if trivial <= found.alpha else ""
-        said.append(f"Always giving the most frequent gold answer would have a risk of {trivial:.3f} on them{passes}.")
+        said.append(
+            f"Always giving the most frequent gold answer would have a risk of {trivial:.3f} on them{passes}."
+        )
     return said
 
 
@@ -93,8 +97,15 @@ def draw(found: Calibration):
     for place, one in enumerate(rows):
         low, high = interval(one.errors, one.n)
         colour = COLOURS[0] if one.kept else COLOURS[1]
-        style = {"fmt": "o", "color": colour, "markerfacecolor": colour if one.kept else "white", "markersize": 7}
-        risks.errorbar(place, one.risk, [[max(0.0, one.risk - low)], [max(0.0, high - one.risk)]], capsize=3, **style)
+        style = {
+            "fmt": "o",
+            "color": colour,
+            "markerfacecolor": colour if one.kept else "white",
+            "markersize": 7,
+        }
+        risks.errorbar(
+            place, one.risk, [[max(0.0, one.risk - low)], [max(0.0, high - one.risk)]], capsize=3, **style
+        )
         ps.errorbar(place, max(one.p, SMALLEST), alpha=1.0 if one.tested else 0.4, **style)
     risks.axhline(found.alpha, color="black", linestyle="--", linewidth=1, label=f"alpha = {found.alpha:g}")
     if found.majority_rate is not None:

@@ -34,7 +34,12 @@ class Apart:
 
 
 def set_apart(
-    rows: Iterable[Row], seed: int, *, share: float | None = None, count: int | None = None, per_study: int | None = 1
+    rows: Iterable[Row],
+    seed: int,
+    *,
+    share: float | None = None,
+    count: int | None = None,
+    per_study: int | None = 1,
 ) -> Apart:
     """The training rows divided into calibration questions and the rest.
 
@@ -80,7 +85,10 @@ def check_apart(calibration: Iterable[Row], others: Mapping[str, Iterable[Row]])
     studies = set(ours.values())
     for name, rows in others.items():
         theirs = _studies(rows)
-        for what, shared in (("studies", studies & set(theirs.values())), ("rows", ours.keys() & theirs.keys())):
+        for what, shared in (
+            ("studies", studies & set(theirs.values())),
+            ("rows", ours.keys() & theirs.keys()),
+        ):
             if shared:
                 shown = ", ".join(repr(one) for one in sorted(shared)[:SHOWN])
                 raise UserError(
@@ -95,7 +103,9 @@ def _studies(rows: Iterable[Row]) -> dict[str, str]:
     for row in rows:
         name, study = (row.id, group_of(row)) if isinstance(row, Sample) else (row[0], row[1] or row[0])
         if found.setdefault(name, study) != study:
-            raise UserError(f"Row {name!r} is in two studies, {found[name]!r} and {study!r}; ids must be unique.")
+            raise UserError(
+                f"Row {name!r} is in two studies, {found[name]!r} and {study!r}; ids must be unique."
+            )
     return found
 
 
@@ -111,12 +121,16 @@ def _until(order: list[str], asked: Mapping[str, list[str]], count: int) -> int:
 
 def _check(share: float | None, count: int | None, per_study: int | None) -> None:
     if (share is None) == (count is None):
-        raise UserError(f"Give either conf.calibration.share or conf.calibration.rows; they are {share} and {count}.")
+        raise UserError(
+            f"Give either conf.calibration.share or conf.calibration.rows; they are {share} and {count}."
+        )
     if share is not None and (isinstance(share, bool) or not 0 < share < 1):
         raise UserError(f"conf.calibration.share={share!r} must lie strictly between 0 and 1.")
     for name, value in (("rows", count), ("per_study", per_study)):
         if value is not None and (type(value) is not int or value < 1):
-            raise UserError(f"conf.calibration.{name}={value!r} must be a whole number of at least 1, or null.")
+            raise UserError(
+                f"conf.calibration.{name}={value!r} must be a whole number of at least 1, or null."
+            )
 
 
 def _rank(seed: int, name: str) -> int:

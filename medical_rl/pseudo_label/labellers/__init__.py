@@ -55,7 +55,9 @@ def checked(labeller: Mapping[str, Any] | None) -> dict[str, Any]:
     settings = settings_of_kind(labeller, "labeller", SETTINGS, "rule, openai, gemini or local")
     kind = settings["kind"]
     if not 0 <= float(settings["min_confidence"]) <= 1:
-        raise UserError(f"conf.labeller.min_confidence={settings['min_confidence']}: a number from 0 to 1 is needed.")
+        raise UserError(
+            f"conf.labeller.min_confidence={settings['min_confidence']}: a number from 0 to 1 is needed."
+        )
     if settings["thought"] not in THOUGHTS:
         raise unknown("conf.labeller.thought", settings["thought"], THOUGHTS)
     LABELLERS[kind].check(settings)

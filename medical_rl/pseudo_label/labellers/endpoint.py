@@ -36,7 +36,9 @@ def refuse(settings: Mapping[str, Any], asked: Sequence[Asked]) -> None:
         endpoint = Endpoint.from_mapping(settings["service"]["endpoint"])
         for one in asked:
             barred = next((report for report in one.reports if report.restricted), None)
-            source = one.sample.source if one.sample.restricted or barred is None else f"the reports ({barred.id})"
+            source = (
+                one.sample.source if one.sample.restricted or barred is None else f"the reports ({barred.id})"
+            )
             refuse_restricted(endpoint, one.restricted, source, f"{GROUP}.service.endpoint")
 
 

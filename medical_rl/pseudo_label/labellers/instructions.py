@@ -22,7 +22,11 @@ def fenced(reports: Sequence[Report]) -> str:
 
     Neither ids nor studies are told: they say nothing of the picture, and some are the names of files.
     """
-    return fence({f"report {number}": report.text for number, report in enumerate(reports, 1)}) if reports else ""
+    return (
+        fence({f"report {number}": report.text for number, report in enumerate(reports, 1)})
+        if reports
+        else ""
+    )
 
 
 def told(asked: Asked) -> Sample:
@@ -37,7 +41,12 @@ def told(asked: Asked) -> Sample:
 
 def local_prompt() -> dict[str, Any]:
     """The prompt configuration by which a model of one's own is asked, with and without reports (k = 0); for `told` rows."""
-    return {"name": "labeller", "system": None, "template": _text("local"), "target": "<answer>{{ answer }}</answer>"}
+    return {
+        "name": "labeller",
+        "system": None,
+        "template": _text("local"),
+        "target": "<answer>{{ answer }}</answer>",
+    }
 
 
 def chat(asked: Asked, cite: bool) -> list[dict[str, str]]:
@@ -59,7 +68,12 @@ def schema(reports: int) -> dict[str, Any]:
         properties["used"] = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": reports}}
     properties["answer"] = {"type": "string", "enum": ["yes", "no", "unsure"]}
     properties["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _text(name: str) -> str:

@@ -49,7 +49,9 @@ def label_one(asked: Asked, rank_weights: str = "reciprocal", on_silence: str = 
     said = [read(asks, report.text) for report in asked.reports]
     ids = tuple(report.id for report in asked.reports)
     weights = [1 / rank if rank_weights == "reciprocal" else 1.0 for rank in range(1, len(said) + 1)]
-    votes = {state: sum(w for w, one in zip(weights, said, strict=True) if one.state == state) for state in _SAYS}
+    votes = {
+        state: sum(w for w, one in zip(weights, said, strict=True) if one.state == state) for state in _SAYS
+    }
     voted = sum(w for w, one in zip(weights, said, strict=True) if one.state)
     if not voted and said and on_silence == "no" and asks.findings:
         return Label(asked.sample.id, "yes" if asks.inverted else "no", conclusion(asks, "no"), ids)
@@ -69,12 +71,16 @@ def told_by_row(asks: Query, concepts: Sequence[str]) -> Query:
     """
     if asks.findings or asks.places or len(concepts) != 1:
         return asks
-    return dataclasses.replace(asks, named=concepts[0], content=tuple(map(stem, concepts[0].casefold().split())))
+    return dataclasses.replace(
+        asks, named=concepts[0], content=tuple(map(stem, concepts[0].casefold().split()))
+    )
 
 
 def _quotes(ids: Sequence[str], said: Sequence[Said], state: str) -> list[str]:
     """The sentences that decided, each with the id of its report."""
-    agreeing = [(id, one) for id, one in zip(ids, said, strict=True) if one is not SILENT and one.state == state]
+    agreeing = [
+        (id, one) for id, one in zip(ids, said, strict=True) if one is not SILENT and one.state == state
+    ]
     said_by = ((id, " ".join(one.sentences).replace('"', "'")) for id, one in agreeing)
     return [f'Report {id}: "{text}"' for id, text in said_by]
 

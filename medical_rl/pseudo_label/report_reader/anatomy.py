@@ -16,7 +16,13 @@ _HEART = ("heart size", "heart", "cardiac silhouette", "cardiomediastinal silhou
 _BONES = ("bone", "thoracic spine", "spine", "rib", "clavicle", "humerus", "shoulder")
 _CENTRE = ("mediastinum", "cardiomediastinal silhouette", "trachea", "hilum")
 _SPACES = ("pleura", "costophrenic angle", "cardiophrenic angle", "lung fissure")
-_VESSELS = ("pulmonary vasculature", "pulmonary artery", "aorta", "bronchovascular markings", "interstitial markings")
+_VESSELS = (
+    "pulmonary vasculature",
+    "pulmonary artery",
+    "aorta",
+    "bronchovascular markings",
+    "interstitial markings",
+)
 _EYE = (
     "optic nerve", "optic disc", "cup-to-disc ratio", "optic cup", "neuroretinal rim", "retinal nerve fiber layer", "visual field",
     "visual acuity", "intraocular pressure", "macula", "fovea", "retinal vessel", "retina", "vitreous", "cornea",
@@ -43,7 +49,14 @@ class Kin(NamedTuple):
     places: tuple[str, ...] = ()
 
 
-_OPACITIES = ("consolidation", "focal consolidation", "airspace disease", "airspace opacity", "infiltrate", "opacity")
+_OPACITIES = (
+    "consolidation",
+    "focal consolidation",
+    "airspace disease",
+    "airspace opacity",
+    "infiltrate",
+    "opacity",
+)
 _LUMPS = ("nodule", "lung nodule", "mass", "lung mass")
 KIN = (
     Kin(("pleural effusion", "effusion"), ("hydropneumothorax",), ("pleura",)),

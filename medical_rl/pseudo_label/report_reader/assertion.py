@@ -80,7 +80,10 @@ def assertion(said: Sequence[str], start: int, end: int) -> str:
     >>> assertion(said, 3, 4), assertion(clauses("cannot exclude effusion")[0], 3, 4)
     ('negated', 'uncertain')
     """
-    before, after = f" {' '.join(said[max(0, start - BACK) : start])} ", f" {' '.join(said[end : end + NEAR])} "
+    before, after = (
+        f" {' '.join(said[max(0, start - BACK) : start])} ",
+        f" {' '.join(said[end : end + NEAR])} ",
+    )
     before, after = _pattern(PSEUDO).sub(" ", before), _pattern(PSEUDO).sub(" ", after)
     plain, doubts = _pattern(DOUBT_BEFORE).subn(" ", before)
     if _pattern(DENIED_BEFORE).search(plain):

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 
 from medical_rl.parsing.negation import stem
 from medical_rl.pseudo_label.report_reader.anatomy import PICTURE, PLACES, alike, findings_of, kin
-from medical_rl.pseudo_label.report_reader.assertion import AFFIRMED, NEGATED, UNCERTAIN, assertion, clauses, sentences
+from medical_rl.pseudo_label.report_reader.assertion import (
+    AFFIRMED,
+    NEGATED,
+    UNCERTAIN,
+    assertion,
+    clauses,
+    sentences,
+)
 from medical_rl.pseudo_label.report_reader.questions import BAD, GOOD, NORMAL, PRESENT, SIDES, Query
 from medical_rl.pseudo_label.report_reader.terms import Mention, mentions
 
@@ -51,7 +58,11 @@ def read(query: Query, report: str) -> Said:
     else:
         said = _words(told, query)
     flip = query.asks == NORMAL or query.inverted
-    return Said({AFFIRMED: NEGATED, NEGATED: AFFIRMED}.get(said.state, said.state), said.sentences) if flip else said
+    return (
+        Said({AFFIRMED: NEGATED, NEGATED: AFFIRMED}.get(said.state, said.state), said.sentences)
+        if flip
+        else said
+    )
 
 
 def parts(report: str) -> Iterator[Clause]:
@@ -129,7 +140,10 @@ def _judged(said: tuple[str, ...]) -> list[tuple[int, int, str]]:
 
 def _distances(judged: Sequence[tuple[int, int, str]], place: Mention) -> list[tuple[tuple[int, int], str]]:
     """((1 where the word leads the place, words between), state) of each judging word."""
-    return [((0, start - place.end) if start >= place.end else (1, place.start - end), s) for start, end, s in judged]
+    return [
+        ((0, start - place.end) if start >= place.end else (1, place.start - end), s)
+        for start, end, s in judged
+    ]
 
 
 def _is_elsewhere(clause: Clause, sides: frozenset[str]) -> bool:

@@ -30,7 +30,9 @@ class Bm25:
         self.ignore, self.with_choices = frozenset(settings["ignore"]), bool(settings["choices"])
         words = [[self.form(word) for word in normalise(report.text).split()] for report in reports]
         if not any(words):
-            raise UserError(f"None of the {len(self.ids):,} reports holds a word; there is nothing to retrieve by.")
+            raise UserError(
+                f"None of the {len(self.ids):,} reports holds a word; there is nothing to retrieve by."
+            )
         self.index = bm25s.BM25(k1=float(settings["k1"]), b=float(settings["b"]))
         self.index.index(words, show_progress=False)
         self.known = set().union(*words)

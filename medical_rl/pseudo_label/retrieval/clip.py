@@ -91,7 +91,9 @@ def _device(asked: str, torch) -> str:
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"conf.retriever.device={asked}: there is no such accelerator here; take cpu or auto.")
+        raise UserError(
+            f"conf.retriever.device={asked}: there is no such accelerator here; take cpu or auto."
+        )
     return asked
 
 

@@ -32,7 +32,9 @@ class Guard:
         self._words: dict[str, Words] = {}
         for report in reports:
             if report.id in self.reports:
-                raise UserError(f"The report id {report.id!r} is in the corpus twice. Prepare the data again.")
+                raise UserError(
+                    f"The report id {report.id!r} is in the corpus twice. Prepare the data again."
+                )
             self.reports[report.id] = report
             for name in {report.id, report.group} - {""}:
                 self._of[name].append(report.id)
@@ -50,7 +52,11 @@ class Guard:
         if id in self._named(sample):
             return "it is of the row's own id, patient or study"
         nearest = max((alike(self._counted(id), text) for text in own), default=0.0)
-        return f"its text is the row's own report's ({nearest:.2f} alike)" if nearest >= self.near_duplicate else ""
+        return (
+            f"its text is the row's own report's ({nearest:.2f} alike)"
+            if nearest >= self.near_duplicate
+            else ""
+        )
 
     def others(self, sample: Sample, hits: Iterable[Hit]) -> list[Hit]:
         """The hits that are not the row's own reports, in order."""

@@ -38,7 +38,9 @@ class Rows:
         self.paths, self.with_images = paths, settings["kind"] in LOOKS
 
     def __iter__(self) -> Iterator[Sample]:
-        return (s for path in self.paths for s in read_samples(path, self.with_images) if not s.meta.get("copy"))
+        return (
+            s for path in self.paths for s in read_samples(path, self.with_images) if not s.meta.get("copy")
+        )
 
 
 def retrieve(
@@ -85,7 +87,11 @@ def read_retrieved(path: Path | str) -> dict[str, list[Hit]]:
 
 
 def enough(
-    rank: Callable[[Sequence[Sample], int], list[list[Hit]]], samples: Sequence[Sample], guard: Guard, size: int, k: int
+    rank: Callable[[Sequence[Sample], int], list[list[Hit]]],
+    samples: Sequence[Sample],
+    guard: Guard,
+    size: int,
+    k: int,
 ) -> Iterator[tuple[list[Hit], int]]:
     """(k reports that are not the row's own, how many of its own stood before them) for each row.
 
@@ -118,7 +124,9 @@ def _write(
         counting("retrieve", count) as advance,
     ):
         while samples := list(islice(waiting, AT_ONCE)):
-            for sample, (hits, left_out) in zip(samples, enough(retriever.rank, samples, guard, size, k), strict=True):
+            for sample, (hits, left_out) in zip(
+                samples, enough(retriever.rank, samples, guard, size, k), strict=True
+            ):
                 own += left_out
                 line = {"id": sample.id, "retrieved": [{"id": hit.id, "score": hit.score} for hit in hits]}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -128,7 +136,10 @@ def _write(
 
 def _key(settings: Mapping, rows: Iterable[Sample], reports: Sequence[Report], k: int) -> tuple[str, int]:
     """(SHA-256 of all that decides the lists, number of rows); UserError for two rows of one id, or none."""
-    digest, seen = hashlib.sha256(json.dumps([dict(settings), k], sort_keys=True, default=list).encode()), set()
+    digest, seen = (
+        hashlib.sha256(json.dumps([dict(settings), k], sort_keys=True, default=list).encode()),
+        set(),
+    )
     for report in reports:
         digest.update(json.dumps([report.id, report.text, report.group, report.split]).encode())
     for sample in rows:

@@ -27,7 +27,10 @@ def _clip(settings: Mapping[str, Any], reports: Sequence[Report], folder: Path) 
     return ClipIndex(settings, reports, folder)
 
 
-RETRIEVERS: dict[str, Callable[[Mapping[str, Any], Sequence[Report], Path], Retriever]] = {"bm25": _bm25, "clip": _clip}
+RETRIEVERS: dict[str, Callable[[Mapping[str, Any], Sequence[Report], Path], Retriever]] = {
+    "bm25": _bm25,
+    "clip": _clip,
+}
 # Those that look at the rows' images.
 LOOKS = ("clip",)
 _ALL = ("name", "kind", "splits", "near_duplicate")

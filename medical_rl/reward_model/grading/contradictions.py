@@ -41,7 +41,9 @@ def hallucinated(sample: Sample, making: Making, probed: bool = False) -> Graded
     probed  whether the pair of truth and untruth is to be the probes' (`wrong.is_probed`) or the training's
     """
     rng = stream(making.seed, "hallucinated", sample.id)
-    thought = sample.meta.get("thought")  # without one nothing is set against anything, and no pair is the probes'
+    thought = sample.meta.get(
+        "thought"
+    )  # without one nothing is set against anything, and no pair is the probes'
     wrong = wrong_answers(sample, making.donors, "hallucinated")
     answers = [answer for answer in wrong if not thought or _may(sample, answer, probed)]
     if not answers:

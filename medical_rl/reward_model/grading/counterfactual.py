@@ -22,11 +22,15 @@ def swapped(rows: Sequence[Graded], seed: int) -> list[Graded]:
     rng = np.random.default_rng(seed)
     pool: dict[tuple, dict[str, list]] = {}
     for sample in {row.sample.id: row.sample for row in rows}.values():
-        pool.setdefault((sample.question, len(sample.images)), {}).setdefault(sample.answer, []).append(sample)
+        pool.setdefault((sample.question, len(sample.images)), {}).setdefault(sample.answer, []).append(
+            sample
+        )
     found = []
     for row in rows:
         answers = pool[row.sample.question, len(row.sample.images)]
-        others = [sample for answer, samples in answers.items() if answer != row.sample.answer for sample in samples]
+        others = [
+            sample for answer, samples in answers.items() if answer != row.sample.answer for sample in samples
+        ]
         if others and row.sample.images:
             images = others[int(rng.integers(len(others)))].images
             found.append(dataclasses.replace(row, sample=dataclasses.replace(row.sample, images=images)))
@@ -40,7 +44,10 @@ def swapped(rows: Sequence[Graded], seed: int) -> list[Graded]:
 
 def grey(rows: Sequence[Graded]) -> list[Graded]:
     """The rows with every image replaced by an even grey one of its size: what is left is the text."""
-    return [dataclasses.replace(r, sample=dataclasses.replace(r.sample, images=_grey(r.sample.images))) for r in rows]
+    return [
+        dataclasses.replace(r, sample=dataclasses.replace(r.sample, images=_grey(r.sample.images)))
+        for r in rows
+    ]
 
 
 def _grey(images: Sequence[bytes]) -> tuple[bytes, ...]:

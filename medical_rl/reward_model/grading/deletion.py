@@ -27,7 +27,9 @@ def delete(text: str, sample: Sample, rng) -> str | None:
     for _ in range(TRIES):
         thought = _with_holes(parts.thought, rng)
         damage = str(rng.choice(list(DAMAGE), p=list(DAMAGE.values())))
-        new = _damaged(Parts(parts.head, thought, parts.middle, parts.answer, parts.tail), damage, rng).rstrip()
+        new = _damaged(
+            Parts(parts.head, thought, parts.middle, parts.answer, parts.tail), damage, rng
+        ).rstrip()
         if new and new != text and not _is_whole(new, parts, sample):
             return new
     return None

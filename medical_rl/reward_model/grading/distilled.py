@@ -31,7 +31,10 @@ PAIRS = 2000  # the paper's
 CANDIDATES = {**BUILDERS, **CONTRADICTIONS}
 SCHEMA = {
     "type": "object",
-    "properties": {"better": {"type": "string", "enum": ["first", "second", "tie"]}, "reason": {"type": "string"}},
+    "properties": {
+        "better": {"type": "string", "enum": ["first", "second", "tie"]},
+        "reason": {"type": "string"},
+    },
     "required": ["better", "reason"],
     "additionalProperties": False,
 }

@@ -24,7 +24,11 @@ class Donors:
     """
 
     def __init__(
-        self, samples: Iterable[Sample], seed: int, per_question: int = PER_QUESTION, questions: int = QUESTIONS
+        self,
+        samples: Iterable[Sample],
+        seed: int,
+        per_question: int = PER_QUESTION,
+        questions: int = QUESTIONS,
     ):
         self.seed, self.per_question, self.questions = seed, per_question, questions
         self._asked: dict[str, list[_Entry]] = {}  # by kind and question
@@ -53,7 +57,9 @@ class Donors:
             self._keep(self._asked.setdefault(key, []), donor)
             while len(self._asked) > self.questions:  # a share of all questions, whichever came first
                 self._share /= 2
-                self._asked = {k: pool for k, pool in self._asked.items() if rank("question", k) < self._share}
+                self._asked = {
+                    k: pool for k, pool in self._asked.items() if rank("question", k) < self._share
+                }
         self._keep(self._kinds.setdefault(sample.kind, []), donor)
 
     def _keep(self, pool: list[_Entry], donor: Sample) -> None:

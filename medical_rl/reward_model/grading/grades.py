@@ -18,7 +18,14 @@ from medical_rl.reward_model.grading.contradictions import contradiction, halluc
 from medical_rl.reward_model.grading.criteria import criteria, of_deletion, of_donor
 from medical_rl.reward_model.grading.deletion import delete
 from medical_rl.reward_model.grading.donors import Donors
-from medical_rl.reward_model.grading.making import Making, chosen, donors_of, made, of_another_picture, reworded
+from medical_rl.reward_model.grading.making import (
+    Making,
+    chosen,
+    donors_of,
+    made,
+    of_another_picture,
+    reworded,
+)
 from medical_rl.reward_model.grading.synonyms import Synonyms
 from medical_rl.sample import Sample
 from medical_rl.seeding import rank, stream
@@ -53,7 +60,11 @@ def graded_rows(
     building = chosen(builders, BUILDERS, "builder of graded texts named")
     making = Making(prompt_cfg, seed, synonyms, donors_of(samples, seed, donors), share)
     for sample in samples:
-        more = [("contradiction", contradiction)] if rank(str(seed), "contradicted", sample.id) < contradictions else []
+        more = (
+            [("contradiction", contradiction)]
+            if rank(str(seed), "contradicted", sample.id) < contradictions
+            else []
+        )
         yield from made([sample], building + more, making, skipped)
 
 

@@ -72,7 +72,9 @@ def donors_of(samples: Iterable[Sample], seed: int, donors: Donors | None) -> Do
 def reworded(sample: Sample, text: str, making: Making, purpose: str) -> str | None:
     """`text` with synonyms in its thought, the words of the sample's answer and choices kept; None where no word has one."""
     parts = split(text)
-    kept = frozenset(word for answer in (sample.answer, *sample.choices) for word in normalise(answer).split())
+    kept = frozenset(
+        word for answer in (sample.answer, *sample.choices) for word in normalise(answer).split()
+    )
     kept |= frozenset() if sample.meta.get("phantom") else PHANTOM_WORDS
     rng = stream(making.seed, "words", purpose, sample.id)
     thought = reword(parts.thought, making.synonyms, rng, making.share, kept)
@@ -80,7 +82,10 @@ def reworded(sample: Sample, text: str, making: Making, purpose: str) -> str | N
 
 
 def of_another_picture(
-    sample: Sample, making: Making, purpose: str, changed: Callable[[Sample, str], str | None] = lambda _, text: text
+    sample: Sample,
+    making: Making,
+    purpose: str,
+    changed: Callable[[Sample, str], str | None] = lambda _, text: text,
 ) -> tuple[Sample, str] | None:
     """(donor, its text, `changed(donor, text)`): the first drawn whose text is wrong here; None where there is none.
 

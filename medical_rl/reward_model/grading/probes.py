@@ -70,7 +70,11 @@ def text_against_answer(sample: Sample, making: Making) -> Graded | None:
     """
     if not sample.meta.get("thought"):
         return None
-    kinds = (hallucinated, unsound) if rank(str(making.seed), "against", sample.id) < 0.5 else (unsound, hallucinated)
+    kinds = (
+        (hallucinated, unsound)
+        if rank(str(making.seed), "against", sample.id) < 0.5
+        else (unsound, hallucinated)
+    )
     rows = (build(sample, making, probed=True) for build in kinds)
     row = next((row for row in rows if row is not None), None)
     if row is not None and is_one_pair(sample):
@@ -89,7 +93,9 @@ def grey_image(sample: Sample, making: Making) -> Graded | None:
     """-6: the right report beside pictures of one grey, of the same sizes; None for a row without pictures."""
     if not sample.images:
         return None
-    own = Graded(sample, target(sample, making.prompt), GRADES["irrelevant"], "grey_image", criteria("grey_image"))
+    own = Graded(
+        sample, target(sample, making.prompt), GRADES["irrelevant"], "grey_image", criteria("grey_image")
+    )
     return grey([own])[0]
 
 

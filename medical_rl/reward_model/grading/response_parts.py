@@ -42,7 +42,9 @@ def split(text: str) -> Parts:
     found = _THOUGHT.search(text)
     start, end = _answer(text, found.end() if found else 0)
     if found:
-        return Parts(text[: found.start(1)], found[1], text[found.end(1) : start], text[start:end], text[end:])
+        return Parts(
+            text[: found.start(1)], found[1], text[found.end(1) : start], text[start:end], text[end:]
+        )
     lead = re.split(r"<answer>|\\boxed", text[:start], flags=re.IGNORECASE)[0].rstrip()
     return Parts("", lead, text[len(lead) : start], text[start:end], text[end:])
 

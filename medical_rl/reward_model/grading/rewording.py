@@ -43,7 +43,9 @@ def reword(text: str, synonyms: Synonyms, rng, share: float = 0.5, kept: Collect
     return "".join([*pieces, text[at:]])
 
 
-def _places(text: str, synonyms: Synonyms, held: frozenset[str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+def _places(
+    text: str, synonyms: Synonyms, held: frozenset[str]
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """(start, end, synonyms) of what can be replaced, longest phrase first, none overlapping another."""
     words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text)]
     tags = [m.span() for m in re.finditer(r"<[^<>]*>|\\[a-zA-Z]+", text)]

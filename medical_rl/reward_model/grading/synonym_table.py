@@ -112,7 +112,12 @@ OTHER = (
     ("ct scan", "computed tomography scan"),
 )
 # One way only: what stands on the right is the wider word.
-DIRECTED = {"lesion": ("abnormality",), "lesions": ("abnormalities",), "visualized": ("seen",), "visualised": ("seen",)}
+DIRECTED = {
+    "lesion": ("abnormality",),
+    "lesions": ("abnormalities",),
+    "visualized": ("seen",),
+    "visualised": ("seen",),
+}
 # In a phantom's report alone: an optic disc is no circle, and a little effusion is another than a small one.
 PHANTOM = (
     ("small", "little"),

@@ -100,7 +100,9 @@ class WordNet:
 
 @functools.cache
 def _medical() -> frozenset[str]:
-    return frozenset(word for name, others in LEXICON.items() for way in (name, *others) for word in way.split())
+    return frozenset(
+        word for name, others in LEXICON.items() for way in (name, *others) for word in way.split()
+    )
 
 
 def _reader(folder: Path | str | None):

@@ -71,7 +71,9 @@ def untrue_thoughts(sample: Sample, donors: Donors, rng, purpose: str) -> Iterat
     else:
         # what is said to another question may be true of this picture as well
         same = (
-            donor for donor in donors.of(sample, purpose) if normalise(donor.question) == normalise(sample.question)
+            donor
+            for donor in donors.of(sample, purpose)
+            if normalise(donor.question) == normalise(sample.question)
         )
         found = [(str(gold(donor)), donor.meta.get("thought") or "") for donor in same]
     return ((answer, thought) for answer, thought in dict.fromkeys(found) if thought and thought != own)

@@ -30,7 +30,9 @@ TRAINING = (
 )  # fmt: skip
 
 
-def write_seed(train: Path, path: Path, settings: Mapping, prompt: Mapping, seed: int, judge=None) -> list[str]:
+def write_seed(
+    train: Path, path: Path, settings: Mapping, prompt: Mapping, seed: int, judge=None
+) -> list[str]:
     """What is to be told, a line each, after R_phi's first rows were written: texts of the four grades, or those of them on whose
     order a judge agrees (conf.reward_training.seed_from)."""
     if settings["seed_from"] not in SEEDS:

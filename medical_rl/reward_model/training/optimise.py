@@ -77,7 +77,9 @@ def _step(accelerator, request: Request, task: Task, module, optimiser, units: l
         whole = whole + loss.detach()
     whole = float(accelerator.reduce(whole, "mean"))
     if whole != whole or whole in (float("inf"), float("-inf")):
-        raise StageFailed(f"The reward model's loss became {whole} in the phase {task.name}: lower its learning rate.")
+        raise StageFailed(
+            f"The reward model's loss became {whole} in the phase {task.name}: lower its learning rate."
+        )
     accelerator.clip_grad_norm_(module.parameters(), request.max_grad_norm)
     optimiser.step()
     optimiser.zero_grad()

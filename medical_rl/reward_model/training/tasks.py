@@ -55,7 +55,11 @@ class Units(Dataset):
     """`units[i]`: encoded rows by their index, those of one row or of a pair (better, worse)."""
 
     def __init__(
-        self, table: GradedTable, encoder: Encoder, members: Sequence[tuple[int, ...]], criteria: Sequence[str] = ()
+        self,
+        table: GradedTable,
+        encoder: Encoder,
+        members: Sequence[tuple[int, ...]],
+        criteria: Sequence[str] = (),
     ):
         self.table, self.encoder, self.members, self.criteria = table, encoder, list(members), tuple(criteria)
 
@@ -130,7 +134,9 @@ class LanguageLoss(nn.Module):
     def forward(self, **batch) -> torch.Tensor:
         hidden = read(self.base.model, batch)
         asked = batch["response"][:, 1:]
-        logits = self.base.lm_head(hidden[:, :-1][asked])  # no other position's logits are needed, and they are large
+        logits = self.base.lm_head(
+            hidden[:, :-1][asked]
+        )  # no other position's logits are needed, and they are large
         return functional.cross_entropy(logits.float(), batch["input_ids"][:, 1:][asked])
 
 

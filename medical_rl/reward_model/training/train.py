@@ -44,7 +44,9 @@ def train(request: Request) -> dict:
     units, all_steps = _units(request, table, kept, encoder), {}
     if request.sft is not None:
         task = Language("sft", request.sft, units["sft"], LanguageLoss(base))
-        all_steps["sft"] = steps_of(len(task.units), task.phase.batch_size, task.phase.epochs, task.phase.steps)
+        all_steps["sft"] = steps_of(
+            len(task.units), task.phase.batch_size, task.phase.epochs, task.phase.steps
+        )
         if state is None or state["phase"] == "sft":
             optimise(accelerator, request, task, all_steps["sft"], 0, state)
         total, state = all_steps["sft"], state if state and state["phase"] == "fit" else None
@@ -88,11 +90,17 @@ def _rows(request: Request, accelerator, encoder: Encoder, work: Path) -> tuple[
         work.mkdir(parents=True, exist_ok=True)
         Path(request.out).parent.mkdir(parents=True, exist_ok=True)
         lay_out(request.rows, laid)
-        screened.write_text(json.dumps(screen(GradedTable(laid), encoder, request.max_length, request.overlong)))
+        screened.write_text(
+            json.dumps(screen(GradedTable(laid), encoder, request.max_length, request.overlong))
+        )
     accelerator.wait_for_everyone()
     table, kept = GradedTable(laid), json.loads(screened.read_text())
     made_by = table.column("made_by")
-    told = {"rows": len(kept), "dropped_overlong": len(table) - len(kept), "made_by": Counter(made_by[i] for i in kept)}
+    told = {
+        "rows": len(kept),
+        "dropped_overlong": len(table) - len(kept),
+        "made_by": Counter(made_by[i] for i in kept),
+    }
     return table, kept, told
 
 
@@ -113,7 +121,9 @@ def screen(table: GradedTable, encoder: Encoder, max_length: int, overlong: str)
                 f"reward model takes {max_length}. Raise max_length, lower max_pixels, or drop such rows (overlong: drop)."
             )
     if not kept:
-        raise UserError(f"None of the {len(table)} graded rows has at most {max_length} tokens: raise max_length.")
+        raise UserError(
+            f"None of the {len(table)} graded rows has at most {max_length} tokens: raise max_length."
+        )
     return kept
 
 

@@ -40,18 +40,24 @@ def detection(
     (1.0, 0.8)
     """
     if sample.kind != "box":
-        raise WrongKind(f"The detection reward compares boxes; the sample {sample.id!r} is of kind {sample.kind!r}.")
+        raise WrongKind(
+            f"The detection reward compares boxes; the sample {sample.id!r} is of kind {sample.kind!r}."
+        )
     if compare not in COMPARE:
         raise unknown("comparison with the IoU threshold", compare, COMPARE)
     if frame not in FRAMES:
         raise unknown("frame of predicted boxes", frame, FRAMES)
     if frame != "original" and sample.size is None:
-        raise UserError(f"Boxes in the frame {frame!r} need the image's size, and the row {sample.id!r} has none.")
+        raise UserError(
+            f"Boxes in the frame {frame!r} need the image's size, and the row {sample.id!r} has none."
+        )
     predicted = read(response, sample)
     if predicted is None:
         return 0.0
     truth = json.loads(gold(sample))
-    boxes = [to_original(box, sample.size, frame, min_pixels, max_pixels, patch) for box in json.loads(predicted)]
+    boxes = [
+        to_original(box, sample.size, frame, min_pixels, max_pixels, patch) for box in json.loads(predicted)
+    ]
     values = [iou(boxes[i], truth[j]) for i, j in matched(boxes, truth)]
     if not continuous:
         values = [float(v > threshold or (compare == ">=" and v == threshold)) for v in values]

@@ -61,7 +61,11 @@ def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -
 
 
 def _text(response: Response, scope: str) -> str:
-    parts = {"answer": (response.answer,), "think": (response.thought,), "both": (response.thought, response.answer)}
+    parts = {
+        "answer": (response.answer,),
+        "think": (response.thought,),
+        "both": (response.thought, response.answer),
+    }
     return "\n".join(part for part in parts[scope] if part)
 
 

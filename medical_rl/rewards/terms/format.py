@@ -17,7 +17,9 @@ def _boxed(response: Response) -> bool:
     """One thought first, then one boxed answer outside it (VRFT-Aug, classification)."""
     before, opened, rest = response.text.partition("<think>")
     thought, closed, after = rest.partition("</think>")
-    one_thought = opened and closed and not before.strip() and thought.strip() and "think>" not in thought + after
+    one_thought = (
+        opened and closed and not before.strip() and thought.strip() and "think>" not in thought + after
+    )
     return bool(one_thought and after.count("\\boxed") == 1 and response.boxed)
 
 

@@ -17,11 +17,26 @@ from medical_rl.sample import Sample
 
 _SENTENCE = re.compile(r"(?<=[.!?;\n])\s+")
 _DENIAL = frozenset(
-    ["no", "not", "without", "absent", "none", "negative", "unremarkable", "never", "nor", "neither", "free", "clear"]
+    [
+        "no",
+        "not",
+        "without",
+        "absent",
+        "none",
+        "negative",
+        "unremarkable",
+        "never",
+        "nor",
+        "neither",
+        "free",
+        "clear",
+    ]
 )
 
 
-def lexical_consistency(response: Response, sample: Sample, sound: float = 1.0, unsound: float = -0.5) -> float:
+def lexical_consistency(
+    response: Response, sample: Sample, sound: float = 1.0, unsound: float = -0.5
+) -> float:
     """`sound` if the thought's last claim is the answer, else `unsound` (no thought, answer or claim included).
 
     >>> from medical_rl.parsing.response import parse
@@ -37,7 +52,9 @@ def lexical_consistency(response: Response, sample: Sample, sound: float = 1.0, 
     claimed = last_claim(response.thought, sample)
     if sample.kind == "box":
         agree = claimed is not None and first_iou(claimed, answer) > 0.5
-    elif sample.kind in ("label", "choice") and not sample.choices:  # a free answer: the last sentence names it
+    elif (
+        sample.kind in ("label", "choice") and not sample.choices
+    ):  # a free answer: the last sentence names it
         agree = claimed is not None and f" {normalise(answer)} " in f" {normalise(claimed)} "
     else:
         agree = claimed is not None and claimed == answer

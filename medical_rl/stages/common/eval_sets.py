@@ -50,7 +50,11 @@ def measured_on(config: DictConfig, folder: RunFolder) -> list[MeasuredOn]:
         prepare_further(data, asked, out, config)
         rows = out / f"{split}.parquet"
         known = frozenset(s.id for s in read_samples(rows) if learned & _digests(s.images))
-        told = [f"{data['name']}: {len(known):,} rows are left out, whose image this run trains on."] if known else []
+        told = (
+            [f"{data['name']}: {len(known):,} rows are left out, whose image this run trains on."]
+            if known
+            else []
+        )
         found.append(MeasuredOn(data["name"], rows, asked, data["name"], known, (*card_notes(out), *told)))
     return found
 

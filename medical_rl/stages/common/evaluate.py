@@ -46,7 +46,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             if scores_options:
                 records = with_scores(records, asked_options(config, folder, model, rows).output)
                 notes.append(f"AUROC on {rows.name}: {auroc(records)[1]}.")
-            entries.append(entry(model.name, rows.name, str(config.conf.evaluation.split), records, model.round))
+            entries.append(
+                entry(model.name, rows.name, str(config.conf.evaluation.split), records, model.round)
+            )
             write_predictions(predictions_file(folder, model, rows), records)
             answered[model.file] = records
         draw_boxes(folder, rows, answered, int(config.conf.seed))
@@ -55,24 +57,35 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             entries.append(entry(BASELINE, rows.name, str(config.conf.evaluation.split), records))
             write_predictions(folder.path / "predictions" / f"{BASELINE}.jsonl", records)
     notes = [*dict.fromkeys(notes), *metrics.notes(entries)]
-    write_results(folder.path, str(config.conf.recipe), str(config.conf.scale), int(config.conf.seed), entries, notes)
+    write_results(
+        folder.path, str(config.conf.recipe), str(config.conf.scale), int(config.conf.seed), entries, notes
+    )
     outputs = {"results": "results.json", "table": "results.md", "predictions": "predictions"}
     outputs |= {"boxes": BOXES} if (folder.path / BOXES).is_dir() else {}
     return {"outputs": outputs, "notes": notes}
 
 
-def draw_boxes(folder: RunFolder, rows: MeasuredOn, answered: dict[str, list[dict]], seed: int) -> Path | None:
+def draw_boxes(
+    folder: RunFolder, rows: MeasuredOn, answered: dict[str, list[dict]], seed: int
+) -> Path | None:
     """boxes/<data>.png, some test images with the true boxes and each model's; None where the rows ask for no boxes."""
     if not all(row["kind"] == "box" for records in answered.values() for row in records):
         return None
     from medical_rl.evaluation.figures import boxes
     from medical_rl.evaluation.figures.plot import PHANTOM, save
-    from medical_rl.evaluation.tables.runs import phantom
+    from medical_rl.evaluation.runs import phantom
 
     shown = boxes.sheet(rows.rows, answered, seed=seed)
-    notes = [*boxes.summary(answered), boxes.LEGEND, *([PHANTOM] if phantom(folder.path, rows.folder or None) else [])]
+    notes = [
+        *boxes.summary(answered),
+        boxes.LEGEND,
+        *([PHANTOM] if phantom(folder.path, rows.folder or None) else []),
+    ]
     return save(
-        boxes.draw(shown), folder.path / BOXES / f"{rows.name}.png", f"{rows.name}: true and predicted boxes", notes
+        boxes.draw(shown),
+        folder.path / BOXES / f"{rows.name}.png",
+        f"{rows.name}: true and predicted boxes",
+        notes,
     )
 
 
@@ -100,7 +113,9 @@ def asked(config: DictConfig, folder: RunFolder, model: Candidate, rows: Measure
     """What the model is asked of the rows; responses to the same model, rows and settings are used as they are or completed."""
     place = predictions_file(folder, model, rows).parent
     return Asked(
-        request(config, model, rows), place / f"{model.file}.request.json", place / f"{model.file}.responses.jsonl"
+        request(config, model, rows),
+        place / f"{model.file}.request.json",
+        place / f"{model.file}.responses.jsonl",
     )
 
 

@@ -34,7 +34,11 @@ class Candidate:
 def candidates(config: DictConfig, folder: RunFolder) -> tuple[list[Candidate], list[str]]:
     """(the models in the order of the results, notes): base, what was trained, then `conf.evaluation.models`."""
     trained, notes = trained_models(config, folder)
-    return [Candidate("base", None, base_model(config, folder), "base"), *trained, *further_models(config)], notes
+    return [
+        Candidate("base", None, base_model(config, folder), "base"),
+        *trained,
+        *further_models(config),
+    ], notes
 
 
 def trained_models(config: DictConfig, folder: RunFolder) -> tuple[list[Candidate], list[str]]:

@@ -22,7 +22,9 @@ from medical_rl.run.folder import RunFolder
 from medical_rl.stages import REINFORCED, SUPERVISED, reinforces
 from medical_rl.stages.common.eval_sets import further_sets, prepare_further
 
-PROVED = 200  # training rows whose gold answers are scored by the run's own rewards before anything is trained
+PROVED = (
+    200  # training rows whose gold answers are scored by the run's own rewards before anything is trained
+)
 TEXTS = 400  # samples of each split whose texts the tiny tokenizer learns
 
 
@@ -30,13 +32,20 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     """The prepared data folder and, for `conf/model=tiny`, the model folder copied below the run."""
     data, prompt = settings(config)
     card = prepare(
-        data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
+        data,
+        prompt,
+        folder.path / "data",
+        seed=int(config.conf.seed),
+        batch_size=int(config.data.train_batch_size),
     )
     refuse_missing(config, card)
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
     proved = list(islice(read_samples(folder.path / "data" / f"{learned(card)}.parquet"), PROVED))
     prove(proved, rewards, prompt, whole=reinforces(config.conf.stages))
-    outputs, notes = {"data": "data"}, [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()]
+    outputs, notes = (
+        {"data": "data"},
+        [f"{split}: {found['rows']} rows" for split, found in card["splits"].items()],
+    )
     if prompt["name"] == "visual_attributes" and not any(sample.knowledge for sample in proved):
         notes.append("these data have no visual attributes (knowledge), so the prompt names the classes only")
     also = prepare_also(config, folder.path)
@@ -89,10 +98,14 @@ def graded_texts(config: DictConfig, train: Path, prompt: dict) -> set[str]:
     from medical_rl.reward_model.grading.synonyms import load
 
     rows = list(islice(read_samples(train), TEXTS))
-    return {row.text for row in graded_rows(rows, prompt, int(config.conf.seed), load(str(settings.synonyms)))}
+    return {
+        row.text for row in graded_rows(rows, prompt, int(config.conf.seed), load(str(settings.synonyms)))
+    }
 
 
-def build_model(config: DictConfig, folder: RunFolder, prompt: dict, also: Sequence[tuple[Path, dict]] = ()) -> None:
+def build_model(
+    config: DictConfig, folder: RunFolder, prompt: dict, also: Sequence[tuple[Path, dict]] = ()
+) -> None:
     """None; builds the tiny model for this task's texts and copies it to checkpoints/base/huggingface."""
     import shutil
 

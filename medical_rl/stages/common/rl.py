@@ -70,7 +70,9 @@ def validated(folder: RunFolder, best: dict) -> dict:
 
     def figure(step: int, name: str) -> float | None:
         marks = ("val-core/", "val-aux/")
-        found = [v for k, v in seen.get(step, {}).items() if k.startswith(marks) and k.split("/")[2:3] == [name]]
+        found = [
+            v for k, v in seen.get(step, {}).items() if k.startswith(marks) and k.split("/")[2:3] == [name]
+        ]
         return sum(found) / len(found) if found else None
 
     first, step = min(seen, default=0), int(best["step"])
@@ -98,7 +100,9 @@ def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
         return []
     latest = int(tracker.read_text())  # a later folder is a save that was cut short; verl writes it anew
     steps = sorted(int(p.name.removeprefix("global_step_")) for p in checkpoints.glob("global_step_*"))
-    whole = [s for s in steps if s <= latest and any((checkpoints / f"global_step_{s}" / "actor").glob("*.pt"))]
+    whole = [
+        s for s in steps if s <= latest and any((checkpoints / f"global_step_{s}" / "actor").glob("*.pt"))
+    ]
     removed = [s for s in steps if s <= latest and s not in whole[-keep:]]
     for step in removed:
         shutil.rmtree(checkpoints / f"global_step_{step}")
@@ -115,7 +119,7 @@ def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
     """
     from medical_rl.evaluation.figures import curve as figure
     from medical_rl.evaluation.figures.plot import PHANTOM, save
-    from medical_rl.evaluation.tables.runs import phantom
+    from medical_rl.evaluation.runs import phantom
 
     conf = config.conf
     found = figure.curve(folder.path, str(conf.validation.metric))

@@ -1,7 +1,5 @@
 """Stage `warm_start`: supervised fine-tuning on prepared rows by verl's SFT trainer, one process a rank.
 
-Rows of the warm start: a conversation with its images, as verl's SFT dataset wants them.
-
 Stages `sft` and `localize_sft`: the supervised rival of GRPO, on the same rows from the same model, by conf/sft.
 """
 
@@ -11,20 +9,15 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.data.parquet import read_samples, write_records
-from medical_rl.data.prompts import messages, target
+from medical_rl.data.sft_rows import write_sft_rows
 from medical_rl.errors import UserError
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.run.stage_names import split_stage
-from medical_rl.sample import Sample
 from medical_rl.stages.common.models import image_limits, leave_model, starting_model
 from medical_rl.stages.common.prepare import prepare_also
 
@@ -36,12 +29,16 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             "conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the stage out."
         )
     warm = config.conf.warm_start
-    split = warm.split if folder.rows(warm.split).exists() and split_stage(folder.stage)[0] is None else "train"
+    split = (
+        warm.split if folder.rows(warm.split).exists() and split_stage(folder.stage)[0] is None else "train"
+    )
     model, notes = teach(config, folder, warm, "conf.warm_start", split)
     return {"outputs": {"model": model}, "notes": notes}
 
 
-def teach(config: DictConfig, folder: RunFolder, settings: DictConfig, where: str, split: str) -> tuple[str, list[str]]:
+def teach(
+    config: DictConfig, folder: RunFolder, settings: DictConfig, where: str, split: str
+) -> tuple[str, list[str]]:
     """(checkpoints/<stage>/huggingface, notes) of the stage's starting model after supervised training on `split`.
 
     settings  conf.warm_start or conf.sft; `where` is its name, for messages. A `target` there stands in for the prompt's.
@@ -68,7 +65,12 @@ def teach(config: DictConfig, folder: RunFolder, settings: DictConfig, where: st
 
 
 def fine_tune(
-    config: DictConfig, folder: RunFolder, start: str, files: dict, rows: int, settings: DictConfig | None = None
+    config: DictConfig,
+    folder: RunFolder,
+    start: str,
+    files: dict,
+    rows: int,
+    settings: DictConfig | None = None,
 ) -> tuple[str, list[str]]:
     """(checkpoints/<stage>/huggingface, notes) after `start` was trained on the rows of `files` by `settings` (default: conf.warm_start)."""
     from medical_rl.engine.verl.settings import sft_overrides
@@ -94,39 +96,15 @@ def launch(overrides: Path, ranks: int) -> None:
     if ranks > 1:
         torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}", f"--master_port={port}"]
         command = [sys.executable, *torchrun, "-m", "medical_rl.engine.verl.sft", str(overrides)]
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    alone = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     environment = os.environ | (alone if ranks == 1 else {})
     subprocess.run(command, check=True, env=environment)
-
-
-# verl's SFT takes images as dicts only; limits stand in each image because it ignores
-# mm_processor_kwargs, and transformers ignores max_pixels without min_pixels.
-SCHEMA = pa.schema(
-    [
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        (
-            "images",
-            pa.list_(pa.struct([("bytes", pa.binary()), ("min_pixels", pa.int64()), ("max_pixels", pa.int64())])),
-        ),
-    ]
-)
-
-
-def write_sft_rows(
-    source: Path, path: Path, prompt: Mapping, limits: Mapping[str, int], limit: int | None = None
-) -> int:
-    """Number of rows written to `path` (atomically): prompt, images and target of each prepared row of `source`."""
-    return write_turns(islice(read_samples(source), limit), path, prompt, limits)
-
-
-def write_turns(samples: Iterable[Sample], path: Path, prompt: Mapping, limits: Mapping[str, int]) -> int:
-    """Number of rows written to `path` (atomically): prompt, images and target of each sample."""
-
-    def record(sample: Sample) -> dict:
-        turns = [*messages(sample, prompt), {"role": "assistant", "content": target(sample, prompt)}]
-        return {"messages": turns, "images": [{"bytes": b, **limits} for b in sample.images]}
-
-    return write_records(map(record, samples), path, SCHEMA)
 
 
 def run_sft(config: DictConfig, folder: RunFolder) -> dict:

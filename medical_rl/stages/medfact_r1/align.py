@@ -64,7 +64,8 @@ def _pairs(config: DictConfig, folder: RunFolder, rows: Sequence[Sample], settin
     labels = answer(config, folder, rows, [0, k], "pairs")
     found = {row.id: one for row, one in zip(rows, with_reports(rows, *retrieved(folder), k), strict=True)}
     alone, shown = (
-        {row.id: _response(row, one, prompt) for row, one in zip(rows, labels[n], strict=True)} for n in (0, k)
+        {row.id: _response(row, one, prompt) for row, one in zip(rows, labels[n], strict=True)}
+        for n in (0, k)
     )
     return make_pairs(
         rows, alone, shown, lambda row: messages(told(found[row.id]), prompt), prompt,

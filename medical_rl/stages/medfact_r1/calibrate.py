@@ -40,7 +40,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         _write(error.outcome, agreed, folder)
         raise
     _write(outcome, agreed, folder)
-    failed = [f"{len(found.failed)} questions are left out: the labeller failed on them"] if found.failed else []
+    failed = (
+        [f"{len(found.failed)} questions are left out: the labeller failed on them"] if found.failed else []
+    )
     return {
         "outputs": {name: f"{HOME}/calibration.{name_of}" for name, name_of in FILES.items()},
         "notes": [*notes(outcome), *_order(config), *failed],

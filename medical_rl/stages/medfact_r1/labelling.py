@@ -94,7 +94,12 @@ def retrieved(folder: RunFolder) -> tuple[dict[str, list[str]], dict[str, Report
 
 
 def answer(
-    config: DictConfig, folder: RunFolder, rows: Sequence[Sample], ks: Sequence[int], name: str, settings: Any = None
+    config: DictConfig,
+    folder: RunFolder,
+    rows: Sequence[Sample],
+    ks: Sequence[int],
+    name: str,
+    settings: Any = None,
 ) -> dict[int, list[Label]]:
     """{k: labels of `rows`} by conf.labeller (or by other `settings` of a labeller), kept in pseudo_label/<name>/."""
     conf = config.conf

@@ -41,7 +41,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 def _label(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
     """(notes, figures) after the labelled part of the training rows was answered, and the tested rows for the baseline."""
-    prompt, settings = (OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller"))
+    prompt, settings = (
+        OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller")
+    )
     k = chosen_k(folder)
     rows, of_concepts = _concepts(config, folder, training_rows(folder, drawn(config, folder).labelled))
     labels = answer(config, folder, rows, [k], "labelled")[k]
@@ -99,7 +101,9 @@ def _cold_start(config: DictConfig, folder: RunFolder, home: Path) -> list[str]:
     if source == "rule":
         shutil.copy2(home / TRAIN, path)
         return []
-    prompt, settings = (OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller"))
+    prompt, settings = (
+        OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller")
+    )
     rows = training_rows(folder, (row.id for row in read_samples(home / TRAIN, with_images=False)))
     if source == "human":
         write_split(rows, path, prompt)

@@ -36,7 +36,13 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         )
     write_rows(rows[:HELD], files["val"], settings, limits)
     before = folder.output(stage_of(round_ - 1, "distil"), "model") if round_ > 1 else None
-    start = str(before) if before else resolve_model(distil["model"]) if distil["model"] else base_model(config, folder)
+    start = (
+        str(before)
+        if before
+        else resolve_model(distil["model"])
+        if distil["model"]
+        else base_model(config, folder)
+    )
     model, notes = fine_tune(config, folder, start, {k: str(v) for k, v in files.items()}, counts["rows"])
     return {
         "outputs": {"model": model},

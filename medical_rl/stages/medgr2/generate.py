@@ -38,6 +38,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             f"The generator {counts['generator']} was asked about {counts['asked']} images and said nothing that can be used: "
             f"bad replies {counts['bad_replies'] or 'none'}, refused triplets {counts['invalid'] or 'none'}."
         )
-    notes = [f"{counts['rows']:,} triplets about {counts['asked']:,} images by {counts['generator']}", *counts["notes"]]
+    notes = [
+        f"{counts['rows']:,} triplets about {counts['asked']:,} images by {counts['generator']}",
+        *counts["notes"],
+    ]
     notes += [f"  {n:,} left out: {why}" for why, n in {**counts["bad_replies"], **counts["invalid"]}.items()]
     return {"outputs": {"candidates": f"round_{round_}/{CANDIDATES}"}, "notes": notes, "figures": counts}

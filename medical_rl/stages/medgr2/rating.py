@@ -25,7 +25,9 @@ def newest(config: DictConfig, folder: RunFolder) -> Path:
     UserError where none is there.
     """
     round_, _ = split_stage(folder.stage)
-    stage = judge_of(round_, OmegaConf.to_container(config.conf.loop, resolve=True)) if round_ else "reward_model"
+    stage = (
+        judge_of(round_, OmegaConf.to_container(config.conf.loop, resolve=True)) if round_ else "reward_model"
+    )
     model = folder.output(stage, "model")
     if model is None:
         raise UserError(
@@ -40,7 +42,10 @@ def rate(config: DictConfig, model: Path, rows: Iterable[Graded], place: Path) -
 
     place  where the rows (.parquet), the request (.request.json) and the scores (.jsonl) lie, without an ending
     """
-    files = {name: split_stage.with_name(f"{split_stage.name}.{name}") for name in ("parquet", "request.json", "jsonl")}
+    files = {
+        name: split_stage.with_name(f"{split_stage.name}.{name}")
+        for name in ("parquet", "request.json", "jsonl")
+    }
     split_stage.parent.mkdir(parents=True, exist_ok=True)
     write_graded(rows, files["parquet"])
     settings, engine = config.conf.reward_training, config.conf.engine
@@ -80,7 +85,8 @@ def served(config: DictConfig, folder: RunFolder) -> Iterator[DictConfig]:
         device=str(config.conf.engine.device),
         gpus=serve.gpus,
         gpu_memory_utilization=float(serve.gpu_memory_utilization),
-        max_model_len=serve.max_model_len or int(config.data.max_prompt_length) + int(config.data.max_response_length),
+        max_model_len=serve.max_model_len
+        or int(config.data.max_prompt_length) + int(config.data.max_response_length),
         start_timeout_s=float(serve.start_timeout_s),
     ) as base_url:
         config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))

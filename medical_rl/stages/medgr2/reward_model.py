@@ -90,7 +90,11 @@ def told(figures: dict) -> str:
         if found["swapped_drop"] is not None
         else []
     )
-    parts += [f"weakest probe {found['weakest_probe']}: gap {found['probe_gap']:.1f}"] if found["weakest_probe"] else []
+    parts += (
+        [f"weakest probe {found['weakest_probe']}: gap {found['probe_gap']:.1f}"]
+        if found["weakest_probe"]
+        else []
+    )
     return ", ".join(parts)
 
 
@@ -141,7 +145,9 @@ def request(
     config: DictConfig, folder: RunFolder, settings: dict, rows: Path, previous: Path | None, goal: Path
 ) -> dict:
     """What the training process is told (reward_model/request.py); a later round goes on from its R_phi, without SFT."""
-    start = previous or (resolve_model(settings["model"]) if settings["model"] else base_model(config, folder))
+    start = previous or (
+        resolve_model(settings["model"]) if settings["model"] else base_model(config, folder)
+    )
     first = {"sft": settings["sft"], "fit": settings["fit"]}
     return {
         "model": str(start), "rows": str(rows), "out": str(goal), "work": str(goal.with_name("state")),
@@ -158,7 +164,14 @@ def command(config: DictConfig, asked: Path) -> list[str]:
     ranks = int(config.conf.engine.ranks)
     if str(config.conf.engine.device) == "cpu" or ranks == 1:
         return [sys.executable, *module]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", *module]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={ranks}",
+        *module,
+    ]
 
 
 def calibrated(config: DictConfig, folder: RunFolder, model: Path, held: Path, previous: Path | None) -> dict:

@@ -27,7 +27,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     seed, home = int(config.conf.seed), folder.round(round_)
     candidates = home / "candidates.parquet"
     scores = read_scores(home / "scores.jsonl")
-    facts = [(s.id, key(s), bool(s.meta.get("is_error")), "is_error" in s.meta) for s in read_samples(candidates)]
+    facts = [
+        (s.id, key(s), bool(s.meta.get("is_error")), "is_error" in s.meta) for s in read_samples(candidates)
+    ]
     chosen = kept([scores[id_] for id_, *_ in facts], loop["filter"], seed + round_)
     if not chosen and round_ == 1:
         raise UserError(
@@ -73,7 +75,10 @@ def before(config: DictConfig, folder: RunFolder, round_: int) -> Iterator[Sampl
 
 def read_scores(path: Path) -> dict[str, float]:
     """{id: R_phi's score} as the stage `score` wrote them."""
-    return {row["id"]: float(row["score"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return {
+        row["id"]: float(row["score"])
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    }
 
 
 def refuse_few(config: DictConfig, total: int, stage: str) -> None:

@@ -52,7 +52,9 @@ class Small:
             )
         deadline = time.monotonic() + 300
         while not self._lives():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.printed.read_text()[-3000:]
+            assert self.process.poll() is None and time.monotonic() < deadline, self.printed.read_text()[
+                -3000:
+            ]
             time.sleep(0.2)
 
     def kill(self):

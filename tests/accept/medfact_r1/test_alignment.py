@@ -44,7 +44,9 @@ def reports(accept, phantom):
         for name, changes in RUNS.items():
             at = folder / "".join(c if c.isalnum() else "_" for c in name)
             engine = {"device": "cpu", "dtype": "float32", "ranks": 1}
-            place = Place(at, at / "checkpoints" / "huggingface", phantom.LIMITS, engine, seed=seed, phantom=True)
+            place = Place(
+                at, at / "checkpoints" / "huggingface", phantom.LIMITS, engine, seed=seed, phantom=True
+            )
             found[seed, name] = align(base | changes, labeller, pairs, place)
     return found
 
@@ -100,7 +102,9 @@ def test_the_figures_are_kept(reports, figures):
         arms, counts = report["figures"]["arms"], report["counts"]
         lines.append(row(seed, name, counts, arms["before"], arms["after"], report["verdict"]))
         if "control" in arms:
-            lines.append(row(seed, f"control of {name}: SFT alone", counts, arms["before"], arms["control"], "–"))
+            lines.append(
+                row(seed, f"control of {name}: SFT alone", counts, arms["before"], arms["control"], "–")
+            )
     lines += ["", told(reports)]
     (figures / "alignment.md").write_text("\n".join(lines) + "\n")
 

@@ -60,7 +60,12 @@ def test_a_run_survives_the_death_of_its_server_and_asks_nothing_twice(accept, t
 
 def run_with_two_deaths(accept, server, name, printed):
     """None; the recipe ends well although its server dies twice, the first time with the run."""
-    at = ["endpoint.base_url=" + server.url, "endpoint.model=tiny", "endpoint.api_key_env=null", "limits.concurrency=4"]
+    at = [
+        "endpoint.base_url=" + server.url,
+        "endpoint.model=tiny",
+        "endpoint.api_key_env=null",
+        "limits.concurrency=4",
+    ]
     overrides = [
         *SMALL, "conf/labeller=openai", "conf/rewards=medfact_r1", "conf/judge=openai", "conf.pseudo_label.concepts=judge",
         "conf.judge.max_attempts=12",

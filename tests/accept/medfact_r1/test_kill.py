@@ -38,7 +38,11 @@ def test_killed_in_every_stage_it_finishes_with_the_same_labels(accept):
     subprocess.run(["rm", "-rf", str(folder), str(printed)], check=True)
     hit = [stage for stage in STAGES if killed_in(stage, accept, name, printed)]
     whole = accept.train(
-        "medfact_r1/whole", *SMALL, f"conf.stages=[{','.join(STAGES[:5])}]", "conf/ablation=none", recipe="medfact_r1"
+        "medfact_r1/whole",
+        *SMALL,
+        f"conf.stages=[{','.join(STAGES[:5])}]",
+        "conf/ablation=none",
+        recipe="medfact_r1",
     )
     accept.train(name, *SMALL, recipe="medfact_r1")
     found = stages(folder)
@@ -60,7 +64,9 @@ def killed_in(stage, accept, name, printed) -> bool:
     process = accept.start(name, *SMALL, recipe="medfact_r1")
     deadline = time.monotonic() + 900
     while (status := stages(folder).get(stage, {}).get("status")) not in ("running", "done"):
-        assert process.poll() is None and time.monotonic() < deadline, f"{stage}\n{printed.read_text()[-3000:]}"
+        assert process.poll() is None and time.monotonic() < deadline, (
+            f"{stage}\n{printed.read_text()[-3000:]}"
+        )
         time.sleep(0.02)
     time.sleep(INTO_S.get(stage, 0) if status == "running" else 0)
     status = stages(folder)[stage]["status"]

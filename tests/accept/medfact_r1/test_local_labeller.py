@@ -22,7 +22,8 @@ def taught(folder, phantom):
     prompt, draw = local_prompt(), random.Random(0)
     rows = list(phantom_reports.rows(split="train", seed=7, sizes={"train": 2000}))
     reports = [
-        Report(one["id"], one["text"], one["study"]) for one in phantom_reports.reports(seed=7, sizes={"train": 2000})
+        Report(one["id"], one["text"], one["study"])
+        for one in phantom_reports.reports(seed=7, sizes={"train": 2000})
     ]
     told = [dataclasses.replace(row, knowledge=fenced(draw.sample(reports, 2))) for row in rows]
     leaning = [_said(row, draw.random() < 0.7) for row in told]
@@ -56,7 +57,9 @@ def done(accept, phantom):
 def test_the_pairs_are_the_labellers_own_and_the_aligned_one_is_better(done):
     report = json.loads((done / "pseudo_label" / "alignment" / "alignment.json").read_text())
     arms, counts = report["figures"]["arms"], report["counts"]
-    assert counts["right_wrong"] == counts["train_pairs"] + counts["held_out_pairs"] + counts["unreadable"] > 64
+    assert (
+        counts["right_wrong"] == counts["train_pairs"] + counts["held_out_pairs"] + counts["unreadable"] > 64
+    )
     assert (report["verdict"], report["kept"]) == ("aligned", "aligned"), report["notes"]
     assert arms["after"]["margin"]["low"] > 0 and arms["after"]["accuracy"]["change"] > 0
 
@@ -64,7 +67,11 @@ def test_the_pairs_are_the_labellers_own_and_the_aligned_one_is_better(done):
 def test_the_labels_are_those_of_the_aligned_labeller(done):
     stages = json.loads((done / "manifest.json").read_text())["stages"]
     assert stages["align"]["outputs"]["model"]["path"].endswith("checkpoints/align/huggingface")
-    requests = [json.loads(path.read_text()) for path in (done / "pseudo_label").rglob("labeller.request.json")]
+    requests = [
+        json.loads(path.read_text()) for path in (done / "pseudo_label").rglob("labeller.request.json")
+    ]
     models = {str(request["model"]) for request in requests}
-    assert len(models) == 2 and any(model.endswith("checkpoints/align/huggingface") for model in models), models
+    assert len(models) == 2 and any(model.endswith("checkpoints/align/huggingface") for model in models), (
+        models
+    )
     print(stages["align"]["figures"], stages["pseudo_label"]["figures"])

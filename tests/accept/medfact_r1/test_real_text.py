@@ -68,13 +68,22 @@ def halves(texts):
     known = {row.id: row for row in rows}
     ours, others = ([known[i] for i in ids] for ids in (apart.calibration, apart.train))
     check_apart(ours, {"the other half": others})
-    by_id, lists = {one.id: one for one in reports}, {i: [hit.id for hit in hits] for i, hits in found.items()}
+    by_id, lists = (
+        {one.id: one for one in reports},
+        {i: [hit.id for hit in hits] for i, hits in found.items()},
+    )
     made = {}
     for silence in ("abstain", "no"):
         labeller = {**settings("labeller"), "on_silence": silence}
         work = Work(1, SEED, out / silence, out, {}, {})
         rule = calibration_settings(
-            {**settings("calibration"), "candidates": KS, "alpha": 0.2, "delta": 0.1, "on_empty": "no_retrieval"}
+            {
+                **settings("calibration"),
+                "candidates": KS,
+                "alpha": 0.2,
+                "delta": 0.1,
+                "on_empty": "no_retrieval",
+            }
         )
         labels = answers_per_k(labeller, ours, lists, by_id, KS, work)
         errors = errors_by_k(gold_answers(ours), labels)

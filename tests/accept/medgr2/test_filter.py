@@ -28,7 +28,12 @@ def arms(accept):
         given = f"conf.reward_training.path={r_phi / 'checkpoints' / 'reward_model' / 'huggingface'}"
         for by in ("top_k", "random_k"):
             found[by, seed] = accept.train(
-                f"medgr2/{by}-{seed}", f"conf.seed={seed}", f"conf.loop.filter.by={by}", given, *ARM, recipe="medgr2"
+                f"medgr2/{by}-{seed}",
+                f"conf.seed={seed}",
+                f"conf.loop.filter.by={by}",
+                given,
+                *ARM,
+                recipe="medgr2",
             )
     return found
 
@@ -39,7 +44,9 @@ def row(folder):
 
 def accuracy(folder):
     (found,) = [
-        e for e in json.loads((folder / "results.json").read_text())["evaluations"] if e["model"] == "warm_start"
+        e
+        for e in json.loads((folder / "results.json").read_text())["evaluations"]
+        if e["model"] == "warm_start"
     ]
     return found["metrics"]["accuracy"], found["interval"]["accuracy"]
 

@@ -22,7 +22,11 @@ def blind(accept):
     """{seed: run folder} of R_phi trained on grey pictures: what the texts alone give away."""
     return {
         s: accept.train(
-            f"medgr2/r_phi-grey-{s}", STAGES, f"conf.seed={s}", "conf.reward_training.images=grey", recipe="medgr2"
+            f"medgr2/r_phi-grey-{s}",
+            STAGES,
+            f"conf.seed={s}",
+            "conf.reward_training.images=grey",
+            recipe="medgr2",
         )
         for s in SEEDS
     }
@@ -33,9 +37,9 @@ def calibration(folder):
 
 
 def seconds(folder):
-    return json.loads((folder / "checkpoints" / "reward_model" / "huggingface" / "reward_model.json").read_text())[
-        "seconds"
-    ]
+    return json.loads(
+        (folder / "checkpoints" / "reward_model" / "huggingface" / "reward_model.json").read_text()
+    )["seconds"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -68,7 +72,10 @@ def test_vllm_gives_the_same_scores(trained, tmp_path):
         {"device": "cpu", "threads": 2, "kv_cache_gib": 1}, "accept", "score", str(tmp_path / "m.jsonl")
     )
     subprocess.run(
-        [sys.executable, "-m", "medical_rl.engine.vllm.classify", str(asked)], check=True, env=environment, timeout=600
+        [sys.executable, "-m", "medical_rl.engine.vllm.classify", str(asked)],
+        check=True,
+        env=environment,
+        timeout=600,
     )
     scores = [[json.loads(line)["score"] for line in path.read_text().splitlines()]
               for path in (folder / "reward_model" / "scored.jsonl", tmp_path / "scores.jsonl")]  # fmt: skip

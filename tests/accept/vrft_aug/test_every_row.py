@@ -19,21 +19,41 @@ SMALL = (
 )
 ON_GRADES = ("conf/data=phantom_grading", *SMALL)
 ROWS = {
-    "V-SFT": ("vrft_aug", ("conf/prompt=class_names", "conf.arm=sft", *ON_GRADES), ["base", "warm_start", "sft"]),
-    "V-RFT": ("vrft_aug", ("conf/prompt=class_names", "conf.arm=rl", *ON_GRADES), ["base", "warm_start", "rl"]),
+    "V-SFT": (
+        "vrft_aug",
+        ("conf/prompt=class_names", "conf.arm=sft", *ON_GRADES),
+        ["base", "warm_start", "sft"],
+    ),
+    "V-RFT": (
+        "vrft_aug",
+        ("conf/prompt=class_names", "conf.arm=rl", *ON_GRADES),
+        ["base", "warm_start", "rl"],
+    ),
     "PA_P": ("vrft_aug", ("conf/prompt=visual_attributes", *ON_GRADES), ["base", "warm_start", "rl"]),
     "R_recite": ("vrft_aug", ("conf/rewards=vrft_recite", *ON_GRADES), ["base", "warm_start", "rl"]),
     "R_unrecite": ("vrft_aug", ("conf/rewards=vrft_unrecite", *ON_GRADES), ["base", "warm_start", "rl"]),
     "R_MFRS": ("vrft_aug", ("conf/rewards=vrft_mfrs", *ON_GRADES), ["base", "warm_start", "rl"]),
     "10-shot": ("vrft_aug", ("conf.data.shots=10", *ON_GRADES), ["base", "warm_start", "rl"]),
-    "V-SFT + PA_pi": ("vrft_aug_localize", ("conf.localize.by=sft", *SMALL), ["base", "warm_start", "localize_sft"]),
-    "V-RFT + PA_pi": ("vrft_aug_localize", ("conf.localize.by=rl", *SMALL), ["base", "warm_start", "localize_rl"]),
+    "V-SFT + PA_pi": (
+        "vrft_aug_localize",
+        ("conf.localize.by=sft", *SMALL),
+        ["base", "warm_start", "localize_sft"],
+    ),
+    "V-RFT + PA_pi": (
+        "vrft_aug_localize",
+        ("conf.localize.by=rl", *SMALL),
+        ["base", "warm_start", "localize_rl"],
+    ),
     "M boxes": ("vrft_aug_localize", ("conf.data.limit=32", *SMALL), ["base", "warm_start", "localize_rl"]),
 }
 
 
 # Of the whole table three images are there: a seed by which each falls into another split.
-SPLIT = ("conf.data.params.test_share=0.34", "conf.data.params.val_share=0.33", "conf.data.params.split_seed=1")
+SPLIT = (
+    "conf.data.params.test_share=0.34",
+    "conf.data.params.val_share=0.33",
+    "conf.data.params.split_seed=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +75,12 @@ def done(accept):
 def test_a_row_of_the_table_runs(done, row):
     folder, evaluations = done(row)
     recipe, _, models = ROWS[row]
-    sets = ["phantom_localisation", "phantom_grading"] if recipe == "vrft_aug_localize" else ["phantom_grading"]
-    assert [(e["dataset"], e["model"]) for e in evaluations] == [(data, model) for data in sets for model in models]
+    sets = (
+        ["phantom_localisation", "phantom_grading"] if recipe == "vrft_aug_localize" else ["phantom_grading"]
+    )
+    assert [(e["dataset"], e["model"]) for e in evaluations] == [
+        (data, model) for data in sets for model in models
+    ]
     for of in evaluations:
         wanted = (
             {"mean_iou", "hit_rate"}
@@ -76,9 +100,17 @@ def test_pneumoniamnist_with_class_names_and_both_arms(accept, realdata):
         f"conf.data.source={realdata / 'medmnist' / 'pneumoniamnist.npz'}",
         "conf.data.allow_altered=true",
     )
-    few = (*source, "conf.data.limit=512", "conf.data.test_per_class=100", *SMALL[1:], "conf/prompt=class_names")
+    few = (
+        *source,
+        "conf.data.limit=512",
+        "conf.data.test_per_class=100",
+        *SMALL[1:],
+        "conf/prompt=class_names",
+    )
     for arm in ("sft", "rl"):
-        folder = accept.train(f"vrft_aug/pneumonia-{arm}", *few, f"conf.arm={arm}", "data.max_response_length=40")
+        folder = accept.train(
+            f"vrft_aug/pneumonia-{arm}", *few, f"conf.arm={arm}", "data.max_response_length=40"
+        )
         assert list(accept.results(folder)) == ["base", "warm_start", arm]
 
 

@@ -12,16 +12,22 @@ SEEDS = (1, 2, 3)
 def localised(accept):
     """{(how, seed): folder} of the recipe's own tiny scale."""
     found = {
-        ("rl", seed): accept.train(f"vrft_aug/localize-rl-{seed}", f"conf.seed={seed}", recipe="vrft_aug_localize")
+        ("rl", seed): accept.train(
+            f"vrft_aug/localize-rl-{seed}", f"conf.seed={seed}", recipe="vrft_aug_localize"
+        )
         for seed in SEEDS
     }
-    found["sft", 1] = accept.train("vrft_aug/localize-sft-1", "conf.localize.by=sft", recipe="vrft_aug_localize")
+    found["sft", 1] = accept.train(
+        "vrft_aug/localize-sft-1", "conf.localize.by=sft", recipe="vrft_aug_localize"
+    )
     return found
 
 
 def evaluations(folder, data):
     return {
-        e["model"]: e for e in json.loads((folder / "results.json").read_text())["evaluations"] if e["dataset"] == data
+        e["model"]: e
+        for e in json.loads((folder / "results.json").read_text())["evaluations"]
+        if e["dataset"] == data
     }
 
 
@@ -34,7 +40,9 @@ def test_grpo_on_boxes_lifts_the_mean_iou_of_held_out_phantoms(localised, seed):
 
 
 def test_the_supervised_rival_begins_from_the_same_model(localised):
-    stages = [json.loads((localised[how, 1] / "manifest.json").read_text())["stages"] for how in ("rl", "sft")]
+    stages = [
+        json.loads((localised[how, 1] / "manifest.json").read_text())["stages"] for how in ("rl", "sft")
+    ]
     assert len({s["warm_start"]["outputs"]["model"]["sha256"] for s in stages}) == 1
 
 

@@ -15,14 +15,19 @@ DRAWS = 10_000
 def runs(accept):
     """{(reward, seed): folder}; both of a seed begin from the same warm start and see the same rows in the same order."""
     return {
-        (by, seed): accept.train(f"vrft_aug/outcome-{by}-{seed}", f"conf.data.outcome={by}", f"conf.seed={seed}")
+        (by, seed): accept.train(
+            f"vrft_aug/outcome-{by}-{seed}", f"conf.data.outcome={by}", f"conf.seed={seed}"
+        )
         for seed in SEEDS
         for by in REWARDS
     }
 
 
 def records(folder, model="rl"):
-    return {r["id"]: r for r in map(json.loads, (folder / "predictions" / f"{model}.jsonl").read_text().splitlines())}
+    return {
+        r["id"]: r
+        for r in map(json.loads, (folder / "predictions" / f"{model}.jsonl").read_text().splitlines())
+    }
 
 
 def error(row):
@@ -59,7 +64,9 @@ def test_the_two_are_a_pair(runs, seed):
 def test_the_mean_grade_error_is_that_of_the_results(accept, runs):
     for folder in runs.values():
         rows = records(folder).values()
-        assert statistics.fmean(map(error, rows)) == pytest.approx(accept.results(folder)["rl"]["metrics"]["mae"])
+        assert statistics.fmean(map(error, rows)) == pytest.approx(
+            accept.results(folder)["rl"]["metrics"]["mae"]
+        )
 
 
 def test_the_figures_are_kept(accept, runs, figures):

@@ -28,7 +28,11 @@ def pair(accept, slurm) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "sweep.out").open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, cwd=accept.root, env=os.environ | slurm.environment
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=accept.root,
+            env=os.environ | slurm.environment,
         )
     tracker = first / "checkpoints" / "rl" / "latest_checkpointed_iteration.txt"
     try:
@@ -88,7 +92,11 @@ def test_the_script_for_several_nodes_attaches_to_the_ray_it_started(accept, slu
             *accept.command("slurm/multi_node", SIZES, *accept.two_steps)[3:], "+ray_kwargs.ray_init.address=auto",
         ]  # fmt: skip
         arguments = [a for a in arguments if not a.startswith("conf/engine=")]
-        for name, value in {"ENGINE": "cpu", "GPUS": "1", "VENV": str(Path(sys.executable).parents[1])}.items():
+        for name, value in {
+            "ENGINE": "cpu",
+            "GPUS": "1",
+            "VENV": str(Path(sys.executable).parents[1]),
+        }.items():
             monkeypatch.setenv(name, value)
         options = ["--nodes=1", "--gpus-per-node=0", "--cpus-per-task=2", f"--output={out}"]
         job = slurm.run("sbatch", "--parsable", *options, str(script), *arguments)

@@ -64,7 +64,12 @@ def by_image(put, shown):
     rows = []
     for i in range(60):
         put(name := f"Images/x/{i // 2}.png", shown(i // 2))
-        row = {"question_id": f"q{i}", "question": f"Question {i % 2}?", "gt_answer": "CT", "image_path": name}
+        row = {
+            "question_id": f"q{i}",
+            "question": f"Question {i % 2}?",
+            "gt_answer": "CT",
+            "image_path": name,
+        }
         rows.append(row | {"dataset": "x", "question_type": "t", "option_A": "CT", "option_B": "MRI", "modality_type": "CT"})  # fmt: skip
     return "omnimedvqa", put("QA_information/Open-access/x.json", json.dumps(rows)).parents[2], {}
 
@@ -81,7 +86,10 @@ def official(put, shown):
     arrays, start = {}, 0
     for split, n in SIZES.items():
         pictures = [np.asarray(Image.open(io.BytesIO(shown(start + i))).resize((28, 28))) for i in range(n)]
-        arrays |= {f"{split}_images": np.stack(pictures), f"{split}_labels": np.arange(n, dtype=np.uint8)[:, None] % 2}
+        arrays |= {
+            f"{split}_images": np.stack(pictures),
+            f"{split}_labels": np.arange(n, dtype=np.uint8)[:, None] % 2,
+        }
         start += n
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)

@@ -40,7 +40,9 @@ def second_image(one, other):
     return dataclasses.replace(other, images=(*other.images, one.images[0]))
 
 
-VIGNETTE = "A woman of 54 with a dry cough " + " ".join(f"and finding {i}" for i in range(10)) + ": what is it?"
+VIGNETTE = (
+    "A woman of 54 with a dry cough " + " ".join(f"and finding {i}" for i in range(10)) + ": what is it?"
+)
 
 
 def long_question(one, other):
@@ -84,7 +86,9 @@ def test_questions_without_images_are_compared_whatever_their_length(folder, cle
 
 
 def test_a_question_that_many_rows_ask_is_no_leak(folder, clean, found_in):
-    asked = {split: [dataclasses.replace(s, question=VIGNETTE) for s in rows] for split, rows in clean.items()}
+    asked = {
+        split: [dataclasses.replace(s, question=VIGNETTE) for s in rows] for split, rows in clean.items()
+    }
     assert found_in(folder(asked)) == {}
 
 

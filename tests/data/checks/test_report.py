@@ -29,7 +29,11 @@ def test_nothing_to_check_exits_2(tmp_path, capsys):
     assert command_line.main(["check", str(tmp_path)]) == 2
     assert command_line.main(["check", str(tmp_path), "--accept", "share_image"]) == 2
     err = capsys.readouterr().err
-    assert "There is no folder" in err and "holds no parquet files" in err and "Did you mean 'shared_image'" in err
+    assert (
+        "There is no folder" in err
+        and "holds no parquet files" in err
+        and "Did you mean 'shared_image'" in err
+    )
 
 
 def test_a_finding_has_a_known_check_and_level():
@@ -46,13 +50,18 @@ def test_phantoms_are_not_accused(task, tmp_path, found_in, prompt):
     assert found_in(tmp_path / "out", prompt=prompt) == {}
 
 
-def test_the_real_pneumoniamnist_shares_8_images_and_no_other_xray_is_accused(pneumonia, tmp_path, found_in, prompt):
+def test_the_real_pneumoniamnist_shares_8_images_and_no_other_xray_is_accused(
+    pneumonia, tmp_path, found_in, prompt
+):
     data = {"reader": "medmnist", "source": str(pneumonia), "params": {"allow_altered": True}}
     prepare.prepare(data, prompt, tmp_path / "out", 0, 1)
     found = found_in(tmp_path / "out", prompt=prompt)
     # 8, 17 and 3 counted independently with numpy (rows equal byte for byte).
     assert found["shared_image"][0].message == "8 images, pixel for pixel, are in both train and val."
-    assert [f.message for f in found["duplicate"]] == ["train: 17 rows: a repetition.", "test: 3 rows: a repetition."]
+    assert [f.message for f in found["duplicate"]] == [
+        "train: 17 rows: a repetition.",
+        "test: 3 rows: a repetition.",
+    ]
     assert set(found) == {"shared_image", "duplicate"}
     assert json.loads((tmp_path / "out/card.json").read_text())["warnings"]
 

@@ -91,4 +91,7 @@ def test_a_file_that_is_not_the_cards_is_told(config, tmp_path, found_in, prompt
     prepare.prepare(config(), prompt, tmp_path / "out", 0, 1)
     assert "schema" not in found_in(tmp_path / "out")
     (tmp_path / "out/val.parquet").write_bytes((tmp_path / "out/test.parquet").read_bytes())
-    assert "val.parquet is not the file that card.json tells of" in found_in(tmp_path / "out")["schema"][0].message
+    assert (
+        "val.parquet is not the file that card.json tells of"
+        in found_in(tmp_path / "out")["schema"][0].message
+    )

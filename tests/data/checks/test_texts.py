@@ -7,7 +7,9 @@ import pytest
 from medical_rl.data.inspect import check
 from medical_rl.data.prepare import prepare
 
-VIGNETTE = "A woman of 54 with a dry cough " + " ".join(f"and finding {i}" for i in range(10)) + ": what is it?"
+VIGNETTE = (
+    "A woman of 54 with a dry cough " + " ".join(f"and finding {i}" for i in range(10)) + ": what is it?"
+)
 GENERIC = "Is the heart enlarged?"
 
 

@@ -35,7 +35,9 @@ def table(tmp_path, picture):
                 writer.writeheader()
                 writer.writerows(rows)
         elif name.endswith(".jsonl"):
-            path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            path.write_text(
+                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+            )
         else:
             path.write_text(json.dumps(rows), encoding="utf-8")
         for number, row in enumerate(rows if images else ()):
@@ -55,7 +57,9 @@ def rows():
 
     def make(n=20, **changes):
         answers = ("normal", "pneumonia")
-        found = [{"image": f"scans/ü {i}.png", "answer": answers[i % 2], "question": "Which?"} for i in range(n)]
+        found = [
+            {"image": f"scans/ü {i}.png", "answer": answers[i % 2], "question": "Which?"} for i in range(n)
+        ]
         return [{**row, **{key: value(i) for key, value in changes.items()}} for i, row in enumerate(found)]
 
     return make

@@ -37,7 +37,12 @@ def table(tmp_path):
 
 
 def prepared(source, out, **params):
-    data = {"name": "mine", "reader": "custom", "source": str(source), "params": {"question": "Which?", **params}}
+    data = {
+        "name": "mine",
+        "reader": "custom",
+        "source": str(source),
+        "params": {"question": "Which?", **params},
+    }
     return prepare.prepare(data, command.load_prompt("class_names"), out, 0, 1)
 
 
@@ -51,16 +56,22 @@ def read(custom, source, **params):
 def given(n=30, **changes):
     """Training rows of a patient each and six test rows, as a table with no val names them."""
     named = [("train", i) for i in range(n)] + [("test", i) for i in range(n, n + 6)]
-    return [{"image": f"{i}.png", "answer": "ab"[i % 2], "group": f"p{i}", "split": split} for split, i in named]
+    return [
+        {"image": f"{i}.png", "answer": "ab"[i % 2], "group": f"p{i}", "split": split} for split, i in named
+    ]
 
 
 def linked(group):
     """Two training rows about one picture, of p100 and p101, and a test row of `group`."""
-    shared = [{"image": "shared.png", "answer": "ab"[i], "group": f"p10{i}", "split": "train"} for i in (0, 1)]
+    shared = [
+        {"image": "shared.png", "answer": "ab"[i], "group": f"p10{i}", "split": "train"} for i in (0, 1)
+    ]
     return [*given(), *shared, {"image": "last.png", "answer": "a", "group": group, "split": "test"}]
 
 
-def test_a_patient_in_train_and_in_a_given_test_is_refused_though_an_image_links_it_to_another(table, tmp_path):
+def test_a_patient_in_train_and_in_a_given_test_is_refused_though_an_image_links_it_to_another(
+    table, tmp_path
+):
     with pytest.raises(prepare.BadSplit, match="in both train and test|in both val and test"):
         prepared(table(linked("p101")), tmp_path / "out")
     prepared(table(linked("p102")), tmp_path / "out")
@@ -105,10 +116,15 @@ def test_an_id_twice_in_one_table_is_told(custom, table):
 
 
 def test_an_image_cell_that_is_no_list_is_told_and_the_others_are_read(custom, table, tmp_path):
-    rows = [{"image": f"{i}.png", "answer": "ab"[i % 2]} for i in range(20)] + [{"image": "[x", "answer": "a"}]
+    rows = [{"image": f"{i}.png", "answer": "ab"[i % 2]} for i in range(20)] + [
+        {"image": "[x", "answer": "a"}
+    ]
     path = table(rows)
     assert read(custom, path)[1] == {"a cell that starts with [ is not a JSON list": 1}
-    assert prepared(path, tmp_path / "out")["dropped"]["a cell that starts with [ is not a JSON list"]["rows"] == 1
+    assert (
+        prepared(path, tmp_path / "out")["dropped"]["a cell that starts with [ is not a JSON list"]["rows"]
+        == 1
+    )
 
 
 def test_a_grade_that_is_no_whole_number_is_a_drop_and_no_class(custom, table):

@@ -15,7 +15,12 @@ def test_a_table_gives_three_splits_with_every_row_once(custom, table, name, pic
     assert {split: len(samples) for split, samples in found.items()} == {"train": 14, "val": 2, "test": 4}
     assert len({s.id for s in everything(found)}) == 20 and not dropped
     s = next(s for s in everything(found) if s.id == "row 2")
-    assert (s.kind, s.answer, s.choices, s.question) == ("label", "pneumonia", ("normal", "pneumonia"), "Which?")
+    assert (s.kind, s.answer, s.choices, s.question) == (
+        "label",
+        "pneumonia",
+        ("normal", "pneumonia"),
+        "Which?",
+    )
     assert s.images == (picture(1),) and s.size == (10, 20) and s.source == "custom"
 
 

@@ -44,7 +44,8 @@ def mini(put, image_bytes, mask_bytes):
         names = [(f"HAM_{i:07}", f"ISIC_{i:07}", "nv" if i < 40 else "mel") for i in range(50)]
         names += [(f"HAM_{i:07}", f"ISIC_{i + 50:07}", "mel") for i in range(40, 50)]
         rows = [COLUMNS] + [
-            (*row, "histo", ("80", "80.0", "")[i % 3], "male", "back", "rosendahl") for i, row in enumerate(names)
+            (*row, "histo", ("80", "80.0", "")[i % 3], "male", "back", "rosendahl")
+            for i, row in enumerate(names)
         ]
         path = put(table, "".join(",".join(row[:columns]) + "\n" for row in rows))
         for i, (_, image, _) in enumerate(names):

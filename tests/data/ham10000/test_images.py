@@ -16,7 +16,9 @@ def source(put, image_bytes):
     return path.parent
 
 
-def test_a_copy_that_has_every_image_twice_is_read_and_two_files_of_one_id_are_told(ham, source, put, read_all):
+def test_a_copy_that_has_every_image_twice_is_read_and_two_files_of_one_id_are_told(
+    ham, source, put, read_all
+):
     for i in range(20):
         put(f"all/ISIC_{i}.jpg", (source / f"part_1/ISIC_{i}.jpg").read_bytes())
     samples, dropped = read_all(ham, source)
@@ -29,7 +31,9 @@ def test_a_copy_that_has_every_image_twice_is_read_and_two_files_of_one_id_are_t
 
 def test_named_lesions_are_split_whole_even_by_image_and_the_card_says_so(ham, source):
     about = ham.describe(source, by_image=True)
-    assert about["split"].startswith("by lesion, seed 0") and not any("by image" in note for note in about["notes"])
+    assert about["split"].startswith("by lesion, seed 0") and not any(
+        "by image" in note for note in about["notes"]
+    )
     train, test = ({s.group for s in ham.rows(source, split, by_image=True)} for split in ("train", "test"))
     assert all(group.startswith("HAM_") for group in train | test) and not train & test
 

@@ -3,7 +3,9 @@
 import json
 
 
-def test_every_bad_mask_and_image_is_a_reported_skip(ham, mini, put, read_all, image_bytes, realdata, mask_bytes):
+def test_every_bad_mask_and_image_is_a_reported_skip(
+    ham, mini, put, read_all, image_bytes, realdata, mask_bytes
+):
     source = mini()
     pointer = (realdata / "ham10000/ISIC_0024306_segmentation_LFSPOINTER.png").read_bytes()
     masks = "HAM10000_segmentations_lesion_tschandl/ISIC_000000{}_segmentation.png"
@@ -25,14 +27,18 @@ def test_every_bad_mask_and_image_is_a_reported_skip(ham, mini, put, read_all, i
     assert sum(map(len, samples.values())) == 54
 
 
-def test_a_one_pixel_mask_is_a_box_of_one_pixel_and_largest_leaves_specks_out(ham, mini, put, read_all, mask_bytes):
+def test_a_one_pixel_mask_is_a_box_of_one_pixel_and_largest_leaves_specks_out(
+    ham, mini, put, read_all, mask_bytes
+):
     source = mini()
     masks = "HAM10000_segmentations_lesion_tschandl/ISIC_000000{}_segmentation.png"
     put(masks.format(0), mask_bytes((9, 7, 10, 8)))
     put(masks.format(1), mask_bytes((0, 0, 3, 3), (8, 6, 9, 7)))
     for part, wanted in (("union", [0, 0, 9, 7]), ("largest", [0, 0, 3, 3])):
         samples, _ = read_all(ham, source, task="boxes", part=part)
-        found = {s.id[-1]: json.loads(s.answer) for rows in samples.values() for s in rows if "_000000" in s.id}
+        found = {
+            s.id[-1]: json.loads(s.answer) for rows in samples.values() for s in rows if "_000000" in s.id
+        }
         assert found["0"] == [9, 7, 10, 8] and found["1"] == wanted
 
 

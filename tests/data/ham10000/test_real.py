@@ -60,7 +60,9 @@ def test_the_real_masks_give_the_boxes_that_pillow_sees(ham, real, read_all):
     largest, _ = read_all(ham, real, task="boxes", part="largest")
     assert {s.answer for rows in largest.values() for s in rows} == {s.answer for s in found.values()}
     assert collections.Counter(dropped.values()) == {"its image is not in the folder": 10_012}
-    assert all(s.size == (450, 600) and s.kind == "box" and s.meta["finding"] == "lesion" for s in found.values())
+    assert all(
+        s.size == (450, 600) and s.kind == "box" and s.meta["finding"] == "lesion" for s in found.values()
+    )
 
 
 def test_a_row_of_the_real_set_for_classification(ham, real, read_all):

@@ -29,7 +29,9 @@ def test_the_split_does_not_change_where_images_are_missing(ham, mini, read_all)
     after, dropped = read_all(ham, source)
     assert len(dropped) == 20
     for split in ham.SPLITS:
-        assert [s.id for s in after[split]] == [s.id for s in before[split] if s.id.split("/")[1] not in dropped]
+        assert [s.id for s in after[split]] == [
+            s.id for s in before[split] if s.id.split("/")[1] not in dropped
+        ]
 
 
 def test_by_hand_with_knowledge_it_is_prepared_and_drops_are_printed(ham, mini, tmp_path, capsys):

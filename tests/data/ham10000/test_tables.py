@@ -53,7 +53,9 @@ def one_hot(source, marks):
     """Writes the ground truth of `marks` {image: class index} and removes the metadata."""
     columns = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
     lines = [",".join(["image", *columns])]
-    lines += [",".join([image, *("1.0" if i == at else "0.0" for i in range(7))]) for image, at in marks.items()]
+    lines += [
+        ",".join([image, *("1.0" if i == at else "0.0" for i in range(7))]) for image, at in marks.items()
+    ]
     (source / "GroundTruth.csv").write_text("\n".join(lines) + "\n")
     (source / "HAM10000_metadata.csv").unlink()
 
@@ -62,7 +64,9 @@ def test_a_one_hot_table_without_lesions_is_refused_unless_the_leak_is_allowed(h
     source = mini(masks=False)
     rows = list(csv.DictReader((source / "HAM10000_metadata.csv").open()))
     one_hot(source, {row["image_id"]: 1 if row["dx"] == "nv" else 0 for row in rows} | {"ISIC_none": 9})
-    with pytest.raises(UserError, match="which lesion 60 of its 60 images show.*LesionGroupings.csv.*by_image=true"):
+    with pytest.raises(
+        UserError, match="which lesion 60 of its 60 images show.*LesionGroupings.csv.*by_image=true"
+    ):
         ham.describe(source)
     samples, dropped = read_all(ham, source, by_image=True)
     assert dropped == {"line 62 of GroundTruth.csv": "not exactly one class is marked with 1"}

@@ -37,10 +37,14 @@ def test_a_problem_without_options_is_refused(problem):
         files.split_problem(problem)
 
 
-@pytest.mark.parametrize("solution", ["<answer> E </answer>", "<answer> C", "C", "<answer> CT </answer>", None])
+@pytest.mark.parametrize(
+    "solution", ["<answer> E </answer>", "<answer> C", "C", "<answer> CT </answer>", None]
+)
 def test_a_gold_letter_that_names_no_option_is_refused(solution):
     with pytest.raises(BadOptions, match="the letter of no option"):
-        files.from_med_r1({"image": "i", "problem": "Which? A)x, B)y, C)z, D)w", "solution": solution}, "f", 0)
+        files.from_med_r1(
+            {"image": "i", "problem": "Which? A)x, B)y, C)z, D)w", "solution": solution}, "f", 0
+        )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,9 @@ def fundus(realdata, tmp_path_factory):
     """The real Fundus files over a picture made for each of their images, all different."""
     folder = tmp_path_factory.mktemp("fundus") / "OmniMedVQA"
     names = {
-        row["image"] for part in ("train", "test") for row in files.records(realdata / f"omnimedvqa/Fundus_{part}.json")
+        row["image"]
+        for part in ("train", "test")
+        for row in files.records(realdata / f"omnimedvqa/Fundus_{part}.json")
     }
     for number, name in enumerate(sorted(names)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +87,14 @@ def fundus(realdata, tmp_path_factory):
 def test_the_real_overlap_is_dropped_and_told(omni, fundus, realdata, every):
     found, dropped = every(omni, fundus, med_r1=realdata / "omnimedvqa", tasks=["Fundus"])
     # 4,300 training rows, 106 of them about the 106 images that are in test too.
-    assert {split: len(samples) for split, samples in found.items()} == {"train": 3773, "val": 421, "test": 1098}
-    assert {why: entry["rows"] for why, entry in dropped.items()} == {"its image is also in the test file": 106}
+    assert {split: len(samples) for split, samples in found.items()} == {
+        "train": 3773,
+        "val": 421,
+        "test": 1098,
+    }
+    assert {why: entry["rows"] for why, entry in dropped.items()} == {
+        "its image is also in the test file": 106
+    }
     images = {split: {s.group for s in samples} for split, samples in found.items()}
     assert len(images["test"]) == 1085 and not images["test"] & (images["train"] | images["val"])
     notes = omni.describe(fundus, med_r1=realdata / "omnimedvqa", tasks=["Fundus"])["notes"]
@@ -111,7 +123,9 @@ def test_the_real_files_are_prepared_with_every_answer_proved_and_no_leak_left(f
 
 
 def test_a_task_without_a_file_is_named(omni, fundus, realdata):
-    with pytest.raises(UserError, match="no file Retina_test.json. Tasks with a test file: Dermoscopy, Fundus"):
+    with pytest.raises(
+        UserError, match="no file Retina_test.json. Tasks with a test file: Dermoscopy, Fundus"
+    ):
         omni.rows(fundus, "test", med_r1=realdata / "omnimedvqa", tasks=["Retina"])
 
 
@@ -124,7 +138,9 @@ def copied(tmp_path):
         names = [f"Images/X/{letter}{i}.png" for i in range(n)]
         for i, name in enumerate(names):
             (tmp_path / name).write_bytes(encode_png(np.full((4, 6), i, np.uint8)))
-        listed = [{"image": n, "problem": "Which? A)CT, B)MRI", "solution": "<answer> A </answer>"} for n in names]
+        listed = [
+            {"image": n, "problem": "Which? A)CT, B)MRI", "solution": "<answer> A </answer>"} for n in names
+        ]
         (tmp_path / f"splits/X_{split}.json").write_text(json.dumps(listed))
     return tmp_path
 
@@ -151,7 +167,9 @@ def test_filters_that_med_r1s_files_cannot_answer_are_refused(omni, copied, name
         omni.rows(copied, "train", med_r1=copied / "splits", **{name: ["X"]})
 
 
-def test_an_output_beside_the_split_files_is_prepared_once_and_a_changed_file_seen(copied, bare, tmp_path_factory):
+def test_an_output_beside_the_split_files_is_prepared_once_and_a_changed_file_seen(
+    copied, bare, tmp_path_factory
+):
     folder = (copied / "splits").rename(tmp_path_factory.mktemp("med_r1") / "splits")
     data = {"name": "o", "reader": "omnimedvqa", "source": str(copied), "params": {"med_r1": str(folder)}}
     card = prepare.prepare(data, bare, folder / "prepared", 0, 1)

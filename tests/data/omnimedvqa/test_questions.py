@@ -82,7 +82,9 @@ def test_broken_images_are_told_each_with_its_row(omni, source, row, every):
 def test_splits_are_by_image_seeded_and_share_nothing(omni, source, row, every):
     # 40 images with 3 questions each; 10 % of 40 are 4 images for val and 4 for test.
     rows = [
-        row(3 * i + j, question=f"Question {j}?", image_path=f"Images/x/{i}.png") for i in range(40) for j in range(3)
+        row(3 * i + j, question=f"Question {j}?", image_path=f"Images/x/{i}.png")
+        for i in range(40)
+        for j in range(3)
     ]
     folder = source(a=rows)
     found, _ = every(omni, folder)
@@ -109,7 +111,10 @@ def test_two_files_with_the_same_bytes_are_one_image(omni, source, row, every):
 
 
 def test_repeated_ids_and_rows_are_left_out(omni, source, row, every):
-    rows = [row(i) for i in range(20)] + [row(3, question="Another?"), row(50, image_path=row(4)["image_path"])]
+    rows = [row(i) for i in range(20)] + [
+        row(3, question="Another?"),
+        row(50, image_path=row(4)["image_path"]),
+    ]
     found, dropped = every(omni, source(a=rows))
     assert sum(map(len, found.values())) == 20
     assert set(dropped) == {"its id is taken by another row", "it repeats another row about the same image"}
@@ -135,7 +140,9 @@ def test_one_wrong_name_among_right_ones_is_refused_and_one_name_needs_no_list(o
     with pytest.raises(UserError, match="no dataset of OmniMedVQA 'D7'.*Available: Chest CT Scan, D1"):
         omni.rows(folder, "train", datasets=["D1", "D7"])
     assert [s.id for s in omni.rows(folder, "train", datasets="D1")] == ["q1"]
-    with pytest.raises(UserError, match="No question has all that is asked for: dataset D1; question_type Disease"):
+    with pytest.raises(
+        UserError, match="No question has all that is asked for: dataset D1; question_type Disease"
+    ):
         omni.rows(folder, "train", datasets=["D1"], question_types=["Disease Diagnosis"])
 
 

@@ -49,7 +49,10 @@ def bomb():
 
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(2000))) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(2000)))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -76,7 +79,9 @@ def write():
 
     def lines(path, rows):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+        path.write_text(
+            "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8"
+        )
         return path
 
     return lines

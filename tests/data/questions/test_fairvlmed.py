@@ -31,8 +31,22 @@ def patient():
 
     def arrays(number=0, **changes):
         image = np.random.default_rng(number).integers(0, 256, (8, 9), dtype=np.uint8)
-        fields = {"age": 62.0, "gender": 0, "race": 2, "ethnicity": 0, "language": 0, "maritalstatus": 1, "glaucoma": 1}
-        made = {"slo_fundus": image, "md": -3.1, "tds": np.zeros(52), **fields, "note": f"Phantom note {number}."}
+        fields = {
+            "age": 62.0,
+            "gender": 0,
+            "race": 2,
+            "ethnicity": 0,
+            "language": 0,
+            "maritalstatus": 1,
+            "glaucoma": 1,
+        }
+        made = {
+            "slo_fundus": image,
+            "md": -3.1,
+            "tds": np.zeros(52),
+            **fields,
+            "note": f"Phantom note {number}.",
+        }
         return {key: value for key, value in {**made, **changes}.items() if value is not None}
 
     return arrays
@@ -46,7 +60,12 @@ def copy(tmp_path, patient, write, ask):
         folder.mkdir(exist_ok=True)
         np.savez(folder / f"data_{number:05}.npz", **patient(number))
     rows = [
-        ask(n, f"slo_fundus_{n:05}.jpg", "Yes." if n % 7 else "No", "Does the phantom have glaucoma? \n<image>")
+        ask(
+            n,
+            f"slo_fundus_{n:05}.jpg",
+            "Yes." if n % 7 else "No",
+            "Does the phantom have glaucoma? \n<image>",
+        )
         for n in range(30)
     ]
     write(tmp_path / "harvard_test.jsonl", rows)
@@ -74,7 +93,13 @@ def test_published_splits_are_the_folders(fairvlmed, copy, everything):
 
 
 def test_blank_and_nan_fields_become_none_and_the_row_is_json(fairvlmed, copy, patient, everything):
-    changes = {"age": float("nan"), "md": np.nan, "race": " ", "language": None, "maritalstatus": np.array([1, 2])}
+    changes = {
+        "age": float("nan"),
+        "md": np.nan,
+        "race": " ",
+        "language": None,
+        "maritalstatus": np.array([1, 2]),
+    }
     np.savez(copy / "Training/data_00003.npz", **patient(3, **changes))
     (s,) = (s for split in everything(fairvlmed, copy).values() for s in split if s.group == "00003")
     fields = ("age", "md", "race", "language", "maritalstatus", "gender")
@@ -82,10 +107,14 @@ def test_blank_and_nan_fields_become_none_and_the_row_is_json(fairvlmed, copy, p
     json.dumps(json.loads(s.to_json()), allow_nan=False)
 
 
-def test_a_pickle_inside_an_npz_is_refused_and_never_run(fairvlmed, copy, patient, everything, reasons, drops):
+def test_a_pickle_inside_an_npz_is_refused_and_never_run(
+    fairvlmed, copy, patient, everything, reasons, drops
+):
     trap = copy / "ran"
     np.savez(copy / "Training/data_00001.npz", **patient(1, note=np.array([Trap(trap)], dtype=object)))
-    np.savez(copy / "Training/data_00002.npz", **patient(2, slo_fundus=np.array([[Trap(trap)]], dtype=object)))
+    np.savez(
+        copy / "Training/data_00002.npz", **patient(2, slo_fundus=np.array([[Trap(trap)]], dtype=object))
+    )
     found = everything(fairvlmed, copy)
     assert sum(map(len, found.values())) == 29 and reasons() == {"its npz file cannot be used": 1}
     assert "Python objects in slo_fundus" in str(drops.summary()) and not trap.exists()
@@ -93,7 +122,9 @@ def test_a_pickle_inside_an_npz_is_refused_and_never_run(fairvlmed, copy, patien
     assert str(copy) not in str(drops.summary())
 
 
-def test_bad_npz_files_are_dropped_with_row_and_reason(fairvlmed, copy, patient, put, everything, reasons, drops):
+def test_bad_npz_files_are_dropped_with_row_and_reason(
+    fairvlmed, copy, patient, put, everything, reasons, drops
+):
     folder = copy / "Training"
     whole = (folder / "data_00000.npz").read_bytes()
     put(folder / "data_00000.npz", whole[: len(whole) // 2])
@@ -115,9 +146,14 @@ def test_bad_npz_files_are_dropped_with_row_and_reason(fairvlmed, copy, patient,
     assert "not whole numbers" in told["harvard_test/3"] and "not an image" in told["harvard_test/4"]
 
 
-def test_a_zip_bomb_is_told_by_its_header_and_not_unpacked(copy, fairvlmed, everything, drops, tmp_path, monkeypatch):
+def test_a_zip_bomb_is_told_by_its_header_and_not_unpacked(
+    copy, fairvlmed, everything, drops, tmp_path, monkeypatch
+):
     path = copy / "Training/data_00000.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("slo_fundus.npy", "w") as member:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("slo_fundus.npy", "w") as member,
+    ):
         np.lib.format.write_array_header_1_0(
             member, {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 20)}
         )
@@ -154,14 +190,23 @@ def test_the_card_says_restricted_and_86_percent_yes(fairvlmed, copy, bare, tmp_
     out = tmp_path_factory.mktemp("out")
     card = prepare.prepare({"name": "f", "reader": "fairvlmed", "source": str(copy)}, bare, out, 0, 1)
     readme = (out / "README.md").read_text()
-    assert "86 % of RULE's answers are yes" in readme and "Restricted:" in readme and card["about"]["restricted"]
-    assert all(s.restricted for split in ("train", "val", "test") for s in read_samples(out / f"{split}.parquet"))
+    assert (
+        "86 % of RULE's answers are yes" in readme and "Restricted:" in readme and card["about"]["restricted"]
+    )
+    assert all(
+        s.restricted for split in ("train", "val", "test") for s in read_samples(out / f"{split}.parquet")
+    )
     # 4 of the 5 noes (numbers 0, 7, 14, 21, 28) and 25 yes are what the majority rate is counted from.
     labels = [facts["labels"] for facts in card["splits"].values()]
-    assert sum(found.get("yes", 0) for found in labels) == 25 and sum(found.get("no", 0) for found in labels) == 5
+    assert (
+        sum(found.get("yes", 0) for found in labels) == 25
+        and sum(found.get("no", 0) for found in labels) == 5
+    )
 
 
-def test_an_output_inside_the_folder_of_the_images_is_prepared_once_and_a_lost_image_seen(copy, bare, tmp_path_factory):
+def test_an_output_inside_the_folder_of_the_images_is_prepared_once_and_a_lost_image_seen(
+    copy, bare, tmp_path_factory
+):
     images = tmp_path_factory.mktemp("images")
     for folder in FOLDERS:
         (copy / folder).rename(images / folder)
@@ -198,9 +243,12 @@ def test_a_missing_folder_says_how_to_ask_for_access(fairvlmed, tmp_path):
         fairvlmed.rows(tmp_path / "nowhere", "train")
 
 
-def test_an_object_in_a_field_costs_the_field_and_not_the_picture(fairvlmed, copy, patient, everything, drops):
+def test_an_object_in_a_field_costs_the_field_and_not_the_picture(
+    fairvlmed, copy, patient, everything, drops
+):
     np.savez(
-        copy / "Training/data_00001.npz", **patient(1, age=np.array(None, dtype=object), extra=np.array([{}], object))
+        copy / "Training/data_00001.npz",
+        **patient(1, age=np.array(None, dtype=object), extra=np.array([{}], object)),
     )
     found = {s.id: s for split in everything(fairvlmed, copy).values() for s in split}
     s = found["fairvlmed/harvard_test/1"]

@@ -19,7 +19,10 @@ def copy(tmp_path, put, phantom, write, ask):
     names = [name(patient, study, f"{patient:04x}-{study}") for patient in range(20) for study in (1, 2)]
     for number, image in enumerate(names):
         put(tmp_path / image, phantom(number))
-    write(tmp_path / "mimic_test.jsonl", [ask(i, image, "No" if i % 3 else "Yes") for i, image in enumerate(names)])
+    write(
+        tmp_path / "mimic_test.jsonl",
+        [ask(i, image, "No" if i % 3 else "Yes") for i, image in enumerate(names)],
+    )
     return tmp_path
 
 
@@ -102,7 +105,10 @@ def test_the_official_table_is_asked_for_unpacked_and_checked(mimic_cxr, copy, t
     (copy / f"{mimic_files.SPLIT_TABLE}.gz").write_bytes(b"")
     with pytest.raises(UserError, match="Unpack mimic-cxr-2.0.0-split.csv.gz first"):
         mimic_cxr.rows(copy, "train", splits="published")
-    table(copy / mimic_files.SPLIT_TABLE, [{"dicom_id": "a", "study_id": "1", "subject_id": "1", "split": "dev"}])
+    table(
+        copy / mimic_files.SPLIT_TABLE,
+        [{"dicom_id": "a", "study_id": "1", "subject_id": "1", "split": "dev"}],
+    )
     with pytest.raises(UserError, match="Line 2 of .* has the split 'dev', not train, validate, test"):
         mimic_cxr.rows(copy, "train", splits="published")
 
@@ -120,7 +126,9 @@ def test_the_card_says_that_nothing_may_leave_the_machine(mimic_cxr, copy, bare,
     assert prepare.prepare(data, bare, out, 0, 1)["recipe"] != card["recipe"]
 
 
-def test_a_changed_question_is_part_of_the_recipe_and_an_output_inside_the_copy_is_not(copy, write, ask, bare):
+def test_a_changed_question_is_part_of_the_recipe_and_an_output_inside_the_copy_is_not(
+    copy, write, ask, bare
+):
     data, out = {"name": "m", "reader": "mimic_cxr", "source": str(copy)}, copy / "files/prepared"
     card = prepare.prepare(data, bare, out, 0, 1)
     assert prepare.prepare(data, bare, out, 0, 1) == card

@@ -25,8 +25,14 @@ def test_of_the_2573_real_questions_72_are_neither_and_13_more_are_doubtful(real
 
 
 def test_the_318_real_spellings_become_two_answers(real):
-    spellings = {json.loads(line)["answer"] for line in real("rule_iuxray_test.jsonl").read_text("utf-8").splitlines()}
-    assert len(spellings) == 318 and {rule_questions.yes_no(spelling) for spelling in spellings} == {"yes", "no", None}
+    spellings = {
+        json.loads(line)["answer"] for line in real("rule_iuxray_test.jsonl").read_text("utf-8").splitlines()
+    }
+    assert len(spellings) == 318 and {rule_questions.yes_no(spelling) for spelling in spellings} == {
+        "yes",
+        "no",
+        None,
+    }
 
 
 def test_no_real_question_keeps_its_placeholder_and_removed_words_stay(real):
@@ -117,9 +123,16 @@ def test_two_files_of_one_name_would_share_ids(write, tmp_path, ask):
 
 def test_885_of_the_1579_real_pairs_are_clean_flips(iu_xray, real):
     pairs = list(iu_xray.preferences(real("rule_alignment_iuxray.json")))
-    assert (len(pairs), sum(pair["clean"] for pair in pairs), len({pair["id"] for pair in pairs})) == (1579, 885, 1579)
+    assert (len(pairs), sum(pair["clean"] for pair in pairs), len({pair["id"] for pair in pairs})) == (
+        1579,
+        885,
+        1579,
+    )
     assert all(pair["question"] and pair["report"] and "<image>" not in pair["question"] for pair in pairs)
-    assert pairs[0]["study"] == "CXR2079" and pairs[0]["question"] == "Is there any focal airspace opacity present?"
+    assert (
+        pairs[0]["study"] == "CXR2079"
+        and pairs[0]["question"] == "Is there any focal airspace opacity present?"
+    )
     # The first pair's chosen side says "does not show", with neither yes nor no: not clean.
     assert not pairs[0]["clean"]
 
@@ -137,12 +150,16 @@ def test_a_broken_pair_is_refused_with_its_number(tmp_path):
     turns = [{"from": "human", "value": "Question: Large?"}, {"from": "gpt", "value": "Yes."}]
     path = tmp_path / "pairs.json"
     path.write_text(
-        json.dumps([{"image": "CXR1_IM-1/0.png", "conversations": turns, "rejected_conversations": turns[:1]}])
+        json.dumps(
+            [{"image": "CXR1_IM-1/0.png", "conversations": turns, "rejected_conversations": turns[:1]}]
+        )
     )
     with pytest.raises(UserError, match="Entry 0 of .*pairs.json is not a conversation of two turns"):
         list(rule_questions.preferences(path, str))
     path.write_text('[{"image": "x"}]')
-    with pytest.raises(UserError, match="Entry 0 of .* lacks conversations, rejected_conversations; it has image"):
+    with pytest.raises(
+        UserError, match="Entry 0 of .* lacks conversations, rejected_conversations; it has image"
+    ):
         list(rule_questions.preferences(path, str))
     path.write_text("{")
     with pytest.raises(UserError, match="cannot be read as JSON"):

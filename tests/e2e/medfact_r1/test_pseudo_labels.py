@@ -42,7 +42,9 @@ def test_the_calibration_says_what_it_guarantees_and_its_questions_are_labelled_
     assert outcome["guarantee"] is True and outcome["chosen"] in outcome["kept"]
     assert 8 in outcome["kept"], outcome["candidates"]
     labelled = {s.group for s in rows(run, "pseudo_label/train.parquet")}
-    calibrated = {label.id for label in read_labels(run.path / "pseudo_label" / "calibration" / "k_8" / "labels.jsonl")}
+    calibrated = {
+        label.id for label in read_labels(run.path / "pseudo_label" / "calibration" / "k_8" / "labels.jsonl")
+    }
     asked = {s.id: s.group for s in rows(run, "data/train.parquet")}
     assert calibrated and not labelled & {asked[i] for i in calibrated}
     assert (run.path / "pseudo_label" / "calibration.png").read_bytes()[:4] == b"\x89PNG"
@@ -50,22 +52,31 @@ def test_the_calibration_says_what_it_guarantees_and_its_questions_are_labelled_
 
 
 def test_the_policy_is_trained_on_labels_that_are_partly_wrong_and_tested_on_the_truth(run):
-    labelled, truth = rows(run, "pseudo_label/train.parquet"), {s.id: s.answer for s in rows(run, "data/train.parquet")}
+    labelled, truth = (
+        rows(run, "pseudo_label/train.parquet"),
+        {s.id: s.answer for s in rows(run, "data/train.parquet")},
+    )
     wrong = sum(s.answer != truth[s.id] for s in labelled)
     assert 0 < wrong < len(labelled) / 2
-    rollout = json.loads(sorted((run.path / "rollouts" / "rl").glob("*.jsonl"))[0].read_text().splitlines()[0])
+    rollout = json.loads(
+        sorted((run.path / "rollouts" / "rl").glob("*.jsonl"))[0].read_text().splitlines()[0]
+    )
     assert rollout["gts"] in ("yes", "no")
     told = [note for note in manifest(run)["pseudo_label"]["notes"] if "agree with the gold answers" in note]
     assert told and "majority answer" in told[0]
 
 
 def test_an_alignment_that_has_nothing_to_tune_says_so(run):
-    assert manifest(run)["align"]["notes"] == ["nothing is aligned: the labeller is a rule and has no weights to tune"]
+    assert manifest(run)["align"]["notes"] == [
+        "nothing is aligned: the labeller is a rule and has no weights to tune"
+    ]
 
 
 def test_all_four_rewards_are_logged_and_one_is_the_offline_one(run):
     logged = read_metrics(run.path / "metrics.jsonl", "rl")
-    assert {f"reward/{t}/mean" for t in ("accuracy", "format", "fact", "lexical_consistency")} <= set(logged[1])
+    assert {f"reward/{t}/mean" for t in ("accuracy", "format", "fact", "lexical_consistency")} <= set(
+        logged[1]
+    )
 
 
 def test_results_have_the_table_1_figures_and_the_baseline_that_retrieves(run):
@@ -73,7 +84,15 @@ def test_results_have_the_table_1_figures_and_the_baseline_that_retrieves(run):
     found = {e["model"]: e["metrics"] for e in results["evaluations"]}
     assert list(found) == ["base", "warm_start", "rl", "retrieve_then_answer"]
     for figures in found.values():
-        assert {"accuracy", "precision", "recall", "f1", "balanced_accuracy", "always_yes", "always_no"} <= set(figures)
+        assert {
+            "accuracy",
+            "precision",
+            "recall",
+            "f1",
+            "balanced_accuracy",
+            "always_yes",
+            "always_no",
+        } <= set(figures)
         assert figures["always_yes"] + figures["always_no"] == pytest.approx(1)
     assert found["retrieve_then_answer"]["accuracy"] > found["retrieve_then_answer"]["majority_rate"]
     assert found["base"]["unparsed"] > 0.9 and found["warm_start"]["unparsed"] < 0.2
@@ -81,7 +100,9 @@ def test_results_have_the_table_1_figures_and_the_baseline_that_retrieves(run):
 
 
 def test_a_cold_start_on_the_datas_own_answers_takes_the_labels_that_are_there(run, again):
-    printed = again(run, "conf/warm_start/source=human", "conf.stages=[prepare,retrieve,calibrate,align,pseudo_label]")
+    printed = again(
+        run, "conf/warm_start/source=human", "conf.stages=[prepare,retrieve,calibrate,align,pseudo_label]"
+    )
     assert printed.count("done before, skipped") == 4
     truth = {s.id: s.answer for s in rows(run, "data/train.parquet")}
     cold, labelled = rows(run, "pseudo_label/warm_start.parquet"), rows(run, "pseudo_label/train.parquet")

@@ -90,9 +90,15 @@ def test_the_table_of_the_loop_is_printed_and_kept(run):
     outcome = json.loads((run.path / "loop.json").read_text())
     (row,) = outcome["rounds"]
     assert outcome["stopped"] is None and outcome["best_round"] == 1
-    assert {"generated", "kept", "errors_generated", "spearman", "accuracy_before", "accuracy", "learned"} <= {
-        k for k, v in row.items() if v is not None
-    }
+    assert {
+        "generated",
+        "kept",
+        "errors_generated",
+        "spearman",
+        "accuracy_before",
+        "accuracy",
+        "learned",
+    } <= {k for k, v in row.items() if v is not None}
     assert "The loop, by round" in run.printed and f"{row['spearman']:.3f}" in run.printed
 
 
@@ -102,7 +108,9 @@ def test_results_name_the_round_and_the_best_model_is_kept(run):
     assert found == [("base", None), ("warm_start", 1), ("rl", 1)]
     outcome = json.loads((run.path / "loop.json").read_text())
     (row,) = outcome["rounds"]
-    assert outcome["best"] == ("round_1/rl" if row["accuracy"] >= row["accuracy_before"] else "round_1/warm_start")
+    assert outcome["best"] == (
+        "round_1/rl" if row["accuracy"] >= row["accuracy_before"] else "round_1/warm_start"
+    )
     kept, trained = (
         run.path / "checkpoints" / s / "huggingface" / "model.safetensors" for s in ("best", outcome["best"])
     )

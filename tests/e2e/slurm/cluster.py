@@ -65,7 +65,9 @@ class Slurm:
 
     def __enter__(self) -> Slurm:
         try:
-            if subprocess.run(["munge", "-n"], capture_output=True).returncode:  # nobody answers on its socket
+            if subprocess.run(
+                ["munge", "-n"], capture_output=True
+            ).returncode:  # nobody answers on its socket
                 MUNGE.mkdir(exist_ok=True)
                 shutil.chown(MUNGE, "munge", "munge")
                 self._start("munged", "--foreground", "--force", user="munge")
@@ -89,7 +91,12 @@ class Slurm:
     def run(self, *command: str, check: bool = True) -> str:
         """What a command of Slurm printed."""
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, env=os.environ | self.environment, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=os.environ | self.environment,
+            check=False,
         )
         assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
         return done.stdout.strip()
@@ -112,7 +119,13 @@ class Slurm:
         with (self.folder / f"{command[0]}.out").open("ab") as log:
             self.started.append(
                 subprocess.Popen(
-                    bound, stdout=log, stderr=log, env=os.environ | self.environment, cwd="/", user=user, group=user
+                    bound,
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | self.environment,
+                    cwd="/",
+                    user=user,
+                    group=user,
                 )
             )
 

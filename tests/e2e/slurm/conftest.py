@@ -53,9 +53,21 @@ def sweep(slurm, tmp_path_factory) -> Sweep:
     runs = {seed: folder / f"conf.seed={seed}" for seed in (1, 2)}
     out = folder.with_suffix(".out")
     with out.open("wb") as output:
-        command = [sys.executable, "-m", "medical_rl.main", *SMALL, f"conf.run_dir={folder}", "conf.seed=1,2", "-m"]
+        command = [
+            sys.executable,
+            "-m",
+            "medical_rl.main",
+            *SMALL,
+            f"conf.run_dir={folder}",
+            "conf.seed=1,2",
+            "-m",
+        ]
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | slurm.environment
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | slurm.environment,
         )
     try:
         _until(lambda: _running(runs[1], "warm_start"), process, out)
@@ -75,7 +87,10 @@ def sweep(slurm, tmp_path_factory) -> Sweep:
 
 def _running(run: Path, stage: str) -> bool:
     manifest = run / "manifest.json"
-    return manifest.exists() and json.loads(manifest.read_text())["stages"].get(stage, {}).get("status") == "running"
+    return (
+        manifest.exists()
+        and json.loads(manifest.read_text())["stages"].get(stage, {}).get("status") == "running"
+    )
 
 
 def _log(folder: Path, job: str) -> str:

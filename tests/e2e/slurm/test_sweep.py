@@ -23,7 +23,11 @@ def test_each_job_has_a_run_folder_of_its_own_with_results_and_no_other(sweep):
     ]
     for seed in (1, 2):
         results = json.loads((sweep.runs[seed] / "results.json").read_text())
-        assert results["seed"] == seed and [e["model"] for e in results["evaluations"]] == ["base", "warm_start", "rl"]
+        assert results["seed"] == seed and [e["model"] for e in results["evaluations"]] == [
+            "base",
+            "warm_start",
+            "rl",
+        ]
 
 
 # The first words of each life of a job; and by seed, how its first life was ended. A job near its time limit queues itself again,
@@ -58,7 +62,15 @@ def test_each_job_had_a_ray_of_its_own_and_left_nothing(sweep):
 
 
 def test_collect_makes_one_table_of_the_sweep(sweep, tmp_path):
-    command = [sys.executable, "-m", "medical_rl.evaluation", "collect", str(sweep.folder), "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "medical_rl.evaluation",
+        "collect",
+        str(sweep.folder),
+        "--out",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if "| rl |" in line]

@@ -35,4 +35,6 @@ def test_every_job_of_a_script_dry_runs_at_the_papers_scale(sources, model, name
     assert said.count("dry run: everything a run needs is checked") == jobs
     assert said.count("right by their own reward") == jobs and "✗" not in said
     if name == "figure3":
-        assert said.count("further test sets: ham10000 test") == said.count("further test sets: heel test") == 4
+        assert (
+            said.count("further test sets: ham10000 test") == said.count("further test sets: heel test") == 4
+        )

@@ -74,7 +74,9 @@ def test_no_two_jobs_write_into_one_folder(called):
     for keys, job in (one for found in called.values() for one in found):
         given = dict(one.split("=", 1) for one in job)
         # the sweeper writes what a job is to resolve with its braces escaped
-        folder = given["conf.run_dir"].replace("\\", "").replace("${conf.data.name}", given.get("conf/data", ""))
+        folder = (
+            given["conf.run_dir"].replace("\\", "").replace("${conf.data.name}", given.get("conf/data", ""))
+        )
         seen[folder, tuple(f"{key}={given[key]}" for key in sorted(keys))] += 1
     assert max(seen.values()) == 1 and len(seen) == 88 + 32 + 12 + 18 + 3
 
@@ -87,7 +89,10 @@ def test_grpo_has_the_papers_settings_in_every_job(composed):
         assert (rollout.n, rollout.temperature) == (8, 0.9)
         assert (actor.use_kl_loss, actor.kl_loss_coef) == (True, 0.04)
         assert actor.optim.lr == 1e-6 and actor.optim.lr_scheduler_type == "constant"
-        assert config.algorithm.adv_estimator == "grpo" and actor.ppo_mini_batch_size == config.data.train_batch_size
+        assert (
+            config.algorithm.adv_estimator == "grpo"
+            and actor.ppo_mini_batch_size == config.data.train_batch_size
+        )
 
 
 def test_classification_takes_120_steps_of_256(composed):
@@ -121,16 +126,30 @@ def test_localisation_takes_two_epochs_of_four_prompts_a_step(composed):
         assert set(config.conf.rewards.terms) == {"detection", "format"}
         terms = config.conf.rewards.terms
         assert (terms.detection.weight, terms.detection.threshold, terms.detection.compare) == (0.9, 0.5, ">")
-        assert (terms.detection.continuous, terms.detection.frame, terms.format.form) == (False, "original", "json")
+        assert (terms.detection.continuous, terms.detection.frame, terms.format.form) == (
+            False,
+            "original",
+            "json",
+        )
     for config in everywhere(composed, "localize_sft"):
         sft = config.conf.sft
-        assert (sft.epochs, sft.steps, sft.batch_size, sft.lr) == (2, None, 4, 1e-6) and config.conf.engine.ranks == 2
+        assert (sft.epochs, sft.steps, sft.batch_size, sft.lr) == (
+            2,
+            None,
+            4,
+            1e-6,
+        ) and config.conf.engine.ranks == 2
 
 
-def test_localisation_is_tested_on_boxes_and_then_on_the_classes_of_the_same_set_in_the_rivals_prompt(composed):
+def test_localisation_is_tested_on_boxes_and_then_on_the_classes_of_the_same_set_in_the_rivals_prompt(
+    composed,
+):
     for config in everywhere(composed, "localize_rl", "localize_sft"):
         (classes,) = OmegaConf.to_container(config.conf.evaluation.data, resolve=True)
-        assert config.conf.data.name == f"{classes['choice']}_boxes" and classes["source"] == config.conf.data.source
+        assert (
+            config.conf.data.name == f"{classes['choice']}_boxes"
+            and classes["source"] == config.conf.data.source
+        )
         assert classes["prompt"] == "class_names"
     rivals = [c for c in composed["figure3"] if arm(c) in ("rl", "sft")]
     assert {c.conf.prompt.name for c in rivals} == {"class_names"}
@@ -158,7 +177,9 @@ def test_the_outcome_is_accuracy_but_for_mfrs_on_the_ordinal_sets(composed):
 def test_recitation_is_rewarded_by_a_fifth_and_punished_by_two(composed):
     for name, each in (("table2", 8), ("figure4", 1)):
         found = collections.Counter(
-            OmegaConf.select(c, "conf.rewards.terms.recitation.delta") for c in composed[name] if arm(c) == "rl"
+            OmegaConf.select(c, "conf.rewards.terms.recitation.delta")
+            for c in composed[name]
+            if arm(c) == "rl"
         )
         assert found == {None: each, 0.2: each, -2.0: each}
     assert {c.conf.data.name for c in composed["figure4"]} == {"bloodmnist"}
@@ -166,11 +187,20 @@ def test_recitation_is_rewarded_by_a_fifth_and_punished_by_two(composed):
 
 def test_shots_and_test_rows_are_the_papers(composed, called):
     asked = [dict(one.split("=", 1) for one in job) for _, job in called["table1"]]
-    cells = collections.Counter((job["conf/data"], job["conf.data.shots"]) for job in asked if "conf.data.shots" in job)
-    assert set(cells.values()) == {3} and len(cells) == 8 * 3 and {shots for _, shots in cells} == {"10", "20", "256"}
+    cells = collections.Counter(
+        (job["conf/data"], job["conf.data.shots"]) for job in asked if "conf.data.shots" in job
+    )
+    assert (
+        set(cells.values()) == {3}
+        and len(cells) == 8 * 3
+        and {shots for _, shots in cells} == {"10", "20", "256"}
+    )
     table1 = [c for c in composed["table1"] if arm(c)]
     assert {c.conf.data.shots for c in table1} == {10}
-    assert {c.conf.data.name for c in table1 if c.conf.data.whole_from == 256} == {"breastmnist", "retinamnist"}
+    assert {c.conf.data.name for c in table1 if c.conf.data.whole_from == 256} == {
+        "breastmnist",
+        "retinamnist",
+    }
     per_class = {c.conf.data.name: c.conf.data.test_per_class for c in table1}
     # 64 x 4, 8, 8 and 11 classes are 256, 512, 512 and 704; Derma's 357 = 23 + 29 + 5 x 61; the others are tested whole
     assert per_class == {

@@ -17,7 +17,10 @@ def labeller(phantom, tmp_path_factory):
     """Folder of a tiny model that reads pictures, and was taught to lean on a report where there is one."""
     rows = phantom.drawn("warm_start", 700)
     return phantom.taught(
-        phantom.leaning(rows, 0.65) + rows, tmp_path_factory.mktemp("labeller") / "model", steps=170, size=SEEING
+        phantom.leaning(rows, 0.65) + rows,
+        tmp_path_factory.mktemp("labeller") / "model",
+        steps=170,
+        size=SEEING,
     )
 
 

@@ -50,7 +50,10 @@ def leaning(rows: list, share: float, seed: int = 0) -> list:
     """
     told = reported(rows, right=0.2, seed=seed)  # one grade of five is the picture's own
     wrong = [random.Random(f"lean/{seed}/{row.id}").random() < share for row in told]
-    return [dataclasses.replace(row, answer=row.knowledge) if w else row for row, w in zip(told, wrong, strict=True)]
+    return [
+        dataclasses.replace(row, answer=row.knowledge) if w else row
+        for row, w in zip(told, wrong, strict=True)
+    ]
 
 
 def asked(row) -> Preference:

@@ -42,7 +42,13 @@ def here():
 def place(phantom, folder, **changes):
     engine = {"device": "cpu", "dtype": "float32", "ranks": 1}
     return Place(
-        folder, folder / "checkpoints" / "huggingface", phantom.LIMITS, engine, seed=0, phantom=True, **changes
+        folder,
+        folder / "checkpoints" / "huggingface",
+        phantom.LIMITS,
+        engine,
+        seed=0,
+        phantom=True,
+        **changes,
     )
 
 
@@ -110,7 +116,9 @@ def test_plain_dpo_at_a_high_rate_collapses_behind_a_rising_margin_and_the_label
 ):
     report = align(harmful, labeller, pairs, place(phantom, tmp_path))
     after = report["figures"]["arms"]["after"]
-    assert after["margin"]["low"] > 3 and after["pair_accuracy"]["value"] > 0.9, "by its margin it is a success"
+    assert after["margin"]["low"] > 3 and after["pair_accuracy"]["value"] > 0.9, (
+        "by its margin it is a success"
+    )
     assert report["verdict"] == "collapsed"
     assert after["gold_logprob"]["change"] < -1, "answers that were right before have become unlikely"
     assert report["kept"] == "reference" and report["model"] == str(labeller)
@@ -119,7 +127,9 @@ def test_plain_dpo_at_a_high_rate_collapses_behind_a_rising_margin_and_the_label
         align({**harmful, "on_collapse": "stop"}, labeller, pairs, place(phantom, tmp_path))
 
 
-def test_too_few_pairs_and_unknown_ways_end_before_anything_is_trained(phantom, labeller, pairs, settings, tmp_path):
+def test_too_few_pairs_and_unknown_ways_end_before_anything_is_trained(
+    phantom, labeller, pairs, settings, tmp_path
+):
     with pytest.raises(UserError, match="right/wrong"):
         align({**settings, "min_pairs": 10_000}, labeller, pairs, place(phantom, tmp_path))
     with pytest.raises(UserError, match="Available: keep_reference, stop"):

@@ -49,7 +49,10 @@ def test_the_margin_is_what_the_reference_did_not_have():
     assert found["after"]["margin"]["value"] == pytest.approx(2.75) and found["after"]["margin"]["n"] == 2
     assert found["after"]["pair_accuracy"]["value"] == 1.0 and found["before"]["margin"] is None
     assert found["before"]["prefers_gold"]["value"] == 0.5  # -2 > -3, but not -4 > -3
-    assert found["before"]["chosen_logprob"]["value"] == -3.0 and found["after"]["chosen_logprob"]["change"] == 0.75
+    assert (
+        found["before"]["chosen_logprob"]["value"] == -3.0
+        and found["after"]["chosen_logprob"]["change"] == 0.75
+    )
     # All three rows: (-2 - 4 - 1) / 3 before, (-1 - 3.5 - 1.5) / 3 after.
     assert found["after"]["gold_logprob"]["change"] == pytest.approx(1 / 3)
     assert found["after"]["accuracy"] | {"low": 0, "high": 0} == {
@@ -96,7 +99,10 @@ def test_falls_within_the_tolerance_and_a_rising_margin_are_aligned():
     rows = [row(i) for i in range(20)]
     before, after = lines(rows, -2.0, -2.0, YES), lines(rows, -2.9, -9.0, YES)
     after[0]["response"] = NO  # one of 20: exactly the allowed 0.05
-    assert verdict(figures(rows, {"before": before, "after": after})["arms"]["after"], FALL)["verdict"] == "aligned"
+    assert (
+        verdict(figures(rows, {"before": before, "after": after})["arms"]["after"], FALL)["verdict"]
+        == "aligned"
+    )
 
 
 def test_a_margin_that_may_be_nothing_is_told_as_such():
@@ -105,7 +111,10 @@ def test_a_margin_that_may_be_nothing_is_told_as_such():
     after = lines(rows, [-2.0 + (-1) ** i * 0.1 for i in range(20)], -3.0, YES)  # margins +-0.1, mean 0
     told = verdict(figures(rows, {"before": before, "after": after})["arms"]["after"], FALL)
     assert told["verdict"] == "unmoved" and "0.0000 [" in told["reasons"][0]
-    assert verdict(figures(rows, {"before": before, "after": before[:]})["arms"]["after"], FALL)["verdict"] == "unmoved"
+    assert (
+        verdict(figures(rows, {"before": before, "after": before[:]})["arms"]["after"], FALL)["verdict"]
+        == "unmoved"
+    )
 
 
 def test_intervals_draw_whole_studies():
@@ -131,7 +140,10 @@ def test_scores_of_other_rows_are_refused():
 
 def test_the_page_says_plainly_which_labeller_is_used():
     rows = [row(0), row(1), row(2, pair=False)]
-    arms = {name: lines(rows, -1.0 - i, -3.0 - 9 * i, YES) for i, name in enumerate(("before", "after", "control"))}
+    arms = {
+        name: lines(rows, -1.0 - i, -3.0 - 9 * i, YES)
+        for i, name in enumerate(("before", "after", "control"))
+    }
     found = json.loads(json.dumps(figures(rows, arms)))  # what is written can be read back
     cells = dict.fromkeys(("right_right", "right_wrong", "wrong_right", "wrong_wrong"), 3)
     counts = cells | {

@@ -52,7 +52,10 @@ def whole(small, phantom, tmp_path_factory):
 def test_facts_say_what_was_trained_and_states_are_gone(whole):
     folder, facts = whole
     assert json.loads((folder / "out" / "alignment.json").read_text()) == json.loads(json.dumps(facts))
-    assert (facts["pairs"], facts["steps"]) == (24, 6) and facts["settings"]["loss_type"] == ("sigmoid", "sft")
+    assert (facts["pairs"], facts["steps"]) == (24, 6) and facts["settings"]["loss_type"] == (
+        "sigmoid",
+        "sft",
+    )
     assert facts["changed"] > 0.9
     assert not list((folder / "work").glob("checkpoint-*"))
 
@@ -129,8 +132,18 @@ def test_the_mix_of_losses_is_the_one_asked_for(small, phantom, tmp_path):
     first = {}
     for name, losses in (("plain", ["sigmoid"]), ("sft", ["sft"]), ("both", ["sigmoid", "sft"])):
         (tmp_path / name).mkdir()
-        run(tmp_path / name, small, phantom, steps=1, loss_type=losses, loss_weights=[1.0] * len(losses), micro_batch=8)
-        first[name] = json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])["train/loss"]
+        run(
+            tmp_path / name,
+            small,
+            phantom,
+            steps=1,
+            loss_type=losses,
+            loss_weights=[1.0] * len(losses),
+            micro_batch=8,
+        )
+        first[name] = json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])[
+            "train/loss"
+        ]
     assert first["plain"] == pytest.approx(0.6931, abs=2e-4)
     assert first["both"] == pytest.approx(first["plain"] + first["sft"], abs=2e-4)
 
@@ -148,7 +161,9 @@ def test_trl_sees_the_log_probabilities_that_are_reported(small, phantom, whole,
 
 
 @pytest.mark.parametrize("stops_after", [2, 4])
-def test_an_interrupted_training_goes_on_to_the_same_weights(whole, small, phantom, tmp_path, monkeypatch, stops_after):
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    whole, small, phantom, tmp_path, monkeypatch, stops_after
+):
     mark = states.mark
 
     def stopping(work, step, identity):
@@ -175,7 +190,9 @@ def test_a_killed_process_goes_on_to_the_same_weights(small, phantom, tmp_path, 
     command = [sys.executable, "-m", "medical_rl.pseudo_label.alignment.dpo"]
     child = subprocess.Popen([*command, str(request)], start_new_session=True, env=one_thread)
     until = time.monotonic() + 120
-    while not (saved := list((tmp_path / "work").glob("checkpoint-*/whole.json"))) and time.monotonic() < until:
+    while (
+        not (saved := list((tmp_path / "work").glob("checkpoint-*/whole.json"))) and time.monotonic() < until
+    ):
         time.sleep(0.02)
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait(timeout=20) == -signal.SIGKILL and saved

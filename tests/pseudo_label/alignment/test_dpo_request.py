@@ -12,7 +12,14 @@ from medical_rl.pseudo_label.alignment.request import Request
 @pytest.fixture
 def asked(tmp_path):
     (tmp_path / "pairs").write_bytes(b"1")
-    return {"model": "m", "pairs": str(tmp_path / "pairs"), "out": "o", "work": "w", "min_pixels": 1, "max_pixels": 2}
+    return {
+        "model": "m",
+        "pairs": str(tmp_path / "pairs"),
+        "out": "o",
+        "work": "w",
+        "min_pixels": 1,
+        "max_pixels": 2,
+    }
 
 
 def test_the_papers_numbers_are_the_defaults(asked, root):
@@ -20,13 +27,17 @@ def test_the_papers_numbers_are_the_defaults(asked, root):
     request = Request.of({**asked, **{name: OmegaConf.to_container(conf)[name] for name in TRAINING}})
     # RULE: LoRA of rank 128 and alpha 256, learning rate 1e-7, 3 epochs.
     assert (request.lora.r, request.lora.alpha, request.lr, request.epochs) == (128, 256, 1e-7, 3)
-    assert request.loss_type == ("sigmoid", "sft"), "plain DPO collapses silently, see benchmarks/alignment.md"
+    assert request.loss_type == ("sigmoid", "sft"), (
+        "plain DPO collapses silently, see benchmarks/alignment.md"
+    )
     assert OmegaConf.load(root / "conf" / "alignment" / "none.yaml").enabled is False
 
 
 def test_nothing_is_cut_and_nothing_is_left_to_a_default_that_hurts(asked):
     told = arguments(Request.of(asked), processes=1)
-    assert told["max_length"] is None, "TRL's 1,024 tokens would cut the answers off, and margins would be zero"
+    assert told["max_length"] is None, (
+        "TRL's 1,024 tokens would cut the answers off, and margins would be zero"
+    )
     assert told["bf16"] is False and told["gradient_checkpointing"] is False and told["use_cpu"] is True
     assert told["remove_unused_columns"] is False and told["report_to"] == "none"
 

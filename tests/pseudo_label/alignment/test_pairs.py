@@ -26,7 +26,14 @@ YES, NO = "<think>a</think><answer>Yes</answer>", "<think>b</think><answer>no.</
 
 def row(name: str, answer: str = "yes", study: str = "", **more) -> Sample:
     return Sample(
-        id=name, source="demo", question="Effusion?", kind="yes_no", answer=answer, images=(b"x",), group=study, **more
+        id=name,
+        source="demo",
+        question="Effusion?",
+        kind="yes_no",
+        answer=answer,
+        images=(b"x",),
+        group=study,
+        **more,
     )
 
 
@@ -80,7 +87,9 @@ def test_special_tokens_in_a_thought_stay_plain_text():
 
 
 def test_a_multiple_choice_answer_gets_its_own_letter():
-    sample = Sample(id="1", source="d", question="?", kind="choice", answer="CT", choices=("CT", "MRI"), images=(b"x",))
+    sample = Sample(
+        id="1", source="d", question="?", kind="choice", answer="CT", choices=("CT", "MRI"), images=(b"x",)
+    )
     prompt = {"template": "{{ question }}", "target": "<answer>{{ letter }}</answer>"}
     assert rejected_text(sample, "<answer>B</answer>", prompt) == "<answer>B</answer>"
     # An answer that is no option has no letter, so this form cannot hold it.
@@ -107,8 +116,12 @@ def test_no_study_is_on_both_sides_and_the_split_does_not_depend_on_the_rows_ord
     answers = {r.id: YES for r in rows}, {r.id: NO for r in rows}
     found = made(rows, *answers, held_out=0.25, seed=3)
     train, held = ({r.study for r in side} for side in (found.train, found.held_out))
-    assert not train & held and len(held) == 5 and len(found.held_out) == 15  # a quarter of 20 studies, 3 rows each
-    assert {r.id for r in made(rows[::-1], *answers, held_out=0.25, seed=3).held_out} == {r.id for r in found.held_out}
+    assert (
+        not train & held and len(held) == 5 and len(found.held_out) == 15
+    )  # a quarter of 20 studies, 3 rows each
+    assert {r.id for r in made(rows[::-1], *answers, held_out=0.25, seed=3).held_out} == {
+        r.id for r in found.held_out
+    }
     assert measured_studies(train | held, 0.25, 4) != held
 
 
@@ -146,7 +159,9 @@ def test_too_few_pairs_are_an_error_with_the_four_counts_and_a_way_out():
 
 def test_the_balance_of_gold_answers_is_told():
     rows = [row(str(i), answer="yes" if i < 8 else "no") for i in range(10)]
-    right, wrong = ({r.id: YES if (r.answer == "yes") == side else NO for r in rows} for side in (True, False))
+    right, wrong = (
+        {r.id: YES if (r.answer == "yes") == side else NO for r in rows} for side in (True, False)
+    )
     found = made(rows, right, wrong, held_out=0.01)
     told = found.counts["train_answers"]
     assert set(told) == {"no", "yes"} and sum(told.values()) == 9  # one study is held out

@@ -51,7 +51,9 @@ def test_the_forms_of_a_word_are_one(bm25, plain, report, row):
 
 def test_choices_are_asked_with_unless_they_are_yes_and_no(bm25, report, row):
     reports = [report("0", "Yes and no."), report("1", "Left sided device.")]
-    asked = dataclasses.replace(row(question="Which side is the device on?"), kind="choice", choices=("left", "right"))
+    asked = dataclasses.replace(
+        row(question="Which side is the device on?"), kind="choice", choices=("left", "right")
+    )
     asked_yes = row(question="Is something there?", choices=("yes", "no"))
     assert Bm25(bm25, reports).rank([asked], 1)[0][0].id == "1"
     assert Bm25(bm25, reports).rank([asked_yes], 1)[0][0].score == 0.0

@@ -77,7 +77,9 @@ def model(tmp_path_factory):
     config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=24)
     CLIPModel(config).save_pretrained(folder)
     shape = {"height": 32, "width": 32}
-    CLIPProcessor(CLIPImageProcessor(size=shape, crop_size=shape, do_center_crop=False), fast).save_pretrained(folder)
+    CLIPProcessor(
+        CLIPImageProcessor(size=shape, crop_size=shape, do_center_crop=False), fast
+    ).save_pretrained(folder)
     return folder
 
 
@@ -94,7 +96,9 @@ def reports(report):
 
 @pytest.fixture
 def picture():
-    return lambda number: encode_png(np.random.default_rng(number).integers(0, 256, (40, 36, 3), dtype=np.uint8))
+    return lambda number: encode_png(
+        np.random.default_rng(number).integers(0, 256, (40, 36, 3), dtype=np.uint8)
+    )
 
 
 def test_ranks_and_scores_are_those_of_plain_cosines(clip, model, reports, row, picture, tmp_path):
@@ -110,7 +114,11 @@ def test_ranks_and_scores_are_those_of_plain_cosines(clip, model, reports, row, 
     plain, processor = CLIPModel.from_pretrained(model).eval(), CLIPProcessor.from_pretrained(model)
     pictures = [Image.open(io.BytesIO(s.images[0])).convert("RGB") for s in rows]
     inputs = processor(
-        text=[r.text for r in reports], images=pictures, padding="max_length", max_length=LONGEST, return_tensors="pt"
+        text=[r.text for r in reports],
+        images=pictures,
+        padding="max_length",
+        max_length=LONGEST,
+        return_tensors="pt",
     )
     with torch.inference_mode():
         cosines = (plain(**inputs).logits_per_image / plain.logit_scale.exp()).numpy()
@@ -131,9 +139,13 @@ def test_ranks_and_scores_are_those_of_plain_cosines(clip, model, reports, row, 
     assert np.ptp(ratio) < 1e-3
 
 
-def test_embeddings_are_made_once_for_a_model_and_a_corpus(clip, reports, report, row, picture, tmp_path, monkeypatch):
+def test_embeddings_are_made_once_for_a_model_and_a_corpus(
+    clip, reports, report, row, picture, tmp_path, monkeypatch
+):
     made, encode = [], clip_index.Encoder.texts
-    monkeypatch.setattr(clip_index.Encoder, "texts", lambda self, texts: made.extend(texts) or encode(self, texts))
+    monkeypatch.setattr(
+        clip_index.Encoder, "texts", lambda self, texts: made.extend(texts) or encode(self, texts)
+    )
     sample = row(images=(picture(0),))
     first = clip_index.ClipIndex(clip, reports, tmp_path).rank([sample], 3)
     (kept,) = (tmp_path / "embeddings").iterdir()
@@ -148,7 +160,9 @@ def test_embeddings_are_made_once_for_a_model_and_a_corpus(clip, reports, report
 
 def test_an_image_asked_about_twice_is_encoded_once(clip, reports, row, picture, tmp_path, monkeypatch):
     seen, encode = [], clip_index.Encoder.images
-    monkeypatch.setattr(clip_index.Encoder, "images", lambda self, images: seen.extend(images) or encode(self, images))
+    monkeypatch.setattr(
+        clip_index.Encoder, "images", lambda self, images: seen.extend(images) or encode(self, images)
+    )
     rows = [row(str(i), images=(picture(i // 3),)) for i in range(6)]
     counts = retrieve.retrieve(clip, rows, reports, 2, tmp_path)
     assert len(seen) == 2 and counts["rows"] == 6

@@ -44,8 +44,12 @@ def test_two_texts_are_compared_by_their_words_whatever_their_order():
         ({"id": "z", "text": TWO_CHANGED}, r"\(0.79 alike\)"),
     ],
 )
-def test_a_planted_own_report_is_left_out_and_caught_in_a_finished_list(row, report, others, bm25, tmp_path, made, why):
-    sample = row("1", "Is there an effusion?", group="study of row 1", meta={"report": OWN, "study": "s50000001"})
+def test_a_planted_own_report_is_left_out_and_caught_in_a_finished_list(
+    row, report, others, bm25, tmp_path, made, why
+):
+    sample = row(
+        "1", "Is there an effusion?", group="study of row 1", meta={"report": OWN, "study": "s50000001"}
+    )
     reports = [report(**made), *others]
     counts = edge.retrieve(bm25, [sample], reports, 4, tmp_path)
     found = edge.read_retrieved(tmp_path / edge.FILE)["1"]
@@ -99,7 +103,9 @@ def test_a_list_that_was_changed_afterwards_is_made_again(row, report, others, b
     sample, reports = row("1", meta={"report": OWN}), [report("own", TWO_CHANGED), *others]
     edge.retrieve(bm25, [sample], reports, 2, tmp_path)
     before = (tmp_path / edge.FILE).read_bytes()
-    (tmp_path / edge.FILE).write_text(json.dumps({"id": "1", "retrieved": [{"id": "own", "score": 1.0}]}) + "\n")
+    (tmp_path / edge.FILE).write_text(
+        json.dumps({"id": "1", "retrieved": [{"id": "own", "score": 1.0}]}) + "\n"
+    )
     edge.retrieve(bm25, [sample], reports, 2, tmp_path)
     assert (tmp_path / edge.FILE).read_bytes() == before
 

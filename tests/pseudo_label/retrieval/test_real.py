@@ -43,7 +43,9 @@ def test_reports_equal_to_a_rows_own_are_many_and_left_out(done, real_rows, real
     assert counts["own"] > 0
 
 
-def test_a_planted_own_report_with_two_words_changed_is_kept_from_its_row(real_rows, real_reports, chosen, tmp_path):
+def test_a_planted_own_report_with_two_words_changed_is_kept_from_its_row(
+    real_rows, real_reports, chosen, tmp_path
+):
     rng = random.Random(0)
     rows = [s for s in real_rows if len(s.meta["report"].split()) >= 15][::50]
     planted = []
@@ -53,7 +55,9 @@ def test_a_planted_own_report_with_two_words_changed_is_kept_from_its_row(real_r
             said[place] = "phantom"
         # The question itself is in it, so that BM25 ranks it first.
         planted.append(
-            dataclasses.replace(real_reports[0], id=f"planted/{number}", group=f"planted {number}", text=" ".join(said))
+            dataclasses.replace(
+                real_reports[0], id=f"planted/{number}", group=f"planted {number}", text=" ".join(said)
+            )
         )
     reports = [*real_reports, *planted]
     retrieve(chosen("bm25"), rows, reports, K, tmp_path)

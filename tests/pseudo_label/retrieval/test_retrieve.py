@@ -32,7 +32,11 @@ def test_one_line_a_row_with_its_reports_best_first(rows, reports, bm25, tmp_pat
 
 
 def test_reports_of_tested_studies_are_never_given(rows, report, reports, bm25, tmp_path):
-    held = [report(f"{split} {i}", "Edema and nodule.", split=split) for split in ("val", "test") for i in range(3)]
+    held = [
+        report(f"{split} {i}", "Edema and nodule.", split=split)
+        for split in ("val", "test")
+        for i in range(3)
+    ]
     counts = edge.retrieve(bm25, rows, [*held, *reports], 6, tmp_path)
     found = edge.read_retrieved(tmp_path / edge.FILE)
     assert counts["reports"] == 12 and counts["retrievable"] == 6
@@ -43,7 +47,9 @@ def test_reports_of_tested_studies_are_never_given(rows, report, reports, bm25, 
         edge.retrieve({**bm25, "splits": ["dev"]}, rows, [*held, *reports], 2, tmp_path)
 
 
-def test_the_same_call_does_nothing_and_another_starts_over(rows, reports, report, bm25, tmp_path, monkeypatch):
+def test_the_same_call_does_nothing_and_another_starts_over(
+    rows, reports, report, bm25, tmp_path, monkeypatch
+):
     built, make = [], RETRIEVERS["bm25"]
     monkeypatch.setitem(RETRIEVERS, "bm25", lambda *given: built.append(1) or make(*given))
     first = edge.retrieve(bm25, rows, reports, 2, tmp_path)

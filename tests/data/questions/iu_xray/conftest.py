@@ -43,7 +43,12 @@ def kaggle(tmp_path, table, put, phantom):
         for uid, series, view in views
     ]
     table(tmp_path / openi.PROJECTIONS, listed)
-    terms = ["normal", "Cardiomegaly/mild;Opacity/lung", "No Indexing", "Technical Quality of Image Unsatisfactory "]
+    terms = [
+        "normal",
+        "Cardiomegaly/mild;Opacity/lung",
+        "No Indexing",
+        "Technical Quality of Image Unsatisfactory ",
+    ]
     reports = [
         {"uid": i, "MeSH": mesh, "findings": "" if i == 2 else "Phantom XXXX.", "impression": "Clear."}
         for i, mesh in enumerate(terms, 1)

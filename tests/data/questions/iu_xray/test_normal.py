@@ -33,7 +33,11 @@ def test_asked_whether_a_study_is_normal_the_real_tables_give_1379_noes_and_drop
     # Counted with csv alone: 85 have a clip, a port, a line or the like only, 5 more sutures or a breast implant.
     # 1,379 + 2,284 + 92 + 6 + 90 = 3,851
     assert reasons() == {study_rows.NOT_INDEXED: 92, study_rows.ONLY_QUALITY: 6, study_rows.ONLY_DEVICE: 90}
-    assert {split: len(samples) for split, samples in found.items()} == {"train": 2931, "val": 366, "test": 366}
+    assert {split: len(samples) for split, samples in found.items()} == {
+        "train": 2931,
+        "val": 366,
+        "test": 366,
+    }
 
 
 @pytest.fixture

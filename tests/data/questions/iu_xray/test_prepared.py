@@ -46,24 +46,37 @@ def test_bad_images_are_dropped_with_row_and_reason(
 
 def test_no_image_at_all_is_an_error_that_says_what_to_do(iu_xray, r2gen_copy, tmp_path_factory, capsys):
     empty, out = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("out") / "prepared"
-    with pytest.raises(UserError, match="None of the 20 images that iuxray_test.jsonl asks about is there.*--images"):
+    with pytest.raises(
+        UserError, match="None of the 20 images that iuxray_test.jsonl asks about is there.*--images"
+    ):
         iu_xray.rows(r2gen_copy, "train", images=str(empty))
     assert iu_xray.main(["--source", str(r2gen_copy), "--out", str(out), "--images", str(empty)]) == 2
     # Nothing half-written.
     assert "None of the 20 images" in capsys.readouterr().err and list(out.iterdir()) == []
-    code = iu_xray.main(["--source", str(r2gen_copy), "--out", str(out), "--images", str(empty), "--without-images"])
+    code = iu_xray.main(
+        ["--source", str(r2gen_copy), "--out", str(out), "--images", str(empty), "--without-images"]
+    )
     assert code == 0 and all(s.images == () for s in read_samples(out / "train.parquet"))
 
 
-def test_it_is_prepared_with_a_card_and_a_second_run_does_nothing(iu_xray, r2gen_copy, tmp_path_factory, bare):
+def test_it_is_prepared_with_a_card_and_a_second_run_does_nothing(
+    iu_xray, r2gen_copy, tmp_path_factory, bare
+):
     out = tmp_path_factory.mktemp("out")
     data = {"name": "iu_xray", "reader": "iu_xray", "source": str(r2gen_copy), "params": {}}
     card = prepare.prepare(data, bare, out, 0, 1)
-    assert {split: facts["rows"] for split, facts in card["splits"].items()} == {"train": 32, "val": 4, "test": 4}
+    assert {split: facts["rows"] for split, facts in card["splits"].items()} == {
+        "train": 32,
+        "val": 4,
+        "test": 4,
+    }
     (first, *_) = read_samples(out / "train.parquet")
     assert decode(first.images[0]).size == (5, 6) and first.group.startswith("CXR")
     readme = (out / "README.md").read_text()
-    assert "CC BY-NC-ND 4.0" in readme and "80/10/10 of the rows, whole study by study, drawn by split_seed=0" in readme
+    assert (
+        "CC BY-NC-ND 4.0" in readme
+        and "80/10/10 of the rows, whole study by study, drawn by split_seed=0" in readme
+    )
     before = (out / "card.json").stat().st_mtime_ns
     assert prepare.prepare(data, bare, out, 0, 1) == card and (out / "card.json").stat().st_mtime_ns == before
 
@@ -72,7 +85,12 @@ def test_an_output_inside_the_folder_of_the_images_is_prepared_once_and_a_new_im
     r2gen_copy, phantom, tmp_path_factory, bare
 ):
     images = (r2gen_copy / "images").rename(tmp_path_factory.mktemp("elsewhere") / "images")
-    data = {"name": "iu_xray", "reader": "iu_xray", "source": str(r2gen_copy), "params": {"images": str(images)}}
+    data = {
+        "name": "iu_xray",
+        "reader": "iu_xray",
+        "source": str(r2gen_copy),
+        "params": {"images": str(images)},
+    }
     card = prepare.prepare(data, bare, images / "prepared", 0, 1)
     before = (images / "prepared/card.json").stat().st_mtime_ns
     assert prepare.prepare(data, bare, images / "prepared", 0, 1) == card

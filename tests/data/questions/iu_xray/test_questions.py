@@ -19,7 +19,11 @@ def test_the_real_questions_give_2488_rows_split_by_study_with_every_drop_told(
     found = everything(iu_xray, tmp_path, questions=str(questions))
     sizes = {split: len(samples) for split, samples in found.items()}
     assert sum(sizes.values()) == 2488
-    assert reasons() == {rule_questions.NEITHER: 72, rule_questions.NOT_AN_ANSWER: 10, rule_questions.FRAGMENT: 3}
+    assert reasons() == {
+        rule_questions.NEITHER: 72,
+        rule_questions.NOT_AN_ANSWER: 10,
+        rule_questions.FRAGMENT: 3,
+    }
     # 80/10/10 of 2,573 rows are 257 and 257 of val and test before the 85 drops, whole studies together.
     assert 240 <= sizes["val"] <= 257 and 240 <= sizes["test"] <= 257
     groups = {split: {s.group for s in samples} for split, samples in found.items()}
@@ -67,7 +71,11 @@ def test_the_split_follows_its_seed_and_not_the_order_of_rows(iu_xray, r2gen_cop
 def test_the_broken_real_annotation_is_repaired_with_a_message(real):
     entries, repairs = r2gen.read(real("r2gen_annotation_BROKEN_TEST_KEY.json"))
     assert collections.Counter(e["split"] for e in entries) == {"train": 2069, "val": 296, "test": 590}
-    assert len(repairs) == 1 and "'    '" in repairs[0] and "read as 'test', which its 590 entries state" in repairs[0]
+    assert (
+        len(repairs) == 1
+        and "'    '" in repairs[0]
+        and "read as 'test', which its 590 entries state" in repairs[0]
+    )
 
 
 def test_an_annotation_that_contradicts_itself_is_refused(tmp_path):
@@ -103,7 +111,9 @@ def test_the_published_split_needs_its_annotation_and_names_the_rows_it_leaves_o
 ):
     with pytest.raises(UserError, match="splits=published needs R2Gen's annotation.json"):
         iu_xray.rows(r2gen_copy, "train", splits="published")
-    part = [{"id": f"CXR{i}_IM-{i:04}", "report": "", "image_path": [], "split": "train"} for i in range(1, 20)]
+    part = [
+        {"id": f"CXR{i}_IM-{i:04}", "report": "", "image_path": [], "split": "train"} for i in range(1, 20)
+    ]
     (r2gen_copy / "annotation.json").write_text(json.dumps({"train": part}))
     found = everything(iu_xray, r2gen_copy, splits="published")
     # Study 20 is in no split: its two rows are told once, though three passes meet them.

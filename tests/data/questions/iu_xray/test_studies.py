@@ -12,7 +12,9 @@ def test_162_of_the_3851_real_studies_have_no_frontal_view_and_514_no_findings(r
     found, views = openi.studies(folder, Drops()), openi.views(folder)
     assert len(found) == len(views) == 3851 and sum(map(len, views.values())) == 7466
     assert openi.without_frontal(views) == 162
-    assert sum(not s.findings for s in found.values()) == 514 and sum(not s.text for s in found.values()) == 25
+    assert (
+        sum(not s.findings for s in found.values()) == 514 and sum(not s.text for s in found.values()) == 25
+    )
     assert {len(images) for images in views.values()} == {1, 2, 3, 4, 5}
     assert sum("XXXX" in s.text for s in found.values()) > 1000
 
@@ -27,12 +29,16 @@ def test_a_study_is_normal_abnormal_or_dropped_with_the_reason(iu_xray, kaggle, 
     assert one.images == (frontal.read_bytes(),) and one.meta["views"] == ["frontal"]
 
 
-def test_views_are_chosen_and_a_missing_one_is_a_drop(iu_xray, kaggle, write, ask, everything, drops, reasons):
+def test_views_are_chosen_and_a_missing_one_is_a_drop(
+    iu_xray, kaggle, write, ask, everything, drops, reasons
+):
     write(kaggle / "q.jsonl", [ask(i, f"CXR{i}_IM-000{i}/0.png") for i in (1, 2, 3)])
     found = [s for split in everything(iu_xray, kaggle).values() for s in split]
     assert {s.group: s.meta["views"] for s in found} == {"CXR1": ["frontal"], "CXR2": ["frontal"]}
     assert reasons() == {"its study has no frontal view": 1}
-    assert "Studies of indiana_projections.csv without a frontal view: 1." in iu_xray.describe(kaggle)["notes"]
+    assert (
+        "Studies of indiana_projections.csv without a frontal view: 1." in iu_xray.describe(kaggle)["notes"]
+    )
     every = [s for split in everything(iu_xray, kaggle, view="all").values() for s in split]
     assert {s.group: s.meta["views"] for s in every} == {
         "CXR1": ["frontal", "lateral"],
@@ -52,7 +58,10 @@ def test_openis_own_file_names_are_found_by_kaggles_table(iu_xray, kaggle, write
         number = path.name.split("_")[0]
         # Open-i writes study 1 as CXR1_1_IM-..., the others as CXR2_IM-...
         path.rename(
-            flat / path.name.replace(f"{number}_", "CXR1_1_" if number == "1" else f"CXR{number}_").replace(".dcm", "")
+            flat
+            / path.name.replace(f"{number}_", "CXR1_1_" if number == "1" else f"CXR{number}_").replace(
+                ".dcm", ""
+            )
         )
     write(kaggle / "q.jsonl", [ask(i, f"CXR{i}_IM-000{i}/0.png") for i in (1, 2)])
     assert {s.group for split in everything(iu_xray, kaggle).values() for s in split} == {"CXR1", "CXR2"}

@@ -6,17 +6,29 @@ from medical_rl.data_preprocess.iu_xray import openi
 
 def test_xml_gives_terms_sections_and_images_but_no_views(iu_xray, xml_copy, everything, reasons):
     study = openi.studies(xml_copy, Drops())["1"]
-    assert (study.terms, study.findings, study.text) == (("normal",), "Ünïcode & XXXX.", "Ünïcode & XXXX. Phantom 1.")
+    assert (study.terms, study.findings, study.text) == (
+        ("normal",),
+        "Ünïcode & XXXX.",
+        "Ünïcode & XXXX. Phantom 1.",
+    )
     assert study.images == (("CXR1_IM-0001-1001.png", ""), ("CXR1_IM-0001-2001.png", ""))
     assert everything(iu_xray, xml_copy, ask="normal") == {"train": [], "val": [], "test": []}
-    assert list(reasons()) == ["which of its study's images is frontal is not known (indiana_projections.csv says it)"]
+    assert list(reasons()) == [
+        "which of its study's images is frontal is not known (indiana_projections.csv says it)"
+    ]
     found = [s for split in everything(iu_xray, xml_copy, ask="normal", view="all").values() for s in split]
-    assert {s.id: (s.answer, len(s.images)) for s in found} == {"iu_xray/1": ("no", 2), "iu_xray/2": ("yes", 2)}
+    assert {s.id: (s.answer, len(s.images)) for s in found} == {
+        "iu_xray/1": ("no", 2),
+        "iu_xray/2": ("yes", 2),
+    }
 
 
 def test_bad_xml_is_a_drop_and_its_entities_are_never_expanded(xml_copy, xml, put, drops, reasons):
     folder = xml_copy / "ecgen-radiology"
-    put(folder / "3.xml", b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>')
+    put(
+        folder / "3.xml",
+        b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>',
+    )
     put(folder / "4.xml", xml(uid=4, term="normal", findings="").encode()[:200])
     put(folder / "5.xml", b"<eCitation/>")
     put(folder / "6.xml", xml(uid=1, term="normal", findings="").encode())
@@ -38,7 +50,11 @@ def test_reports_come_from_xml_tables_annotation_and_corpus(iu_xray, xml_copy, r
     # 25 of 3,851 have neither findings nor impression.
     assert len(reports) == 3826 and all(set(r) == {"id", "text", "study", "split"} for r in reports)
     annotated = list(iu_xray.reports(real("r2gen_annotation_BROKEN_TEST_KEY.json")))
-    assert len(annotated) == 2955 and annotated[0]["study"].startswith("CXR") and annotated[-1]["split"] == "test"
+    assert (
+        len(annotated) == 2955
+        and annotated[0]["study"].startswith("CXR")
+        and annotated[-1]["split"] == "test"
+    )
     # Beside RULE's retriever files the tables, which hold tested studies too, are not read: 1,034 + 1,035.
     assert len(list(iu_xray.reports(real(openi.REPORTS).parent))) == 2069
     put(alone / "annotation.json", real("r2gen_annotation_BROKEN_TEST_KEY.json").read_bytes())

@@ -45,7 +45,9 @@ def find_runs(folders: Iterable[Path | str]) -> list[Run]:
     for folder in map(Path, folders):
         paths = sorted(_run_folders(folder.expanduser()))
         if not paths:
-            raise UserError(f"There is no run in {folder}: a run folder has a config.yaml and a manifest.json.")
+            raise UserError(
+                f"There is no run in {folder}: a run folder has a config.yaml and a manifest.json."
+            )
         found |= {path.resolve(): read_run(path) for path in paths}
     return list(found.values())
 
@@ -54,10 +56,13 @@ def read_run(path: Path) -> Run:
     """The run in `path`; UserError where its config.yaml cannot be read."""
     try:
         config = yaml.load(
-            (path / "config.yaml").read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            (path / "config.yaml").read_text(encoding="utf-8"),
+            Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
         )
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path / 'config.yaml'} cannot be read: {error}. It is written when a run starts.") from error
+        raise UserError(
+            f"{path / 'config.yaml'} cannot be read: {error}. It is written when a run starts."
+        ) from error
     if not isinstance(config, dict) or not isinstance(config.get("conf"), dict):
         raise UserError(f"{path / 'config.yaml'} is not the configuration of a run: it has no conf.")
     own = str(config["conf"].get("run_dir"))
@@ -118,20 +123,26 @@ def told(run: Run, names: Sequence[str]) -> str:
     'conf.data.shots=null, conf.seed=1'
     """
     values = ((name, run.settings.get(name)) for name in names)
-    return ", ".join(f"{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in values)
+    return ", ".join(
+        f"{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in values
+    )
 
 
 def following(runs: Sequence[Run], key: str) -> set[str]:
     """`key` and the settings that have its value in every run: what changes with it and with nothing else."""
     column = _column(runs, key)
-    return {name for name in {n for run in runs for n in run.settings} if _column(runs, name) == column} | {key}
+    return {name for name in {n for run in runs for n in run.settings} if _column(runs, name) == column} | {
+        key
+    }
 
 
 def phantom(run: Path, data: str | None = None) -> bool:
     """True if the card of the run's data, or of its further set `data`, says that they are phantoms."""
     for folder in (run / f"data_{data}", run / "data"):
         try:
-            return bool(json.loads((folder / "card.json").read_text(encoding="utf-8"))["about"].get("phantom"))
+            return bool(
+                json.loads((folder / "card.json").read_text(encoding="utf-8"))["about"].get("phantom")
+            )
         except (OSError, ValueError, KeyError):
             continue  # no such folder, or no card: nothing is said of it
     return False
