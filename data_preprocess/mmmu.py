@@ -111,7 +111,7 @@ def main(argv=None) -> int:
 
 def _samples(source, split, subjects, short_answers, hub_options, drops) -> Iterator[Sample]:
     published = "validation" if split == "test" else "dev"
-    found = mmmu_files_rows(source, published, subjects, *hub_options)
+    found = published_rows(source, published, subjects, *hub_options)
     if split == "test":
         wanted, found = None, found
     else:
@@ -174,7 +174,7 @@ def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
 COLUMNS = ("id", "question", "options", "answer", "question_type")
 
 
-def mmmu_files_rows(
+def published_rows(
     source, published: str, subjects: tuple[str, ...], revision: str | None, streaming: bool
 ) -> Iterator[dict]:
     """The rows of a published split ("dev" or "validation") whose id names one of the subjects, each id once.
@@ -224,7 +224,7 @@ def _local(source, published, subjects, *_) -> Iterator[dict]:
             "Hugging Face Hub with its folders, or give that id as the source."
         )
     own = [path for path in files if path.parent.name in subjects]
-    return itertools.chain.from_iterable(tables.records_read(path) for path in own or files)
+    return itertools.chain.from_iterable(tables.read_rows(path) for path in own or files)
 
 
 MAX_OPTIONS_LENGTH = 20_000

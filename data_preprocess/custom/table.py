@@ -97,7 +97,7 @@ def opened(source, revision: str | None = None) -> tuple[Callable[[], Iterator[t
         return lambda: _of_hub(source, revision), Path.cwd()
     path = Path(source or "").expanduser()
     if source and path.is_file():
-        return lambda: _alone(records.records_read(path)), path.parent
+        return lambda: _alone(records.read_rows(path)), path.parent
     files.source_folder(
         source, "Give a CSV, TSV, JSON, JSON lines or parquet file, a folder, or a Hub id (owner/name)."
     )
@@ -110,7 +110,7 @@ def opened(source, revision: str | None = None) -> tuple[Callable[[], Iterator[t
         raise UserError(
             f"{path.absolute()} holds several tables: {', '.join(t.name for t in tables)}. Give one of them."
         )
-    return lambda: _alone(records.records_read(tables[0]) if tables else _of_class_folders(path)), path
+    return lambda: _alone(records.read_rows(tables[0]) if tables else _of_class_folders(path)), path
 
 
 def column_map(columns, found: list[str]) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _alone(rows: Iterable[dict]) -> Iterator[tuple[str, dict]]:
 
 def _of_tables(tables: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, dict]]:
     return (
-        (name, {"split": path.stem, **row}) for name, path in tables for row in records.records_read(path)
+        (name, {"split": path.stem, **row}) for name, path in tables for row in records.read_rows(path)
     )
 
 

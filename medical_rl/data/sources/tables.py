@@ -147,7 +147,7 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _BATCH = 64
 
 
-def records_read(path: Path) -> Iterator[dict]:
+def read_rows(path: Path) -> Iterator[dict]:
     """The rows in order; UserError, with the line where there is one, for anything that is not such a file."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
