@@ -24,18 +24,14 @@ version = next(
 setup(
     name="medical_rl",
     version=version,
-    description="Reinforcement of medical vision-language models: a thin, modular layer over verl",
+    description="Reinforcement of medical vision-language models: an adapter to verl, a reward and data toolkit, three papers",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=[*find_packages(include=["medical_rl", "medical_rl.*"]), *CONF],
     package_dir=CONF,
-    package_data={name: ["*.yaml"] for name in CONF}
-    | {
-        name: ["prompts/*.txt"]
-        for name in ("medical_rl.loop.generators", "medical_rl.pseudo_label.labellers")
-    },
+    package_data={"": ["*.yaml", "*.jinja", "prompts/*.txt"]},
     # The light part: composing configs, scoring, preparing data. The engine is an extra,
     # because its pins differ between a CPU and a GPU host (requirements/cpu.txt, requirements/gpu.txt).
     install_requires=[
@@ -56,6 +52,7 @@ setup(
         "jsonschema",
         "medmnist>=3.0.2",
         "bm25s>=0.3.16",
+        "filelock>=3.20",
     ],
     extras_require={
         "gpu": ["verl[vllm]==0.9.1"],

@@ -2,32 +2,38 @@
 
 Source: Danilov et al., Scientific Reports 2022, doi 10.1038/s41598-022-15013-z; images at Mendeley Data, doi
 10.17632/36fjrg9s69.1; the table of scores (1,364 rows) in github.com/quantori/prj-covid-scoring.
-Licence: the table MIT; the images come from six public sets (Actualmed, Figure 1, COVID-19 Radiography, covid-
-chestxray-dataset, chest_xray, RSNA), each under its own licence, some for research only.
-One row: COVID-00021.jpg of Figure1-COVID-chestxray-dataset, rater R says 6, rater D says 6, split val, COVID-19.
-What the splits do not prove: they are the published ones, and nothing names the patients, so one patient's images
-may be in two splits. The normal images come from other sets than those of COVID-19 (and from children, in part), so a
-model may tell the set and not the disease. The raters differ by 2 or more on some rows: no score is certain to 1.
+Licence: the table MIT; the images come from six public sets (Actualmed, Figure 1, COVID-19 Radiography,
+covid- chestxray-dataset, chest_xray, RSNA), each under its own licence, some for research only.
+One row: COVID-00021.jpg of Figure1-COVID-chestxray-dataset, rater R says 6, rater D says 6, split val,
+COVID-19.
+What the splits do not prove: they are the published ones, and nothing names the patients, so one patient's
+images may be in two splits. The normal images come from other sets than those of COVID-19 (and from children,
+in part), so a model may tell the set and not the disease. The raters differ by 2 or more on some rows: no
+score is certain to 1.
 """
 
 from __future__ import annotations
 
 import collections
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import ahead, command
+from medical_rl.data.prepare import command, parallel
 from medical_rl.data.sources import files, tables
-from medical_rl.errors import UserError, unknown
+from medical_rl.data_preprocess import count_differences, file_names
+from medical_rl.errors import UserError, check_known
 from medical_rl.sample import Sample
 
 SPLITS = ("train", "val", "test")
 OFFICIAL = {"train": 1089, "val": 136, "test": 139}
-GRADES = tuple(str(grade) for grade in range(7))
-COLUMNS = ("dataset", "filename", "Inaccurate labelling", "Score R", "Score D", "Poor quality D", "Poor quality R",
-           "subset", "label")  # fmt: skip
+GRADES = tuple(map(str, range(7)))
+COLUMNS = (
+    "dataset", "filename", "Inaccurate labelling", "Score R", "Score D", "Poor quality D", "Poor quality R",
+    "subset", "label",
+)  # fmt: skip
 # The grade from the two scores, R first; a score that is missing has been replaced by the other.
 CONSENSUS = {
     "ceil_mean": lambda r, d: (r + d + 1) // 2,
@@ -55,91 +61,91 @@ def rows(
 ) -> Iterator[Sample]:
     """The samples of one published split in the table's order; kind "grade", "0" to "6".
 
-    consensus  the grade from the raters R and D: ceil_mean (the reference's), floor_mean, max, min, R or D; where one
-               gave no score, the other's stands for both
+    consensus  the grade from the raters R and D: ceil_mean (the reference's), floor_mean, max, min, R or D;
+               where one gave no score, the other's stands for both
     table      the table's path within the source, where several fit
 
     Rows of inaccurate labelling or poor quality, without a score, or without a readable image go to `drops`.
     Raises UserError for a table that cannot be used, and where none of its images is in the folder.
     """
-    if split not in SPLITS:
-        raise unknown("split of COVID-19 severity", split, SPLITS)
-    drops = Drops() if drops is None else drops
-    folder, path, found = _checked(source, consensus, table)
-    pictures = files.Index(folder)
-    if not any(pictures.named(row["filename"], row["dataset"]) for _, row in found):
-        raise UserError(f"None of the {len(found):,} images of {path.name} is in {folder.absolute()}. {WHAT}")
-    return _samples(found, pictures, split, consensus, drops)
+    check_known("split of COVID-19 severity", split, SPLITS)
+    folder, path, lines = _read_scores(source, consensus, table)
+    pictures = files.ImageIndex(folder)
+    if not any(pictures.find(row["filename"], row["dataset"]) for _, row in lines):
+        raise UserError(f"None of the {len(lines):,} images of {path.name} is in {folder.absolute()}. {WHAT}")
+    return _samples(lines, pictures, split, consensus, drops or Drops())
 
 
 def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) -> dict:
     """The facts for the data card: licence, URL, the consensus rule, how often the raters differ."""
-    _, path, found = _checked(source, consensus, table)
-    counts = collections.Counter(row["subset"] for _, row in found)
-    sick = [(_score(row["Score R"]), _score(row["Score D"])) for _, row in found if row["label"] != "Normal"]
-    both = [(r, d) for r, d in sick if r is not None and d is not None]
-    apart = sum(abs(r - d) >= 2 for r, d in both)
+    _, path, lines = _read_scores(source, consensus, table)
+    counts, differences = collections.Counter(), []
+    for _, row in lines:
+        counts[row["subset"]] += 1
+        scores = _score(row["Score R"]), _score(row["Score D"])
+        if row["label"] != "Normal" and None not in scores:
+            differences.append(abs(scores[0] - scores[1]))
+    apart = sum(difference >= 2 for difference in differences)
+    rows_of_both = f"{apart:,} of the {len(differences):,} COVID-19 rows that both scored"
     return {
         "source": "COVID-19 severity scoring (Danilov et al.)",
         "file": path.name,
-        "table": files.content(path),
+        "table": files.content_hash(path),
         "licence": "table MIT; images under the licences of their six sources, some for research only",
         "url": "https://doi.org/10.17632/36fjrg9s69.1",
         "doi": "10.1038/s41598-022-15013-z",
         "consensus": consensus,
-        "altered": [
-            f"{s} has {counts[s]:,} rows, official {n:,}" for s, n in OFFICIAL.items() if counts[s] != n
-        ],
-        "notes": [
-            *NOTES,
-            f"The raters differ by 2 or more on {apart:,} of the {len(both):,} COVID-19 rows that both scored.",
-        ],
+        "altered": count_differences(counts, OFFICIAL),
+        "notes": [*NOTES, f"The raters differ by 2 or more on {rows_of_both}."],
     }
 
 
-def main(argv=None) -> int:
-    """The exit code of preparing the set by hand; see `medical_rl.data.prepare.command`."""
-
-    def add_options(parser):
-        parser.add_argument("--consensus", help=f"{', '.join(CONSENSUS)} (default: ceil_mean)")
-        parser.add_argument("--table", help="the table's path within the source, where several fit")
-
-    return command.run("covid_severity", argv, add_options)
+def add_options(parser) -> None:
+    """Add the options of `rows` to a command line."""
+    parser.add_argument("--consensus", help=f"{', '.join(CONSENSUS)} (default: ceil_mean)")
+    parser.add_argument("--table", help="the table's path within the source, where several fit")
 
 
-def _samples(found, pictures: files.Index, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
-    names = collections.Counter(row["filename"] for _, row in found)
-    disputed = pictures.disputed((row["filename"], row["dataset"]) for _, row in found)
+main = functools.partial(command.run, "covid_severity", add_options=add_options)
 
-    def sample(read: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
-        line, row = read
-        name = f"line {line}, {row['filename']}"
-        if (reason := _unusable(row, names)) is not None:
+
+def _samples(lines, pictures: files.ImageIndex, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
+    files_named = [(row["filename"], row["dataset"]) for _, row in lines]
+    counts = collections.Counter(filename for filename, _ in files_named)
+    disputed = pictures.disputed(files_named)
+
+    def sample(numbered: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
+        line, row = numbered
+        filename = row["filename"]
+        name = f"line {line}, {filename}"
+        reason = _unusable(row, counts)
+        if reason:
             return drops.add(name, reason)
-        fitting = pictures.named(row["filename"], row["dataset"])
-        if len(fitting) > 1 or row["filename"] in disputed:
-            told = (
-                "several files could be its image" if len(fitting) > 1 else "its image may be another row's"
-            )
-            return drops.add(name, told, ", ".join(path.name for path in fitting))
-        if (picture := files.picture(fitting[0] if fitting else None, name, drops)) is None:
+        paths = pictures.find(filename, row["dataset"])
+        path_names = file_names(paths)
+        if len(paths) > 1:
+            return drops.add(name, "several files could be its image", path_names)
+        if filename in disputed:
+            return drops.add(name, "its image may be another row's", path_names)
+        picture = files.read_picture(paths[0] if paths else None, name, drops)
+        if picture is None:
             return None
         r, d = _score(row["Score R"]), _score(row["Score D"])
         return Sample(
-            id=f"covid_severity/{row['filename']}",
+            id=f"covid_severity/{filename}",
             source="covid_severity",
             question=QUESTION,
             kind="grade",
             answer=str(CONSENSUS[consensus](d if r is None else r, r if d is None else d)),
             choices=GRADES,
             images=(picture.data,),
-            group=row["filename"],
+            group=filename,
             split=split,
             size=picture.size,
             meta={"score_r": r, "score_d": d, "dataset": row["dataset"], "label": row["label"]},
         )
 
-    return ahead.rows(sample, (read for read in found if read[1]["subset"] == split), drops)
+    return parallel.parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops)
 
 
 def _unusable(row: dict[str, str], names: collections.Counter) -> str | None:
@@ -166,19 +172,15 @@ def _score(text: str) -> int | None:
     return int(text) if text in GRADES else None
 
 
-def _checked(
-    source, consensus: str, table: str | None
-) -> tuple[Path, Path, list[tuple[int, dict[str, str]]]]:
-    """The folder, its table and the rows: every option known, every subset a split."""
-    if consensus not in CONSENSUS:
-        raise unknown("consensus of two raters", consensus, CONSENSUS)
+def _read_scores(source, consensus: str, table: str | None) -> tuple[Path, Path, list[tuple[int, dict]]]:
+    """The folder, its table and the table's (line, row) pairs: every option known, every subset a split."""
+    check_known("consensus of two raters", consensus, CONSENSUS)
     folder = files.source_folder(source, WHAT)
-    path = tables.find(folder, (COLUMNS,), table, "The table of scores")
-    found = list(tables.read(path, COLUMNS))
-    for line, row in found:
-        if row["subset"] not in SPLITS:
-            raise unknown(f"subset (line {line} of {path.absolute()})", row["subset"], SPLITS)
-    return folder, path, found
+    path = tables.find_table(folder, (COLUMNS,), table, "The table of scores")
+    lines = list(tables.read_table(path, COLUMNS))
+    for line, row in lines:
+        check_known(f"subset (line {line} of {path.absolute()})", row["subset"], SPLITS)
+    return folder, path, lines
 
 
 if __name__ == "__main__":

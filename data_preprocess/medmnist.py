@@ -11,9 +11,7 @@ RetinaMNIST's test set is its source's validation set. DermaMNIST is built from 
 train on one and test on the other. ChestMNIST is multi-label (14 findings an image): each finding is a
 yes/no question of its own, 14 rows an image, or one row an image for one `finding`.
 
-A MedMNIST `.npz` against what its publisher says of it: arrays, counts, image size, MD5.
-
-The publisher's facts are INFO of the installed `medmnist` package.
+A file is checked against INFO of the installed `medmnist` package: arrays, counts, image size and MD5.
 """
 
 from __future__ import annotations
@@ -26,16 +24,16 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import ahead, command
+from medical_rl.data.prepare import command, parallel
 from medical_rl.data.sources import npz
-from medical_rl.data.sources.npz import Header
-from medical_rl.errors import UserError, unknown
+from medical_rl.data_preprocess import count_differences, missing_names
+from medical_rl.errors import UserError, check_known
 from medical_rl.images import MAX_PIXELS, encode_png
 from medical_rl.sample import Sample
 
@@ -45,7 +43,8 @@ QUESTIONS = {
     "dermamnist": "Which skin lesion does this dermatoscopic image show?",
     "octmnist": "What does this retinal optical coherence tomography scan show?",
     "pneumoniamnist": "Is this chest X-ray of a child normal, or does it show pneumonia?",
-    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 to 4?",
+    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 "
+    "to 4?",
     "breastmnist": "Is the finding in this breast ultrasound image malignant, or is it normal or benign?",
     "bloodmnist": "Which type of blood cell does this microscope image show?",
     "tissuemnist": "Which type of kidney cortex cell does this microscope image show?",
@@ -54,74 +53,103 @@ QUESTIONS = {
     "organsmnist": "Which organ is at the centre of this sagittal slice of an abdominal CT?",
 }
 
-LARGE = 1 << 14  # bytes of a picture: 128 x 128
-Row = tuple[int, tuple[np.ndarray, np.ndarray]]
-
+SPLITS = ("train", "val", "test")
 NOTES = (
     "MedMNIST publishes no patient ids: that no patient is in two splits cannot be checked.",
     "The images are scaled down, and much that a clinician looks at is not in them.",
 )
+# What the splits of one dataset do not prove besides.
+NOTES_OF = {
+    "dermamnist": "DermaMNIST is built from HAM10000: never train on one and test on the other (HAM10000 "
+    "has several images of a lesion, which may be in two splits here).",
+    "retinamnist": "The test split is its source's validation set (DeepDRiD): scores do not compare with "
+    "those of the source's own test.",
+}
+LARGE = 1 << 14  # bytes of a picture: 128 x 128
+Row = tuple[int, tuple[np.ndarray, np.ndarray]]
 
 
 def rows(
     source, split: str, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None
 ) -> Iterator[Sample]:
-    """The samples of one split, streamed; kind "grade" for RetinaMNIST, "yes_no" for ChestMNIST, else "label".
+    """The samples of one split, streamed; kind "grade" for RetinaMNIST, "yes_no" for ChestMNIST, else
+    "label".
 
     flag           the dataset; read off the file name where not given
     allow_altered  use a file whose MD5, counts or sizes are not the official ones
     finding        ChestMNIST: ask for this finding only (default: for each of the 14)
 
-    The file's arrays are checked before the first sample. Raises UserError, saying what differs; a label that is not
-    in the dataset is met, and refused, when its row comes.
+    The file's arrays are checked before the first sample. Raises UserError, saying what differs; a label that
+    is not in the dataset is met, and refused, when its row comes.
     """
-    path, flag, info = usable(source, flag, allow_altered, QUESTIONS)
-    if split not in SPLITS:
-        raise unknown("split of MedMNIST", split, SPLITS)
+    path, flag, info = _official_file(source, flag, allow_altered)
+    check_known("split of MedMNIST", split, SPLITS)
+    names = _label_names(info)
     if flag != "chestmnist":
-        return _samples(path, flag, info, split)
-    names = finding_names(info)
-    if finding is not None and finding not in names:
-        raise unknown("finding of ChestMNIST", finding, names)
+        return _classified(path, flag, names, split, info["task"])
+    if finding is not None:
+        check_known("finding of ChestMNIST", finding, names)
     return _findings(path, names, split, names if finding is None else (finding,))
 
 
-def describe(
-    source, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None
-) -> dict:
+def describe(source, *, flag: str | None = None, allow_altered: bool = False, **_) -> dict:
     """The facts for the data card: licence, URL, checksums, rows per split and what was altered."""
-    path, flag, info = usable(source, flag, allow_altered, QUESTIONS)
+    path, flag, info = _official_file(source, flag, allow_altered)
     arrays = npz.headers(path)
+    notes = list(NOTES)
+    if flag in NOTES_OF:
+        notes.append(NOTES_OF[flag])
     return {
         "source": info["python_class"],
         "flag": flag,
         "file": path.name,
         "licence": info["license"],
-        "url": published(info, "url", path),
+        "url": _published(info, "url", path),
         "doi": "10.1038/s41597-022-01721-8",
-        "md5": md5(path),
-        "official_md5": published(info, "MD5", path),
-        "altered": altered(path, info, arrays),
-        "counts": {split: arrays[f"{split}_labels"][0][0] for split in SPLITS},
-        "notes": [*NOTES, *MEDMNIST_FILE_NOTES.get(flag, ())],
+        "md5": _md5(path),
+        "official_md5": _published(info, "MD5", path),
+        "altered": _alterations(path, info, arrays),
+        "counts": _counts(arrays),
+        "notes": notes,
     }
 
 
-def main(argv=None) -> int:
-    """The exit code of preparing one file by hand; see `medical_rl.data.prepare.command`."""
-
-    def add_options(parser):
-        parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
-        parser.add_argument("--finding", help="chestmnist: ask for this finding only")
-        parser.add_argument(
-            "--allow-altered", action="store_true", help="use a file that is not the official one"
-        )
-
-    return command.run("medmnist", argv, add_options)
+def add_options(parser) -> None:
+    """Add the options of `rows` to a command line."""
+    parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
+    parser.add_argument("--finding", help="chestmnist: ask for this finding only")
+    parser.add_argument(
+        "--allow-altered", action="store_true", help="use a file that is not the official one"
+    )
 
 
-def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
-    names = finding_names(info)
+main = functools.partial(command.run, "medmnist", add_options=add_options)
+
+
+@functools.cache
+def official() -> dict[str, dict]:
+    """INFO of the installed medmnist package, {flag: facts}.
+
+    It is read as text: importing the package would import torch and make a folder in the user's home.
+
+    >>> official()["breastmnist"]["label"]["1"]
+    'normal, benign'
+    """
+    try:
+        path = importlib.metadata.distribution("medmnist").locate_file("medmnist/info.py")
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    except (importlib.metadata.PackageNotFoundError, OSError) as error:
+        raise UserError(
+            "The package medmnist, which knows the official checksums, is missing: pip install medmnist."
+        ) from error
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "INFO":
+            return ast.literal_eval(node.value)
+    raise UserError(f"{path} has no INFO; medmnist 3.0.2 has one.")
+
+
+def _classified(path: Path, flag: str, names: tuple[str, ...], split: str, task: str) -> Iterator[Sample]:
+    """A question for the class or grade of each image; the image is its own group."""
 
     def sample(row: Row, drops: Drops) -> Sample:
         index, (image, label) = row
@@ -132,7 +160,7 @@ def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
             id=name,
             source=flag,
             question=QUESTIONS[flag],
-            kind="grade" if info["task"] == "ordinal-regression" else "label",
+            kind="grade" if task == "ordinal-regression" else "label",
             answer=names[label[0]],
             choices=names,
             images=(encode_png(image),),
@@ -141,7 +169,7 @@ def _samples(path: Path, flag: str, info: dict, split: str) -> Iterator[Sample]:
             size=image.shape[:2],
         )
 
-    return _made(path, split, sample)
+    return _map_rows(path, split, sample)
 
 
 def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, ...]) -> Iterator[Sample]:
@@ -168,165 +196,120 @@ def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, 
             for finding in asked
         ]
 
-    return itertools.chain.from_iterable(_made(path, split, samples))
+    return itertools.chain.from_iterable(_map_rows(path, split, samples))
 
 
-def _made(path: Path, split: str, make: Callable[[Row, Drops], object]) -> Iterator:
-    """What `make` gives for each row of the split; several rows at a time where pictures are large enough to pay for it."""
+def _map_rows(path: Path, split: str, make: Callable[[Row, Drops], object]) -> Iterator:
+    """`make` of each row of the split; several rows at a time where pictures are large enough."""
     shape, _ = npz.headers(path)[f"{split}_images"]
     pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
     drops = Drops()  # a published array has no row that is left out
     if math.prod(shape[1:]) < LARGE:
         return (make(row, drops) for row in enumerate(pairs))
-    return ahead.rows(make, enumerate(pairs), drops)
+    return parallel.parallel_map(make, enumerate(pairs), drops)
 
 
-SPLITS = ("train", "val", "test")
-
-# What the splits of a flag do not prove, besides what holds for all of them.
-MEDMNIST_FILE_NOTES = {
-    "dermamnist": (
-        "DermaMNIST is built from HAM10000: never train on one and test on the other (HAM10000 has several images of a lesion, "
-        "which may be in two splits here).",
-    ),
-    "retinamnist": (
-        "The test split is its source's validation set (DeepDRiD): scores do not compare with those of the source's own test.",
-    ),
-}
-
-
-@functools.cache
-def official() -> dict[str, dict]:
-    """INFO of the installed medmnist package, {flag: facts}.
-
-    It is read as text: importing the package would import torch and make a folder in the user's home.
-
-    >>> official()["breastmnist"]["label"]["1"]
-    'normal, benign'
-    """
-    try:
-        found = importlib.metadata.distribution("medmnist").locate_file("medmnist/info.py")
-        tree = ast.parse(Path(found).read_text(encoding="utf-8"))
-    except (importlib.metadata.PackageNotFoundError, OSError) as error:
-        raise UserError(
-            "The package medmnist, which knows the official checksums, is missing: pip install medmnist."
-        ) from error
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "INFO":
-            return ast.literal_eval(node.value)
-    raise UserError(f"{found} has no INFO; medmnist 3.0.2 has one.")
-
-
-def named_flag(path: Path) -> str:
-    """The dataset that the file's name stands for.
-
-    >>> named_flag(Path("retinamnist_224.npz"))
-    'retinamnist'
-    """
-    return re.sub(r"_\d+$", "", path.stem)
-
-
-def named_size(path: Path) -> int:
-    """Pixels a side that the file's name stands for: its suffix, or 28.
-
-    >>> named_size(Path("retinamnist_224.npz")), named_size(Path("retinamnist.npz"))
-    (224, 28)
-    """
-    found = re.search(r"_(\d+)$", path.stem)
-    return int(found[1]) if found else 28
-
-
-def published(info: dict, key: str, path: Path) -> str | None:
-    """INFO's `key` (MD5 or url) for the size in the file's name; None if that size was never published."""
-    size = named_size(path)
-    return info.get(key if size == 28 else f"{key}_{size}")
-
-
-def check_arrays(path: Path, arrays: dict[str, Header], columns: int = 1) -> None:
-    """None if the six arrays are there, with the dtypes and shapes of 2-D MedMNIST, `columns` labels an image."""
-    wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
-    if missing := [key for key in wanted if key not in arrays]:
-        raise UserError(
-            f"{path.absolute()} lacks {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}."
-        )
-    for split in SPLITS:
-        (shape, dtype), (label_shape, label_dtype) = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        square = len(shape) in (3, 4) and shape[1] == shape[2] > 0 and shape[3:] in ((), (3,))
-        if dtype != "uint8" or not square:
-            raise UserError(
-                f"{path.absolute()}: {split}_images is {dtype} {shape}; 2-D MedMNIST images are uint8, of shape "
-                "(N, S, S) or (N, S, S, 3)."
-            )
-        if shape[1] * shape[2] > MAX_PIXELS:
-            raise UserError(
-                f"{path.absolute()}: {split}_images are {shape[1]} x {shape[2]} pixels; more than {MAX_PIXELS:,} pixels are "
-                "not read."
-            )
-        if label_dtype.kind not in "iu" or label_shape != (shape[0], columns):
-            raise UserError(
-                f"{path.absolute()}: {split}_labels is {label_dtype} {label_shape}; for {shape[0]} images it should "
-                f"be whole numbers of shape ({shape[0]}, {columns})."
-            )
-
-
-def altered(path: Path, info: dict, arrays: dict[str, Header]) -> list[str]:
-    """What differs from the official file, one clause each; [] for the official file."""
-    reasons = []
-    for split in SPLITS:
-        have, want = arrays[f"{split}_images"][0][0], info["n_samples"][split]
-        if have != want:
-            reasons.append(f"{split} has {have:,} rows, official {want:,}")
-    size = named_size(path)
-    want = (size, size, 3) if info["n_channels"] == 3 else (size, size)
-    for split in SPLITS:
-        if (have := arrays[f"{split}_images"][0][1:]) != want:
-            reasons.append(f"{split} images are {have}, and {path.name} should hold {want}")
-    if md5(path) != (want := published(info, "MD5", path)):
-        reasons.append(f"its MD5 is {md5(path)}, official {want or f'none at {size} pixels'}")
-    return reasons
-
-
-def md5(path: Path) -> str:
-    """The MD5 of a file in hexadecimal, computed once while its size and time stay."""
-    status = path.stat()
-    return _md5(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=8)
-def _md5(path: Path, size: int, mtime_ns: int) -> str:
-    # Every split asks, and a file may have gigabytes.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def usable(source, flag: str | None, allow_altered: bool, known: Collection[str]) -> tuple[Path, str, dict]:
-    """The path, flag and INFO of a usable file: readable, of the right arrays, and official or allowed not to be."""
+def _official_file(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:
+    """The path, flag and INFO of a file of the right arrays that is official, or allowed not to be."""
     path = Path(source or "").expanduser()
-    name = flag or named_flag(path)
+    name = flag or re.sub(r"_\d+$", "", path.stem)
     info = official().get(name)
-    url = info and (published(info, "url", path) or info["url"])
+    url = info and (_published(info, "url", path) or info["url"])
     if not path.is_file():
         where = f"{name} is at {url}; all" if url else "All"
         raise UserError(
             f"There is no MedMNIST file {path.absolute()}. {where} datasets at once: "
-            f"`python -m medmnist download --root=FOLDER --size={named_size(path)}` (FOLDER must exist)."
+            f"`python -m medmnist download --root=FOLDER --size={_named_size(path)}` (FOLDER must exist)."
         )
-    if name not in known:
-        raise unknown("2-D MedMNIST dataset (from the file name; else give flag)", name, known)
+    check_known("2-D MedMNIST dataset (from the file name; else give flag)", name, QUESTIONS)
     arrays = npz.headers(path)
-    check_arrays(path, arrays, len(info["label"]) if name == "chestmnist" else 1)
-    reasons = altered(path, info, arrays)
-    if reasons and not allow_altered:
+    _check_arrays(path, arrays, len(info["label"]) if name == "chestmnist" else 1)
+    alterations = _alterations(path, info, arrays)
+    if alterations and not allow_altered:
         raise UserError(
-            f"{path.absolute()} is not the official file: {'; '.join(reasons)}. Download it again from {url}, "
-            "or use it as it is with allow_altered=true (--allow-altered); the data card will say so."
+            f"{path.absolute()} is not the official file: {'; '.join(alterations)}. Download it again from "
+            f"{url}, or use it as it is with allow_altered=true (--allow-altered); the data card will say "
+            "so."
         )
     return path, name, info
 
 
-def finding_names(info: dict) -> tuple[str, ...]:
+def _check_arrays(path: Path, arrays: dict[str, npz.Header], columns: int) -> None:
+    """Raise UserError without the six arrays of 2-D MedMNIST, with `columns` labels an image."""
+    wanted = map("_".join, itertools.product(SPLITS, ("images", "labels")))
+    missing = missing_names(wanted, arrays)
+    if missing:
+        there = ", ".join(arrays) or "no array"
+        raise UserError(f"{path.absolute()} lacks {', '.join(missing)}; it holds {there}.")
+    for split in SPLITS:
+        (shape, dtype), (label_shape, label_dtype) = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        square = len(shape) in (3, 4) and shape[1] == shape[2] > 0 and shape[3:] in ((), (3,))
+        problem = ""
+        if dtype != "uint8" or not square:
+            wanted = "2-D MedMNIST images are uint8, of shape (N, S, S) or (N, S, S, 3)"
+            problem = f"{split}_images is {dtype} {shape}; {wanted}"
+        elif shape[1] * shape[2] > MAX_PIXELS:
+            limit = f"more than {MAX_PIXELS:,} pixels are not read"
+            problem = f"{split}_images are {shape[1]} x {shape[2]} pixels; {limit}"
+        elif label_dtype.kind not in "iu" or label_shape != (shape[0], columns):
+            wanted = f"for {shape[0]} images it should be whole numbers of shape ({shape[0]}, {columns})"
+            problem = f"{split}_labels is {label_dtype} {label_shape}; {wanted}"
+        if problem:
+            raise UserError(f"{path.absolute()}: {problem}.")
+
+
+def _alterations(path: Path, info: dict, arrays: dict[str, npz.Header]) -> list[str]:
+    """What differs from the official file, one clause each; [] for the official file."""
+    clauses = count_differences(_counts(arrays), info["n_samples"])
+    size = _named_size(path)
+    wanted = (size, size, 3) if info["n_channels"] == 3 else (size, size)
+    for split in SPLITS:
+        shape = arrays[f"{split}_images"][0][1:]
+        if shape != wanted:
+            clauses.append(f"{split} images are {shape}, and {path.name} should hold {wanted}")
+    md5, published = _md5(path), _published(info, "MD5", path)
+    if md5 != published:
+        clauses.append(f"its MD5 is {md5}, official {published or f'none at {size} pixels'}")
+    return clauses
+
+
+def _counts(arrays: dict[str, npz.Header]) -> dict[str, int]:
+    """{split: rows}."""
+    return {split: arrays[f"{split}_labels"][0][0] for split in SPLITS}
+
+
+def _named_size(path: Path) -> int:
+    """Pixels a side that the file's name stands for: its suffix, or 28.
+
+    >>> _named_size(Path("retinamnist_224.npz")), _named_size(Path("retinamnist.npz"))
+    (224, 28)
+    """
+    suffix = re.search(r"_(\d+)$", path.stem)
+    return int(suffix[1]) if suffix else 28
+
+
+def _published(info: dict, key: str, path: Path) -> str | None:
+    """INFO's `key` (MD5 or url) for the size in the file's name; None if that size was never published."""
+    size = _named_size(path)
+    return info.get(key if size == 28 else f"{key}_{size}")
+
+
+def _label_names(info: dict) -> tuple[str, ...]:
     """The names of the labels in the order of their numbers."""
-    return tuple(info["label"][str(index)].strip() for index in range(len(info["label"])))
+    numbers = sorted(info["label"], key=int)
+    return tuple(info["label"][number].strip() for number in numbers)
+
+
+def _md5(path: Path) -> str:
+    """The MD5 of a file in hexadecimal, computed once while its size and time stay."""
+    status = path.stat()
+    return _md5_of_state(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _md5_of_state(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 if __name__ == "__main__":

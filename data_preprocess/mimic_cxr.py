@@ -1,22 +1,24 @@
-"""MIMIC-CXR: chest X-rays with reports from Boston, asked about with yes or no; your own credentialed copy only.
+"""MIMIC-CXR: chest X-rays with reports from Boston, yes/no questions; your own credentialed copy only.
 
-Source: Johnson et al., Scientific Data 2019, doi 10.1038/s41597-019-0322-0; MIMIC-CXR-JPG at PhysioNet,
-doi 10.13026/jsn5-t979. Questions: RULE (Xia et al., EMNLP 2024), 3,470 of them; ask its authors for the file, for it
-quotes reports.
-Licence: PhysioNet Credentialed Health Data License 1.5.0. Its data use agreement forbids sharing the data and sending
-them to third parties: every row is `restricted`, nothing is downloaded or uploaded, and no remote judge or generator is
-sent a row. The prepared files are copies of the data and fall under the same agreement.
-One row, in its form only, for the data may not be shown: question "Is there a pleural effusion?", gold "no", image
-files/p10/p1......./s5......./<id>.jpg.
-What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by patient, so its
-scores do not compare with papers that test on all (`splits=test`). `splits=published` is the official split, by
-patient. A language model wrote questions and answers from the reports: "no" often means "not mentioned".
+Source: Johnson et al., Scientific Data 2019, doi 10.1038/s41597-019-0322-0; MIMIC-CXR-JPG at PhysioNet, doi
+10.13026/jsn5-t979. Questions: RULE (Xia et al., EMNLP 2024), 3,470 of them; ask its authors for the file, for
+it quotes reports.
+Licence: PhysioNet Credentialed Health Data License 1.5.0. Its data use agreement forbids sharing the data and
+sending them to third parties: every row is `restricted`, nothing is downloaded or uploaded, and no remote
+judge or generator is sent a row. The prepared files are copies of the data and fall under the same agreement.
+One row, in its form only, for the data may not be shown: question "Is there a pleural effusion?", gold "no",
+image files/p10/p1......./s5......./<id>.jpg.
+What the splits do not prove: RULE's questions are a test file; `splits=seeded` divides them 80/10/10 by
+patient, so its scores do not compare with papers that test on all (`splits=test`). `splits=published` is the
+official split, by patient. A language model wrote questions and answers from the reports: "no" often means
+"not mentioned".
 
-Where an image of MIMIC-CXR-JPG lies in the user's own copy: files/p10/p10000032/s50414267/<uuid>.jpg.
+An image lies in the user's own copy at files/p10/p10000032/s50414267/<uuid>.jpg.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import sys
@@ -24,97 +26,90 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import command, fingerprint
+from medical_rl.data.prepare import command
 from medical_rl.data.sources import files, tables
-from medical_rl.data_preprocess import question_rows, rule_questions
-from medical_rl.data_preprocess import question_rows as question_options
+from medical_rl.data_preprocess import file_names, question_rows, rule_questions
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
-SPLITS, splits_of = question_options.SPLITS, question_options.splits_of
+SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
+SPLIT_TABLE = "mimic-cxr-2.0.0-split.csv"
+OFFICIAL_NAMES = {"train": "train", "validate": "val", "test": "test"}
+_PATH = re.compile(r"(?:.*/)?(p\d{2})/(p\d{8})/(s\d{8})/([\w-]+)\.jpg")
 WHAT = (
-    "It should be your own copy of MIMIC-CXR-JPG (files/p10/p......../s......../<id>.jpg) with a question file (*.jsonl); "
-    "access is by credentials: https://physionet.org/content/mimic-cxr-jpg."
+    "It should be your own copy of MIMIC-CXR-JPG (files/p10/p......../s......../<id>.jpg) with a question "
+    "file (*.jsonl); access is by credentials: https://physionet.org/content/mimic-cxr-jpg."
 )
 NOTES = (
-    "Restricted: the data use agreement forbids sharing these rows and sending them to third parties; so too this folder.",
-    "Questions and answers were written by a language model from the reports; a finding not mentioned is a no.",
+    "Restricted: the data use agreement forbids sharing these rows and sending them to third parties; so "
+    "too this folder.",
+    "Questions and answers were written by a language model from the reports; a finding not mentioned is "
+    "a no.",
 )
 
 
 def rows(
-    source, split: str, *, drops: Drops | None = None, questions: str | list | None = None, images: str | None = None,
-    splits: str = "seeded", split_seed: int = 0, require_images: bool = True, doubtful: str = "drop",
-    concepts: str = "lexicon",
+    source, split: str, *, drops: Drops | None = None, questions: str | list | None = None,
+    images: str | None = None, splits: str = "seeded", split_seed: int = 0, require_images: bool = True,
+    doubtful: str = "drop", concepts: str = "lexicon",
 ) -> Iterator[Sample]:  # fmt: skip
     """The samples of one split, kind "yes_no", restricted; the group is the patient ("p10000032").
 
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder that holds `files`, where it is not the source
-    splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images; or test: all
+    splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images; or test:
+               all
     the rest   see `data_preprocess.question_rows.Options`
     """
-    options = question_options.Options(splits, split_seed, require_images, doubtful, concepts)
-    folder = files.source_folder(source, WHAT)
-    copy = files.source_folder(images or source, WHAT)
-    where = MimicFiles(copy, official(copy) if splits == "published" else {})
-    return question_rows.samples(
-        rule_questions.question_files(folder, questions), split, where, options, drops
-    )
+    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
+    folder = files.source_folder(images or source, WHAT)
+    copy = MimicFiles(folder, official_splits(folder) if splits == "published" else {})
+    return question_rows.samples(question_files, split, copy, options, drops)
 
 
 def describe(
     source, *, questions: str | list | None = None, images: str | None = None, splits: str = "seeded",
-    split_seed: int = 0, require_images: bool = True, doubtful: str = "drop", concepts: str = "lexicon",
+    split_seed: int = 0, **_,
 ) -> dict:  # fmt: skip
     """The facts for the data card: licence, DOI, the question files and what the splits are."""
-    asked = rule_questions.question_files(files.source_folder(source, WHAT), questions)
-    copy = files.source_folder(images or source, WHAT)
-    names = [question.image for path in asked for question in rule_questions.questions(path)]
+    question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
+    folder = files.source_folder(images or source, WHAT)
+    names: set[str] = set()
+    for path in question_files:
+        names.update(question.image for question in rule_questions.questions(path))
     return {
         "source": "MIMIC-CXR-JPG",
-        "file": ", ".join(path.name for path in asked),
+        "file": file_names(question_files),
         "licence": "PhysioNet Credentialed Health Data License 1.5.0",
         "url": "https://physionet.org/content/mimic-cxr-jpg",
         "doi": "10.13026/jsn5-t979",
         "restricted": True,
-        "questions": {path.name: fingerprint.content(path) for path in asked},
-        "images": MimicFiles(copy, {}).state(names),
-        "split_table": files.content(copy / SPLIT_TABLE) if splits == "published" else None,
-        "notes": [*NOTES, question_options.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
+        "questions": question_rows.content_hashes(question_files),
+        "images": MimicFiles(folder, {}).state(names),
+        "split_table": files.content_hash(folder / SPLIT_TABLE) if splits == "published" else None,
+        "notes": [*NOTES, question_rows.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
     }
 
 
-def reads(source, **_) -> list:
-    """Nothing that would be walked: the copy has 377,000 files, and `describe` tells the state of those asked about."""
+def content_paths(source, **_) -> list:
+    """Nothing to walk: the copy has 377,000 files, and `describe` tells the state of those asked about."""
     return []
 
 
 def reports(source, **_) -> Iterator[dict]:
-    """The reports of RULE's retriever file (JSON): id, text, study ("s50414267"), split; restricted like the images.
+    """The reports of RULE's retriever file (JSON): id, text, study ("s50414267"), split; restricted.
 
-    `source` is that file, or a folder with such files (*retriever*.json). A report whose entry names its patient
-    (subject_id, or p........ in a path) has the patient as its group, so that no report of a row's own patient is retrieved.
+    `source` is that file, or a folder with such files (*retriever*.json). A report whose entry names its
+    patient (subject_id, or p........ in a path) has the patient as its group, so that no report of a row's
+    own patient is retrieved.
     """
     path = Path(source).expanduser()
-    for file in [path] if not path.is_dir() else rule_questions.retriever_files(path):
+    for file in rule_questions.retriever_files(path) if path.is_dir() else [path]:
         yield from rule_questions.corpus(file, study_of, patient_of)
 
 
-def preferences(source) -> Iterator[dict]:
-    """The preference pairs of RULE's alignment file; see `data_preprocess.rule_questions.preferences`."""
-    return rule_questions.preferences(Path(source).expanduser(), study_of)
-
-
-def main(argv=None) -> int:
-    """The exit code of preparing the set by hand; see `medical_rl.data.prepare.command`."""
-    return command.run("mimic_cxr", argv, question_options.add)
-
-
-SPLIT_TABLE = "mimic-cxr-2.0.0-split.csv"
-_COLUMNS = ("dicom_id", "subject_id", "split")
-_NAMES = {"train": "train", "validate": "val", "test": "test"}
-_PATH = re.compile(r"(?:.*/)?(p\d{2})/(p\d{8})/(s\d{8})/([\w-]+)\.jpg")
+main = functools.partial(command.run, "mimic_cxr", add_options=question_rows.add_options)
 
 
 class MimicFiles:
@@ -133,7 +128,7 @@ class MimicFiles:
         return _parts(name)[1]
 
     def published(self, name: str) -> str | None:
-        """The official split of the image; None where the table does not name it, or names another patient."""
+        """The official split of the image; None where the table does not name it or its patient."""
         _, patient, _, dicom = _parts(name)
         subject, split = self.splits.get(dicom, ("", None))
         return split if f"p{subject}" == patient else None
@@ -144,27 +139,27 @@ class MimicFiles:
 
     def load(self, name: str, row: str, drops: Drops) -> tuple[tuple[bytes, ...], dict] | None:
         """The JPEG as it is, and the study."""
-        picture = files.picture(self._path(name), row, drops)
+        picture = files.read_picture(self._path(name), row, drops)
         return picture and ((picture.data,), {"study": _parts(name)[2]})
 
     def state(self, names: Iterable[str]) -> str:
-        """A SHA-256 of the names, sizes and times of the images asked about; the whole copy would take minutes to walk."""
-        found = hashlib.sha256()
-        for name in sorted(set(names)):
-            if _PATH.fullmatch(name) and (path := self._path(name)).is_file():
-                found.update(f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
-        return found.hexdigest()
+        """A SHA-256 of the names, sizes and times of the images asked about."""
+        digest = hashlib.sha256()
+        for name in sorted(names):
+            path = self._path(name) if _PATH.fullmatch(name) else None
+            if path and path.is_file():
+                digest.update(f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
     def _path(self, name: str) -> Path:
         """The path by the four parts of the name alone, so that no name leads out of the folder."""
         shelf, patient, study, dicom = _parts(name)
         inner = Path(shelf, patient, study, f"{dicom}.jpg")
-        return next(
-            (p for base in ("files", "") if (p := self.folder / base / inner).is_file()), self.folder / inner
-        )
+        path = self.folder / "files" / inner
+        return path if path.is_file() else self.folder / inner
 
 
-def official(folder: Path) -> dict[str, tuple[str, str]]:
+def official_splits(folder: Path) -> dict[str, tuple[str, str]]:
     """{dicom id: (patient's number, split)} from the table that is published with the images."""
     path = folder / SPLIT_TABLE
     if not path.is_file():
@@ -172,14 +167,13 @@ def official(folder: Path) -> dict[str, tuple[str, str]]:
         raise UserError(
             f"splits=published needs {SPLIT_TABLE} in {folder.absolute()}.{zipped} Or take splits=seeded."
         )
-    found = {}
-    for line, row in tables.read(path, _COLUMNS):
-        if row["split"] not in _NAMES:
-            raise UserError(
-                f"Line {line} of {path.absolute()} has the split {row['split']!r}, not {', '.join(_NAMES)}."
-            )
-        found[row["dicom_id"]] = (row["subject_id"], _NAMES[row["split"]])
-    return found
+    splits = {}
+    for line, row in tables.read_table(path, ("dicom_id", "subject_id", "split")):
+        if row["split"] not in OFFICIAL_NAMES:
+            told = f"has the split {row['split']!r}, not {', '.join(OFFICIAL_NAMES)}"
+            raise UserError(f"Line {line} of {path.absolute()} {told}.")
+        splits[row["dicom_id"]] = (row["subject_id"], OFFICIAL_NAMES[row["split"]])
+    return splits
 
 
 def study_of(name: str) -> str:
@@ -195,14 +189,18 @@ def study_of(name: str) -> str:
 def patient_of(entry: Mapping) -> str:
     """The patient that a report's entry names, "" where it names none.
 
-    >>> patient_of({"subject_id": 10000032}), patient_of({"id": "a", "image_path": ["p10/p10000032/s50414267/b.jpg"]})
-    ('p10000032', 'p10000032')
+    >>> patient_of({"subject_id": 10000032})
+    'p10000032'
+    >>> patient_of({"id": "a", "image_path": ["p10/p10000032/s50414267/b.jpg"]})
+    'p10000032'
     """
     if str(entry.get("subject_id", "")).isdigit():
         return f"p{entry['subject_id']}"
     paths = entry.get("image_path") or ()
-    names = [str(entry.get("id", "")), *([paths] if isinstance(paths, str) else map(str, paths))]
-    return next((match[0] for name in names if (match := re.search(r"\bp\d{8}\b", name))), "")
+    names = [str(entry.get("id", ""))]
+    names += [paths] if isinstance(paths, str) else map(str, paths)
+    match = re.search(r"\bp\d{8}\b", "\n".join(names))
+    return match[0] if match else ""
 
 
 def _parts(name: str) -> tuple[str, str, str, str]:
@@ -211,7 +209,8 @@ def _parts(name: str) -> tuple[str, str, str, str]:
     >>> _parts("files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg")
     ('p10', 'p10000032', 's50414267', '02aa804e-bde0afdd')
     """
-    if not (match := _PATH.fullmatch(name)) or match[1] != match[2][:3]:
+    match = _PATH.fullmatch(name)
+    if not match or match[1] != match[2][:3]:
         raise UserError("the path of its image is not p../p......../s......../<id>.jpg")
     return match.groups()
 

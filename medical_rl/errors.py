@@ -31,7 +31,7 @@ class RewardFailed(Exception):
 
 
 class JudgeFailed(RewardFailed):
-    """A judge gave no usable answer: `reason` is one word ("timeout", "429", "garbage", "missing", ...), `message` says more."""
+    """A judge gave no usable answer: `reason` is a word ("timeout", "429", ...), `message` says more."""
 
     def __init__(self, reason: str, message: str = ""):
         super().__init__(reason, message)  # both, so that it can be pickled
@@ -46,7 +46,7 @@ class BudgetMet(JudgeFailed):
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """0 after `work` ended well, 2 after its UserError was printed: the end of a process that another of ours started."""
+    """0 after `work` ended well, 2 after its UserError was printed: how a process of ours ends."""
     try:
         work()
     except UserError as error:
@@ -63,7 +63,13 @@ def unknown(kind: str, asked: str, available) -> UserError:
     """
     import difflib
 
-    names = sorted(str(name) for name in available)
+    names = sorted(map(str, available))
     near = difflib.get_close_matches(str(asked), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UserError(f"There is no {kind} {asked!r}.{hint} Available: {', '.join(names) or 'none'}.")
+
+
+def check_known(kind: str, name: str, available) -> None:
+    """Raise the `unknown` of a name that is none of those `available`."""
+    if name not in available:
+        raise unknown(kind, name, available)

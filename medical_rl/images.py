@@ -15,7 +15,7 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 
-# Pillow is not to try any other: its EPS plugin would run Ghostscript, a program, on bytes that came from anywhere.
+# Pillow is not to try any other: its EPS plugin would run a program, Ghostscript, on bytes from anywhere.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _KEPT = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
@@ -35,8 +35,9 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Decom
 def encode_png(array: np.ndarray) -> bytes:
     """PNG bytes of a uint8 array: `H x W` becomes grey (L), `H x W x 3` RGB.
 
-    Raises ValueError on any other dtype or shape: scaling to 8 bits is the caller's decision. Written here and not by
-    Pillow, which tries five filters on every row: that takes twice as long for files about a tenth smaller.
+    Raises ValueError on any other dtype or shape: scaling to 8 bits is the caller's decision. Written here
+    and not by Pillow, which tries five filters on every row: that takes twice as long for files about a tenth
+    smaller.
 
     >>> image_size(encode_png(np.zeros((2, 5), np.uint8)))
     (2, 5)
@@ -70,7 +71,7 @@ def image_size(data: bytes | memoryview) -> tuple[int, int]:
     medical_rl.errors.UserError: These 6 bytes are not a readable image: no known format.
     """
     if data[:16] == _PNG_HEAD and len(data) > 33 and int.from_bytes(data[29:33]) == zlib.crc32(data[12:29]):
-        # Pillow's walk through its formats takes ten times as long, and this is asked for every image of every set.
+        # Pillow's walk through its formats takes ten times as long, and every image of a set is asked.
         size = int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
         if all(size):
             return size
@@ -89,13 +90,13 @@ def decode(data: bytes) -> Image.Image:
     with _opened(data) as image:
         if image.width * image.height > MAX_PIXELS:
             raise UserError(
-                f"The image is {image.width} x {image.height} pixels; more than {MAX_PIXELS:,} pixels are not decoded. "
-                "Scale it down first."
+                f"The image is {image.width} x {image.height} pixels; more than {MAX_PIXELS:,} pixels are "
+                "not decoded. Scale it down first."
             )
         if image.mode.startswith(("I", "F")):
             raise UserError(
-                f"The image has mode {image.mode} (more than 8 bits a pixel). Convert it to 8 bits first: which grey "
-                "levels to keep is a choice about the modality, so it is not made here."
+                f"The image has mode {image.mode} (more than 8 bits a pixel). Convert it to 8 bits first: "
+                "which grey levels to keep is a choice about the modality, so it is not made here."
             )
         try:
             return image.convert("RGB")
@@ -119,11 +120,11 @@ def _opened(data: bytes | memoryview) -> Image.Image:
         raise UserError(f"These {len(data):,} bytes are not a readable image: {error}.") from error
 
 
-def stored(data: bytes, image: Image.Image) -> bytes:
-    """The bytes that a `Sample` keeps of a decoded image: a PNG or JPEG as it came, any other format as a PNG.
+def storable_bytes(data: bytes, image: Image.Image) -> bytes:
+    """The bytes that a `Sample` keeps of an image: a PNG or JPEG as it came, any other as a PNG.
 
     >>> picture = encode_png(np.zeros((2, 5), np.uint8))
-    >>> stored(picture, decode(picture)) is picture
+    >>> storable_bytes(picture, decode(picture)) is picture
     True
     """
     return data if data.startswith(_KEPT) else encode_png(np.asarray(image))

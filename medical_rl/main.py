@@ -18,10 +18,9 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code of the run that `argv` (default: the process's own arguments) asks for."""
-    from medical_rl.config.arguments import finish_arguments, help_text
-    from medical_rl.config.hydra_errors import explain
-    from medical_rl.config.slurm import STOPPED, explain_failure, submits
+    """Run what `argv` (default: the process's own arguments) asks for and return the exit code."""
+    from medical_rl.config.arguments import with_default_scale_and_engine, help_text
+    from medical_rl.config.slurm import STOPPED, submits
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -31,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     # Hydra prints its own traceback and exits with 1 unless asked to raise.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        arguments, said = finish_arguments(arguments)
+        arguments, said = with_default_scale_and_engine(arguments)
         print(said, flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
@@ -45,30 +44,42 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, StageFailed) as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        if error.errno not in DISK:
-            raise
-        print(f"\nThe run folder or disk failed: {error.strerror} ({error.filename or 'no file named'}). What was done is kept; "
-              "the same command goes on from there.", file=sys.stderr)  # fmt: skip
-        return StageFailed.exit_code
     except Exception as error:
-        if failure := explain_failure(error):
-            print(f"\n{failure}", file=sys.stderr)
-            return failure.exit_code
-        paragraph = explain(error, arguments)
+        # One class may be two things (Hydra's MissingConfigException is an OSError): what explains itself comes first.
+        paragraph, code = _explain(error, arguments)
         if paragraph is None:
             raise
         print(f"\n{paragraph}", file=sys.stderr)
-        return UserError.exit_code
+        return code
+
+
+def _explain(error: Exception, arguments: list[str]) -> tuple[str | None, int]:
+    """(one paragraph for a person, the exit code); (None, 1) for an error that is ours to mend."""
+    from medical_rl.config.hydra_errors import explain
+    from medical_rl.config.slurm import explain_failure
+
+    failure = explain_failure(error)
+    if failure:
+        return str(failure), failure.exit_code
+    paragraph = explain(error, arguments)
+    if paragraph is not None:
+        return paragraph, UserError.exit_code
+    if isinstance(error, OSError) and error.errno in DISK:
+        where = error.filename or "no file named"
+        return (
+            f"The run folder or disk failed: {error.strerror} ({where}). What was done is kept; "
+            "the same command goes on from there."
+        ), StageFailed.exit_code
+    return None, 1
 
 
 def _stop(*_) -> None:
-    """A scheduler's SIGTERM ends a run as Ctrl-C does: children ended, what was done kept."""
+    """End a run at a scheduler's SIGTERM as Ctrl-C does: children ended, what was done kept."""
     raise KeyboardInterrupt
 
 
 def _hydra(arguments: list[str]) -> int:
-    """0, or the exit code of the first job that failed; the other jobs of a sweep still run."""
+    """Run the jobs and return 0, or the exit code of the first that failed; the other jobs of a sweep still run."""
     import hydra
 
     from medical_rl.config.compose import NAME, root, store_primary
@@ -94,26 +105,27 @@ def _hydra(arguments: list[str]) -> int:
 
 
 def job(config) -> None:
-    """None; one job: checks the configuration, then a dry run or the stages, then the table of results."""
+    """Run one job: check the configuration, then a dry run or the stages, then print the table of results."""
     from rich.console import Console
 
-    from medical_rl.config.arguments import settle_reward_files
-    from medical_rl.config.sweep import settle_run_dir
+    from medical_rl.config.settings import with_absolute_reward_paths
+    from medical_rl.config.settings import with_job_run_dir
     from medical_rl.evaluation.results import read_results
-    from medical_rl.evaluation.tables.terminal import print_results
+    from medical_rl.evaluation.tables.results_table import print_results
     from medical_rl.pipeline.dry_run import dry_run
-    from medical_rl.pipeline.run import planned, run
+    from medical_rl.pipeline.run import run
     from medical_rl.pipeline.validate import check_config, check_hardware
+    from medical_rl.stages import planned
 
     console = Console(soft_wrap=True)
-    config = settle_reward_files(settle_run_dir(config))
+    config = with_absolute_reward_paths(with_job_run_dir(config))
     check_config(config)
     if config.conf.dry_run:
         dry_run(config, console)
         return
     check_hardware(config)
     folder = run(config, console)
-    if "evaluate" in planned(config):
+    if "evaluate" in planned(config.conf):
         print_results(read_results(folder.path), console)
     console.print(f"\nEverything is in {folder.path}", highlight=False)
 

@@ -1,4 +1,4 @@
-"""Asks a trained model about images: `python -m medical_rl.predict --model RUN_OR_FOLDER --image X.png --question "..."`.
+"""Ask a trained model about images: `python -m medical_rl.predict --model RUN_OR_FOLDER --image X.png --question "..."`.
 
 The model is a run folder (its RL model, else its warm start, else its base), a stage's folder
 below it, or any Qwen2.5-VL folder. Plain transformers, no engine. Not for clinical use.
@@ -15,29 +15,34 @@ from medical_rl.errors import UserError
 from medical_rl.images import decode
 from medical_rl.parsing.response import parse
 
-STAGES = ("rl", "localize_rl", "sft", "localize_sft", "warm_start", "base")
-
 
 def find_model(path: Path) -> Path:
-    """The model folder meant by a run folder, a checkpoint folder or a model folder; UserError with what was tried."""
-    tried = [path, path / "huggingface", *(path / "checkpoints" / s / "huggingface" for s in STAGES)]
+    """The model folder meant by a run folder, a checkpoint folder or a model folder.
+
+    Raises UserError with what was tried.
+    """
+    from medical_rl.stages import STAGES, supervised_arms, that_train
+
+    stages = that_train("reinforced") + supervised_arms(STAGES) + ["warm_start", "base"]
+    tried = [path, path / "huggingface"]
+    tried += [path / "checkpoints" / stage / "huggingface" for stage in stages]
     for folder in tried:
         if (folder / "config.json").is_file():
             return folder
     raise UserError(
-        f"No model in {path}. Tried: {', '.join(str(f) for f in tried)} (a model folder has a config.json)."
+        f"No model in {path}. Tried: {', '.join(map(str, tried))} (a model folder has a config.json)."
     )
 
 
 def run_of(model: Path) -> Path | None:
     """The run folder that `model` is part of, None for a model outside a run."""
-    parents = model.resolve().parents
-    return next(
-        (p for p in parents if (p / "config.yaml").is_file() and (p / "manifest.json").is_file()), None
-    )
+    for folder in model.resolve().parents:
+        if (folder / "config.yaml").is_file() and (folder / "manifest.json").is_file():
+            return folder
+    return None
 
 
-def asked(run: Path | None, question: str, images: list[bytes]) -> tuple[list[dict], dict]:
+def prompt_of_run(run: Path | None, question: str, images: list[bytes]) -> tuple[list[dict], dict]:
     """(messages with `<image>` placeholders, image limits): the question as the model's run asked its own.
 
     Classes and knowledge are the dataset's, the same in each of its rows. Outside a run the question
@@ -111,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError(f"The image {image} does not exist.")
         images = [image.read_bytes() for image in options.image]
         model = find_model(options.model)
-        turns, limits = asked(None if options.as_is else run_of(model), options.question, images)
+        turns, limits = prompt_of_run(None if options.as_is else run_of(model), options.question, images)
         response = answer(model, images, turns, limits, options.max_new_tokens)
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)

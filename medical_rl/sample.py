@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-# Sources under a data use agreement; whatever a row says, they are restricted. Compared by letters and digits.
+# Sources under a data use agreement: always restricted. Compared by letters and digits.
 RESTRICTED_SOURCES = ("mimic", "fairvlmed")
 KINDS = ("label", "choice", "yes_no", "grade", "box")
 
@@ -17,7 +17,7 @@ def is_restricted(source: str) -> bool:
     >>> is_restricted("MIMIC-CXR-JPG"), is_restricted("my mimic_cxr part"), is_restricted("iu_xray")
     (True, True, False)
     """
-    name = "".join(c for c in source.lower() if c.isalnum())
+    name = "".join(filter(str.isalnum, source.lower()))
     return any(restricted in name for restricted in RESTRICTED_SOURCES)
 
 
@@ -34,7 +34,8 @@ class Sample:
     images     encoded image files (PNG or JPEG bytes), in the order of the question
     group      what must not be split: patient, lesion or study
     split      train, val or test
-    restricted True if a data use agreement forbids sending the row to a third party; always so for MIMIC and FairVLMed
+    restricted True if a data use agreement forbids sending the row to a third party; always so for MIMIC and
+    FairVLMed
     concepts   words whose mention is rewarded (MEDFACT-R1)
     knowledge  text injected into the prompt (VRFT-Aug PA_P), also recitation's reference
     size       (height, width) of the original first image in pixels; None where unknown
@@ -80,6 +81,15 @@ class Sample:
             record[name] = tuple(record[name])
         record["size"] = tuple(record["size"]) if record["size"] else None
         return cls(**record, images=images)
+
+
+def group_key(row: Sample) -> str:
+    """What must not be split of a row or report: its patient, lesion or study, else itself.
+
+    >>> group_key(Sample(id="1", source="demo", question="?", kind="label", answer="a"))
+    '1'
+    """
+    return row.group or row.id
 
 
 # Made once: a set has millions of rows, and `json.dumps` would make an encoder for each.

@@ -1,7 +1,4 @@
-""".
-
-Random streams by name: what is drawn for one row depends on its name, never on the rows before it.
-"""
+"""Draws by name: what is drawn for a row depends on the seed and its name, not on the rows before it."""
 
 from __future__ import annotations
 
@@ -11,34 +8,33 @@ import numpy as np
 
 
 def hash_order(name: str) -> int:
-    """A place for `name`, which begins with the seed and what is drawn, in [0, 2^64).
+    """A number in [0, 2^64) to order by; `name` begins with the seed and what is drawn.
 
-    >>> sorted("abc", key=lambda row: place(f"1:{row}")) == sorted("cba", key=lambda row: place(f"1:{row}"))
+    >>> rows = ["1:a", "1:b", "1:c"]
+    >>> sorted(rows, key=hash_order) == sorted(reversed(rows), key=hash_order)
     True
     """
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
-def stream(seed: int, *names: str) -> np.random.Generator:
-    """A generator of its own for (seed, names).
+def named_rng(seed: int, *names: str) -> np.random.Generator:
+    """A random generator of its own for (seed, names).
 
-    >>> float(stream(0, "deletion", "row 1").random()) == float(stream(0, "deletion", "row 1").random())
+    >>> float(named_rng(0, "deletion", "row 1").random()) == float(named_rng(0, "deletion", "row 1").random())
     True
     """
-    return np.random.default_rng(_number(str(seed), *names))
+    return np.random.default_rng(hash_order(_joined(str(seed), *names)))
 
 
 def rank(*names: str) -> float:
-    """A number in [0, 1) that looks drawn and is always the same for these names: for orders and splits without a stream.
+    """A number in [0, 1) that looks drawn and is always the same for these names: for orders and splits.
 
     >>> 0 <= rank("a", "b") < 1 and rank("a", "b") != rank("ab", "")
     True
     """
-    return _number(*names) / 2**64
+    return hash_order(_joined(*names)) / 2**64
 
 
-def _number(*names: str) -> int:
-    named = "".join(
-        f"{len(name)}:{name}" for name in names
-    )  # lengths, so that no two lists of names read the same
-    return int.from_bytes(hashlib.sha256(named.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+def _joined(*names: str) -> str:
+    """The names with their lengths, so that no two lists of names read the same."""
+    return "".join(f"{len(name)}:{name}" for name in names)

@@ -20,7 +20,7 @@ fi
 }
 
 stamp=.venv/.medical_rl-setup
-key="$PROFILE $(cat "requirements/$PROFILE.txt" requirements/install.sh setup.py | sha256sum | cut -c1-16) $(pwd)"
+key="$PROFILE $(cat "requirements/$PROFILE.txt" requirements/install.sh requirements/torchvision_ops.py setup.py | sha256sum | cut -c1-16) $(pwd)"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ]; then
   echo "Set-up is done already (.venv, $PROFILE profile)."
   exit 0
@@ -51,7 +51,7 @@ else
 fi
 say "medical_rl itself"
 quiet pip install --no-deps --no-build-isolation -e .
-.venv/bin/python -m medical_rl.torchvision_ops
+.venv/bin/python requirements/torchvision_ops.py
 .venv/bin/python -c "from medical_rl.engine.host.versions import check_verl_version; check_verl_version()"
 printf '%s' "$key" >"$stamp"
 say "Done: .venv ($PROFILE profile, $(du -sh .venv | cut -f1))"

@@ -80,6 +80,12 @@ def fake_endpoint():
         yield running
 
 
+@pytest.fixture(scope="session")
+def settings_read():
+    """The module tests/e2e/settings_read.py: which settings the stages of a run took."""
+    return _by_path("settings_read", ROOT / "tests" / "e2e" / "settings_read.py")
+
+
 @pytest.fixture
 def one_thread() -> dict[str, str]:
     """The environment of a process with one thread: weights are compared to the last bit, and a sum over two is not that of one."""

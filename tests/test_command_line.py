@@ -1,7 +1,14 @@
 """The command line: what is refused, in which words, with which exit code; and what is composed."""
 
+import inspect
+
+import hydra.errors
+import omegaconf.errors
 import pytest
 import yaml
+
+from medical_rl.config.compose import compose
+from medical_rl.config.hydra_errors import explain
 
 
 def composed(command, *arguments):
@@ -219,10 +226,10 @@ def test_the_engine_chosen_for_a_node_takes_the_gpus_that_are_there(monkeypatch)
     from medical_rl.config import hardware
 
     monkeypatch.setattr(hardware, "count_gpus", lambda: 4)
-    arguments, said = cli.finish_arguments(["conf=vrft_aug"])
+    arguments, said = cli.with_default_scale_and_engine(["conf=vrft_aug"])
     assert {"conf/scale=paper", "conf/engine=gpu_node", "conf.engine.ranks=4"} <= set(arguments)
     assert said == "scale: paper (4 GPUs visible); engine: gpu_node (4 GPUs visible)"
-    arguments, _ = cli.finish_arguments(["conf=vrft_aug", "conf.engine.ranks=2"])
+    arguments, _ = cli.with_default_scale_and_engine(["conf=vrft_aug", "conf.engine.ranks=2"])
     assert "conf.engine.ranks=4" not in arguments
 
 
@@ -245,3 +252,70 @@ def test_ranks_that_do_not_divide_a_batch_are_refused_with_those_that_do(command
     )
     # 4 prompts x 8 responses = 32
     assert "32 cannot be divided among 3 ranks" in message and "1, 2, 4, 8" in message
+
+
+RECIPE = ["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"]
+FILE = hydra.errors.MissingConfigException
+MISSING_PATH = "The setting conf.model.path has no value"
+
+
+def both_sorts_of_error():
+    """Hydra's and OmegaConf's errors that are an OSError, ValueError, KeyError, ... too."""
+    for module in (hydra.errors, omegaconf.errors):
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            others = (OSError, ValueError, LookupError, AttributeError, TypeError)
+            if kind.__module__ == module.__name__ and issubclass(kind, others):
+                yield pytest.param(kind, id=name)
+
+
+@pytest.mark.parametrize("kind", list(both_sorts_of_error()))
+def test_an_error_that_is_two_things_is_explained_in_one_paragraph(kind):
+    error = (
+        kind("first line\n    full_key: conf.seed", "conf/data/nope") if kind is FILE else kind("one\n  two")
+    )
+    paragraph = explain(error, RECIPE)
+    assert paragraph and "\n" not in paragraph
+
+
+@pytest.mark.parametrize("error", [OSError("full"), ValueError("x"), KeyError("x"), RuntimeError("x")])
+def test_errors_of_others_are_not_explained_away(error):
+    assert explain(error, RECIPE) is None
+
+
+@pytest.mark.parametrize(
+    "overrides, read, kind, expected",
+    [
+        (["conf/data=nope"], None, FILE, ["conf/data/nope.yaml", "pneumoniamnist", "conf/data=CHOICE"]),
+        (["conf/model=custom"], "conf.model.path", ValueError, [MISSING_PATH, "Write conf.model.path=VALUE"]),
+        (
+            ["+conf.x=${conf.nope}"],
+            "conf.x",
+            ValueError,
+            ["conf.x is taken from conf.nope", "+conf.nope=VALUE"],
+        ),
+        (["+conf.x=${conf.model.path}", "conf/model=custom"], "conf.x", ValueError, [MISSING_PATH, "conf.x"]),
+        (
+            ["conf.judge.on_met=pause"],
+            None,
+            hydra.errors.HydraException,
+            ["is called conf.judge.on_budget now"],
+        ),
+        ([], "conf.seeed", AttributeError, ["conf.seeed", "Did you mean conf.seed"]),
+        (
+            ["conf.seed=[1"],
+            None,
+            hydra.errors.OverrideParseException,
+            ["'conf.seed=[1'", "KEY=VALUE", "quotes"],
+        ),
+    ],
+)
+def test_what_is_asked_what_there_is_and_what_to_write_is_said(overrides, read, kind, expected):
+    arguments = RECIPE + overrides
+    with pytest.raises((kind, omegaconf.errors.MissingMandatoryValue)) as caught:
+        node = compose(arguments)
+        for key in read.split("."):
+            node = getattr(node, key)
+    paragraph = explain(caught.value, arguments)
+    assert "\n" not in paragraph
+    for words in expected:
+        assert words in paragraph

@@ -90,18 +90,18 @@ def test_a_disk_too_small_is_said_before_training(monkeypatch):
 
     from medical_rl.config.compose import compose
     from medical_rl.errors import UserError
-    from medical_rl.pipeline import disk
+    from medical_rl.pipeline import disk_space
 
     config = compose(["conf=vrft_aug", "conf/scale=paper", "conf/engine=gpu_node"])
     # 3.75e9 parameters, 16 bytes each a saved step: two kept, one being written, and the best's 4 bytes a parameter
-    assert disk.needed(config) == pytest.approx(3.75e9 * (16 * 3 + 4))
+    assert disk_space.bytes_needed(config) == pytest.approx(3.75e9 * (16 * 3 + 4))
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
-    monkeypatch.setattr(disk, "count_gpus", lambda: 0)
-    assert "too little here" in disk.enough(config), "where the run's GPUs are not, its disk is not either"
-    monkeypatch.setattr(disk, "count_gpus", lambda: 8)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
+    monkeypatch.setattr(disk_space, "count_gpus", lambda: 0)
+    assert "too little here" in disk_space.check_disk_space(config), "where the run's GPUs are not, its disk is not either"
+    monkeypatch.setattr(disk_space, "count_gpus", lambda: 8)
     with pytest.raises(UserError, match="Not enough disk.*195.0 GB.*1.0 GB free"):
-        disk.enough(config)
+        disk_space.check_disk_space(config)
 
 
 def test_a_template_whose_target_the_reward_cannot_read_is_found_on_the_gold_answers(command):

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from medical_rl.boxes import FRAMES, from_original, resized, to_original
-from medical_rl.data.box_frame import in_frame, in_pixels
 from medical_rl.data.prepare.command import load_prompt
-from medical_rl.data.prompts import target
+from medical_rl.data.prompts import in_frame, in_pixels, target
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import parse, read
 from medical_rl.rewards.terms.accuracy import right

@@ -25,7 +25,7 @@ def loaded(code: str) -> list[str]:
         "from medical_rl.main import main; assert main(['conf=vrft_aug', '--cfg', 'job']) == 0",
         "import medical_rl.rewards.mix, medical_rl.parsing.response, medical_rl.sample",
         "import medical_rl.data.prepare.prepare, medical_rl.data.prompts, medical_rl.evaluation.results",
-        "import medical_rl.judges.judge, medical_rl.judges.build, medical_rl.judges.requests.lean_http",
+        "import medical_rl.judges.judge, medical_rl.judges.build, medical_rl.judges.requests.connection",
         "import medical_rl.reward_model.grading.probes, medical_rl.reward_model.policy_grades, medical_rl.reward_model.grading.distilled",
         "import medical_rl.loop.generate, medical_rl.loop.distil",
         "import medical_rl.pseudo_label.answering, medical_rl.pseudo_label.agreement, medical_rl.pseudo_label.rows",

@@ -17,6 +17,8 @@ from medical_rl.run.folder import RunFolder
 TOY = """
 import os, pathlib, subprocess, sys, time
 from medical_rl.errors import UserError
+from medical_rl.stages.common.rl import STAGE as RL
+from medical_rl.stages.stage import Stage
 
 def note(run, text):
     with open(run.path / "calls.txt", "a") as file:
@@ -40,6 +42,9 @@ def second(config, run):
         time.sleep(600)
     (run.path / "two.txt").write_text("2")
     return {"outputs": {"two": "two.txt"}}
+
+FIRST = Stage(name="first", title="first", run=first, reads=RL.reads)
+SECOND = Stage(name="second", title="second", run=second, needs=("first",), reads=RL.reads)
 """
 
 
@@ -48,13 +53,12 @@ def run(tmp_path, monkeypatch):
     """Runs the two toy stages in a folder with overrides; gives (run folder, printed text)."""
     (tmp_path / "toy_stages.py").write_text(TOY)
     (tmp_path / "sitecustomize.py").write_text(
-        "import medical_rl.stages as s; s.STAGES.update(first='toy_stages:first', second='toy_stages:second')"
+        "import medical_rl.stages as s; s.STAGES.update(first='toy_stages:FIRST', second='toy_stages:SECOND')"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setitem(stages.STAGES, "first", "toy_stages:first")
-    monkeypatch.setitem(stages.STAGES, "second", "toy_stages:second")
-    monkeypatch.setitem(stages.NEEDS, "first", ())
-    monkeypatch.setitem(stages.NEEDS, "second", ("first",))
+    monkeypatch.setitem(stages.STAGES, "first", "toy_stages:FIRST")
+    monkeypatch.setitem(stages.STAGES, "second", "toy_stages:SECOND")
+    monkeypatch.syspath_prepend(str(tmp_path))
     base = compose(["conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu"])
 
     def go(**settings):
@@ -198,7 +202,7 @@ def test_a_stop_is_noted_at_whatever_moment_it_comes(run, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "attend", stopped)
+        patch.setattr(pipeline, "run_stage_process", stopped)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert run.folder.manifest()["stages"]["first"]["status"] == "interrupted"

@@ -66,12 +66,10 @@ def test_steps_of_an_earlier_attempt_are_not_progress_of_this_one(metrics, tmp_p
 
 
 def test_the_heartbeat_of_a_preparation_tells_how_far_it_is(metrics, tmp_path, monkeypatch):
-    from medical_rl.run import progress as pace
-
-    now = iter([0.0, 0.0, 20.0, 25.0])
-    monkeypatch.setattr(pace.time, "monotonic", lambda: next(now))
+    now = iter([0.0, 0.0, 0.0, 20.0, 25.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     with (tmp_path / "rl.log").open("w") as log:
-        list(pace.Pace(Console(file=log)).reading("train", range(3)))
+        list(progress.Progress(Console(file=log)).count("train", range(3)))
     text = shown(metrics, tmp_path, monkeypatch, 12, {})
     # two rows in 20 s when the line was due; the third came before the next one was
     assert "train, 2 rows read, 0.1 a second, 10 s so far" in text

@@ -39,9 +39,11 @@ def test_a_folder_that_cannot_be_written_is_said_so(tmp_path):
 
 
 def test_a_second_process_in_the_same_folder_is_refused(folder):
-    with folder.lock(), pytest.raises(UserError, match=f"pid {os.getpid()}"):
+    lock = folder.lock()
+    with pytest.raises(UserError, match=f"pid {os.getpid()}"):
         folder.lock()
-    folder.lock().close()
+    lock.release()
+    folder.lock().release()
 
 
 def test_an_output_holds_until_its_content_changes(folder):

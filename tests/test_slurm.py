@@ -9,7 +9,7 @@ import time
 import pytest
 
 from medical_rl.config import slurm
-from medical_rl.config.arguments import finish_arguments
+from medical_rl.config.arguments import with_default_scale_and_engine
 from medical_rl.config.compose import NAME, choices, root, store_primary
 from medical_rl.errors import StageFailed, UserError
 
@@ -27,7 +27,7 @@ def cluster(tmp_path, monkeypatch):
 
 def refusal(arguments) -> str:
     with pytest.raises(UserError) as caught:
-        finish_arguments(arguments)
+        with_default_scale_and_engine(arguments)
     return str(caught.value)
 
 
@@ -57,7 +57,7 @@ def test_a_machine_without_slurm_is_told_apart_from_one_without_the_launcher(mon
 
 def test_what_would_be_submitted_can_be_looked_at_without_slurm(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    arguments, _ = finish_arguments([*SWEEP[:-1], "--cfg", "hydra"])
+    arguments, _ = with_default_scale_and_engine([*SWEEP[:-1], "--cfg", "hydra"])
     assert "--cfg" in arguments
 
 
@@ -67,7 +67,7 @@ def test_several_nodes_are_another_script(cluster):
 
 
 def test_who_submits_is_told_where_the_jobs_print(cluster):
-    _, said = finish_arguments(SWEEP)
+    _, said = with_default_scale_and_engine(SWEEP)
     assert "runs/vrft_aug/.submitit" in said and "Ctrl-C ends the waiting" in said
 
 
@@ -103,7 +103,7 @@ def test_a_job_that_gives_no_result_is_no_traceback():
 
 BLOCK = """
 import signal, subprocess, sys, time
-from medical_rl.slurm import ending_in_order
+from medical_rl.config.slurm import ending_in_order
 with ending_in_order():
     try:
         print("ready", flush=True)

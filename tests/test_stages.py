@@ -70,7 +70,7 @@ def test_a_response_with_a_line_separator_inside_is_one_response(tmp_path):
     """U+2028 and U+0085 end a line for `str.splitlines`, and JSON leaves them as they are."""
     from medical_rl.data.parquet import write_split
     from medical_rl.sample import Sample
-    from medical_rl.stages.common.eval_sets import MeasuredOn
+    from medical_rl.stages.common.eval_sets import EvalSet
     from medical_rl.stages.common.evaluate import score
 
     row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="yes")
@@ -78,5 +78,5 @@ def test_a_response_with_a_line_separator_inside_is_one_response(tmp_path):
     said = "<think>a\u2028b\u0085c</think> \\boxed{yes}"
     line = json.dumps({"id": "1", "response": said, "finish": "stop"}, ensure_ascii=False)
     (tmp_path / "responses.jsonl").write_text(line + "\n", encoding="utf-8")
-    (record,) = score(MeasuredOn("demo", tmp_path / "rows.parquet", {}), tmp_path / "responses.jsonl", None)
+    (record,) = score(EvalSet("demo", tmp_path / "rows.parquet", {}), tmp_path / "responses.jsonl", None)
     assert record["correct"] and record["response"] == said

@@ -1,13 +1,13 @@
-"""The cells of a user's own row, read as what the row's kind needs; BadOptions with the reason where they are not that."""
+"""The cells of a user's own row, read as what the row's kind needs; BadOptions says why one is not."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from medical_rl.data.options import BadOptions, by_letter, clean, matching
+from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
 from medical_rl.parsing.response import normalise
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
@@ -23,27 +23,32 @@ def items(cell) -> list:
         return []
     if isinstance(cell, list | tuple):
         return list(cell)
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
+    if not isinstance(cell, str):
+        return [cell]
+    if cell.lstrip().startswith("["):
         try:
             return list(json.loads(cell))
         except (json.JSONDecodeError, RecursionError) as error:
             raise BadOptions("a cell that starts with [ is not a JSON list") from error
-    return [part.strip() for part in cell.split("|")] if isinstance(cell, str) else [cell]
+    return list(map(str.strip, cell.split("|")))
 
 
-def whole(cell) -> str | None:
+def image_value(cell):
+    """What one item of an image cell is: a path, or bytes; parquet and the Hub hold `{"bytes", "path"}`."""
+    return (cell.get("bytes") or cell.get("path")) if isinstance(cell, Mapping) else cell
+
+
+def whole_number(cell) -> str | None:
     """The digits of a whole number, None where it is none; spreadsheets write "2.0".
 
-    >>> whole("02"), whole(2.0), whole("1.5"), whole("²"), whole("-1")
+    >>> whole_number("02"), whole_number(2.0), whole_number("1.5"), whole_number("²"), whole_number("-1")
     ('2', '2', None, None, None)
     """
     number = re.fullmatch(r"([0-9]{1,18})(\.0+)?", str(cell).strip())
     return str(int(number[1])) if number else None
 
 
-def answer_of(
-    kind: str, cell, choices: Sequence, sizes: Sequence[tuple[int, int]]
-) -> tuple[str, tuple[str, ...]]:
+def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence) -> tuple[str, tuple[str, ...]]:
     """(answer, choices) in the form of a `Sample` of that kind.
 
     choices  the row's options, or the classes of the whole table
@@ -58,48 +63,49 @@ def answer_of(
     """
     if cell is None or not str(cell).strip():
         raise BadOptions("it has no answer")
-    return {"label": _label, "choice": _choice, "yes_no": _yes_no, "grade": _grade, "box": _box}[kind](
-        cell, choices, sizes
-    )
+    readers = {"label": _label, "choice": _choice, "yes_no": _yes_no, "grade": _grade, "box": _box}
+    return readers[kind](cell, choices, sizes)
 
 
 def _label(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
     if not choices:
         return str(cell).strip(), ()
-    options = tuple(str(choice).strip() for choice in choices)
-    return matching(cell, options), options
+    options = tuple(map(str.strip, map(str, choices)))
+    return matching_option(cell, options), options
 
 
 def _choice(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    options = clean(choices)
+    options = clean_options(choices)
     try:
-        return matching(cell, options), options
+        return matching_option(cell, options), options
     except BadOptions:
-        return matching(by_letter(cell, list(choices)), options), options
+        return matching_option(option_at_letter(cell, list(choices)), options), options
 
 
 def _yes_no(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    word = "yes" if cell is True else "no" if cell is False else normalise(str(cell))
+    word = {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else normalise(str(cell))
     if word not in ("yes", "no"):
         raise BadOptions("its answer is neither yes nor no")
     return word, ("yes", "no")
 
 
 def _grade(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    if (grade := whole(cell)) is None:
+    grade = whole_number(cell)
+    if grade is None:
         raise BadOptions("its answer is no whole number")
-    return grade, tuple(str(choice) for choice in choices)
+    return grade, tuple(map(str, choices))
 
 
 def _box(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
     """One box or several, in pixels of the first image; the order is x1, y1, x2, y2."""
     text = json.dumps(cell) if isinstance(cell, list | tuple) else str(cell)
-    if not re.fullmatch(rf"[\[\](),;\s]*{_NUMBER}(?:[\[\](),;\s]+{_NUMBER})*[\[\](),;\s]*", text):
+    between = r"[\[\](),;\s]"
+    if not re.fullmatch(rf"{between}*{_NUMBER}(?:{between}+{_NUMBER})*{between}*", text):
         raise BadOptions("its box is not four numbers")
-    numbers = [float(n) if "." in n else int(n) for n in re.findall(_NUMBER, text)]
+    numbers = [float(number) if "." in number else int(number) for number in re.findall(_NUMBER, text)]
+    if len(numbers) % 4 or not all(map(math.isfinite, numbers)):
+        raise BadOptions("its box is not four numbers")
     boxes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
-    if len(boxes[-1]) != 4 or not all(math.isfinite(n) for n in numbers):
-        raise BadOptions("its box is not four numbers")
     for x1, y1, x2, y2 in boxes:
         if not (x1 < x2 and y1 < y2):
             raise BadOptions("its box is empty: x1 < x2 and y1 < y2 are needed")

@@ -1,6 +1,7 @@
-"""From the studies of Open-i to samples: one question a study, whether it is abnormal, by its indexing terms.
+"""Open-i's studies as samples: one question a study, whether it is abnormal, by its indexing terms.
 
-For a user who has Kaggle's tables or the XML and no question file. The terms are a person's, given after the report.
+For a user who has Kaggle's tables or the XML and no question file. The terms are a person's, given after the
+report.
 """
 
 from __future__ import annotations
@@ -9,78 +10,58 @@ from collections.abc import Iterator
 
 from medical_rl.data import concepts
 from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import ahead
-from medical_rl.data.prepare.grouped import grouped
+from medical_rl.data.prepare import parallel
+from medical_rl.data.prepare.group_splits import split_by_group
 from medical_rl.data_preprocess.iu_xray.images import IuImages
-from medical_rl.data_preprocess.iu_xray.openi import Study
+from medical_rl.data_preprocess.iu_xray.studies import Study
 from medical_rl.data_preprocess.question_rows import ABSENT, NO_SPLIT, SHARES, SPLITS, Options
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
 
 QUESTION = "Does this chest X-ray show any abnormality?"
 NOT_INDEXED = "its study was not indexed, so that it is neither normal nor abnormal"
 ONLY_QUALITY = "its only indexing term is the quality of the image"
-ONLY_DEVICE = "its only indexing terms are devices (a clip, a port, a line), which make a chest neither normal nor abnormal"
-# The main headings, without what follows the slash, of things that people put into a body.
-DEVICES = (
-    "breast implants",
-    "catheters, indwelling",
-    "foreign bodies",
-    "implanted medical device",
-    "medical device",
-    "stents",
-    "surgical instruments",
-    "sutures",
-    "tube, inserted",
+ONLY_DEVICE = (
+    "its only indexing terms are devices (a clip, a port, a line), which make a chest neither normal nor "
+    "abnormal"
 )
+# The main headings, without what follows the slash, of things that people put into a body.
+DEVICES = {
+    "breast implants", "catheters, indwelling", "foreign bodies", "implanted medical device",
+    "medical device", "stents", "surgical instruments", "sutures", "tube, inserted",
+}  # fmt: skip
+_QUALITY = "technical quality"
 
 
 def normal_rows(
     studies: dict[str, Study], split: str, images: IuImages, options: Options, drops: Drops
 ) -> Iterator[Sample]:
     """The samples of one split, streamed; UserError at once if no image is there and images are required."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-    names = [file for study in studies.values() for file, _ in study.images]
+    check_known("split", split, SPLITS)
+    names = []
+    for study in studies.values():
+        names += [name for name, _ in study.images]
     if options.require_images and not any(map(images.path, names)):
         raise UserError(
             f"None of the {len(names):,} images of the {len(studies):,} studies is there, for instance "
             f"{names[0] if names else 'none'}. Name their folder with images (--images)."
         )
-    if options.splits == "test":
-        cut = dict.fromkeys(studies, "test")
-    elif options.splits == "published":
-        cut = {uid: images.splits.get(f"CXR{uid}") for uid in studies}
-    else:
-        cut = grouped(
-            ((uid, answer(study) or "") for uid, study in studies.items()), SHARES, options.split_seed
-        )
-    return _stream(studies, split, images, options, cut, drops)
+    splits = _splits(studies, images, options)
 
-
-def answer(study: Study) -> str | None:
-    """ "no" for a study indexed as normal, "yes" for one with findings, None for one whose terms tell neither.
-
-    A device alone tells neither.
-
-    >>> answer(Study("1", ("normal",))), answer(Study("2", ("Cardiomegaly/mild",))), answer(Study("3", ("No Indexing",)))
-    ('no', 'yes', None)
-    """
-    terms = [term.strip().lower() for term in study.terms]
-    if terms == ["normal"]:
-        return "no"
-    return "yes" if any(not _is_device(term) for term in _findings(terms)) else None
-
-
-def _stream(studies, split, images, options, cut, drops) -> Iterator[Sample]:
     def sample(uid: str, drops: Drops) -> Sample | None:
         row, study = f"study {uid}", studies[uid]
-        if cut[uid] is None:
+        if splits[uid] is None:
             return drops.add(row, NO_SPLIT)
-        if (gold := answer(study)) is None:
+        gold = answer(study)
+        if gold is None:
             return drops.add(row, _reason(study))
-        if (loaded := _load(uid, row, images, options, drops)) is None:
+        loaded = (), {}
+        if images.has(uid):
+            loaded = images.study(uid, row, drops)
+        elif options.require_images:
+            return drops.add(row, ABSENT)
+        if loaded is None:
             return None
         pictures, meta = loaded
         return Sample(
@@ -93,34 +74,54 @@ def _stream(studies, split, images, options, cut, drops) -> Iterator[Sample]:
             images=pictures,
             group=f"CXR{uid}",
             split=split,
-            concepts=concepts.of(QUESTION, options.concepts),
+            concepts=concepts.concepts_of(QUESTION, options.concepts),
             size=image_size(pictures[0]) if pictures else None,
             meta={**meta, "terms": list(study.terms), "report": study.text},
         )
 
-    return ahead.rows(sample, (uid for uid in studies if cut[uid] in (split, None)), drops)
+    # A study without a split is told in every pass, and counted once.
+    chosen = [uid for uid in studies if splits[uid] in (split, None)]
+    return parallel.parallel_map(sample, chosen, drops)
 
 
-def _load(uid: str, row: str, images: IuImages, options: Options, drops: Drops):
-    if images.has(uid):
-        return images.study(uid, row, drops)
-    return drops.add(row, ABSENT) if options.require_images else ((), {})
+def answer(study: Study) -> str | None:
+    """ "no" for a study indexed as normal, "yes" for one with findings, None for one whose terms tell
+    neither.
+
+    A device alone tells neither.
+
+    >>> [answer(Study("1", (term,))) for term in ("normal", "Cardiomegaly/mild", "No Indexing")]
+    ['no', 'yes', None]
+    """
+    if _terms(study) == ["normal"]:
+        return "no"
+    headings = {term.split("/")[0].strip() for term in _findings(study)}
+    return "yes" if headings - DEVICES else None
+
+
+def _splits(studies: dict[str, Study], images: IuImages, options: Options) -> dict[str, str | None]:
+    """{study: its split}, None where it has none."""
+    if options.splits == "test":
+        return dict.fromkeys(studies, "test")
+    if options.splits == "published":
+        return {uid: images.splits.get(f"CXR{uid}") for uid in studies}
+    classes = [(uid, answer(study) or "") for uid, study in studies.items()]
+    return split_by_group(classes, SHARES, options.split_seed)
 
 
 def _reason(study: Study) -> str:
     """Why a study's terms tell neither."""
-    if _findings([term.strip().lower() for term in study.terms]):
+    if _findings(study):
         return ONLY_DEVICE
-    return ONLY_QUALITY if any(map(_is_quality, study.terms)) else NOT_INDEXED
+    of_quality = any(term.startswith(_QUALITY) for term in _terms(study))
+    return ONLY_QUALITY if of_quality else NOT_INDEXED
 
 
-def _findings(terms: list[str]) -> list[str]:
-    return [term for term in terms if term not in ("normal", "no indexing") and not _is_quality(term)]
+def _terms(study: Study) -> list[str]:
+    return [term.strip().lower() for term in study.terms]
 
 
-def _is_device(term: str) -> bool:
-    return term.split("/")[0].strip() in DEVICES
-
-
-def _is_quality(term: str) -> bool:
-    return term.strip().lower().startswith("technical quality")
+def _findings(study: Study) -> list[str]:
+    """The terms that name something seen."""
+    empty = ("normal", "no indexing")
+    return [term for term in _terms(study) if term not in empty and not term.startswith(_QUALITY)]

@@ -1,18 +1,19 @@
-"""The two forms OmniMedVQA comes in, read into one `Question`: QA_information and Med-R1's split files.
+"""The two forms of OmniMedVQA, read into one `Question`: QA_information and Med-R1's split files.
 
-QA_information   one JSON list a dataset; the options are the keys option_A to option_D, and the answer is a text
+QA_information   one JSON list a dataset; the options are the keys option_A to option_D, and the answer is a
+                 text
 Med-R1           `{image, problem, solution}`; options and question are one text, and the answer is a letter
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions, by_letter, clean, matching
-from medical_rl.data.sources import json_files
+from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
+from medical_rl.data_preprocess import missing_names
 from medical_rl.errors import UserError
 
 FOLDERS = {"open": "Open-access", "restricted": "Restricted-access"}
@@ -35,56 +36,51 @@ class Question:
     restricted: bool = False
 
 
-def records(path: Path) -> list[dict]:
-    """The rows of one JSON file; UserError if it is not a list of objects."""
-    return json_files.listed(path, ())
-
-
 def modality(name: str) -> str:
     """The modality as it should be spelt; the files misspell one."""
     return _MODALITIES.get(name, name)
 
 
 def from_qa(row: Mapping, path: Path) -> Question:
-    """The question of a QA_information row; BadOptions with the reason if it cannot be asked, UserError without its keys."""
+    """The question of a QA_information row; BadOptions if unusable, UserError without its keys."""
     _require(row, ("question_id", "question", "gt_answer", "image_path"), path.name)
-    options = clean(row.get(f"option_{letter}") for letter in "ABCD")
-    # One row of `Chest CT Scan.json` says `modality`.
-    kind = str(row.get("modality_type") or row.get("modality") or "")
+    options = clean_options(map(row.get, ("option_A", "option_B", "option_C", "option_D")))
     return Question(
         id=str(row["question_id"]),
         image=str(row["image_path"]),
         question=str(row["question"]).strip(),
         options=options,
-        answer=matching(row["gt_answer"], options),
+        answer=matching_option(row["gt_answer"], options),
         dataset=str(row.get("dataset") or path.stem),
-        modality=modality(kind),
+        # One row of `Chest CT Scan.json` says `modality`.
+        modality=modality(str(row.get("modality_type") or row.get("modality") or "")),
         question_type=str(row.get("question_type") or ""),
         restricted=path.parent.name == FOLDERS["restricted"],
     )
 
 
 def from_med_r1(row: Mapping, file: str, index: int) -> Question:
-    """The question of a row of a Med-R1 file; BadOptions with the reason if it cannot be asked, UserError without its keys."""
+    """The question of a Med-R1 row; BadOptions if unusable, UserError without its keys."""
     _require(row, ("image", "problem", "solution"), file)
     question, listed = split_problem(str(row["problem"]))
     solution = _SOLUTION.fullmatch(str(row["solution"]).strip())
     if not solution:
         raise BadOptions("its answer is the letter of no option")
-    options = clean(listed)
+    options = clean_options(listed)
     image = str(row["image"])
     return Question(
         id=f"{file}/{index}",
         image=image,
         question=question,
         options=options,
-        answer=matching(by_letter(solution[1], listed), options),
+        answer=matching_option(option_at_letter(solution[1], listed), options),
         dataset=image.split("/")[1] if image.count("/") > 1 else "",
     )
 
 
 def split_problem(problem: str) -> tuple[str, list[str]]:
-    """(question, options) of "... A)x, B)y"; options hold commas and brackets, so only the next letter in turn ends one.
+    """(question, options) of "... A)x, B)y"; options hold commas and brackets, so only the next letter in
+    turn ends one.
 
     >>> split_problem("Which (IQA) grade? A)Age-related (AMD), wet, B)None")
     ('Which (IQA) grade?', ['Age-related (AMD), wet', 'None'])
@@ -92,42 +88,46 @@ def split_problem(problem: str) -> tuple[str, list[str]]:
     start = re.search(r"(?:^|\s)A\)(?=.*, B\))", problem, re.DOTALL)
     if not start:
         raise BadOptions("its options cannot be told apart")
-    question, rest, options = problem[: start.start()].strip(), problem[start.end() :], []
+    rest, options = problem[start.end() :], []
     for letter in "BCDEFGHIJ":
-        option, mark, rest_after = rest.partition(f", {letter})")
+        option, mark, after = rest.partition(f", {letter})")
         if not mark:
             break
         options.append(option.strip())
-        rest = rest_after
-    return question, [*options, rest.strip()]
+        rest = after
+    options.append(rest.strip())
+    return problem[: start.start()].strip(), options
 
 
-def qa_files(root: Path, access: tuple[str, ...]) -> Iterator[Path]:
+def qa_files(root: Path, access: tuple[str, ...]) -> list[Path]:
     """The question files below QA_information, in order of name; UserError if there are none."""
     folders = [FOLDERS[name] for name in access]
-    found = [path for folder in folders for path in sorted((root / "QA_information" / folder).glob("*.json"))]
-    if not found:
+    paths = []
+    for folder in folders:
+        paths += sorted((root / "QA_information" / folder).glob("*.json"))
+    if not paths:
         raise UserError(
-            f"There are no question files in {root.absolute()}/QA_information/{{{','.join(folders)}}}. "
-            "The source is the folder OmniMedVQA that holds Images/ and QA_information/; for Med-R1's split files, "
-            "give their folder as med_r1."
+            f"There are no question files in {root.absolute()}/QA_information/{{{','.join(folders)}}}. The "
+            "source is the folder OmniMedVQA that holds Images/ and QA_information/; for Med-R1's split "
+            "files, give their folder as med_r1."
         )
-    yield from found
+    return paths
 
 
 def med_r1_files(folder: Path, split: str, tasks) -> list[Path]:
-    """Med-R1's `<task>_<split>.json` files for the tasks (None: every one), in order of name; UserError if one is missing."""
-    found = {
-        path.name.removesuffix(f"_{split}.json"): path for path in sorted(folder.rglob(f"*_{split}.json"))
-    }
-    if missing := [task for task in tasks or () if task not in found]:
-        raise UserError(
-            f"{folder.absolute()} has no file {missing[0]}_{split}.json. Tasks with a {split} file: "
-            f"{', '.join(found) or 'none'}."
-        )
-    return [path for task, path in found.items() if not tasks or task in tasks]
+    """Med-R1's `<task>_<split>.json` of the tasks (None: all), in order; UserError if one is missing."""
+    ending = f"_{split}.json"
+    paths = {path.name.removesuffix(ending): path for path in sorted(folder.rglob(f"*{ending}"))}
+    for task in tasks or ():
+        if task not in paths:
+            raise UserError(
+                f"{folder.absolute()} has no file {task}{ending}. Tasks with a {split} file: "
+                f"{', '.join(paths) or 'none'}."
+            )
+    return [path for task, path in paths.items() if not tasks or task in tasks]
 
 
 def _require(row: Mapping, keys: tuple[str, ...], file: str) -> None:
-    if missing := [key for key in keys if key not in row]:
+    missing = missing_names(keys, row)
+    if missing:
         raise UserError(f"A row of {file} lacks {', '.join(missing)}; it has {', '.join(map(str, row))}.")

@@ -1,1 +1,1 @@
-"""The same rewards outside our own trainer: in EasyR1 and in TRL. For plain verl see `engine.reward_manager`."""
+"""The same rewards in other trainers: EasyR1 and TRL. For plain verl see `engine.verl.reward_manager`."""

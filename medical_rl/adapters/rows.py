@@ -1,11 +1,11 @@
-"""A `Sample` out of what other trainers hand to a reward."""
+"""What other trainers hand to a reward, made a `Sample`, a text or bytes, and scored by a mix."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,38 +19,51 @@ _FIELDS = ("question", "choices", "concepts", "knowledge", "size", "id", "restri
 def sample_of(row: Mapping) -> Sample:
     """The row's sample: its `sample` column (data prepared by medical_rl), else made of its other columns.
 
-    Read are answer | ground_truth | solution, kind, question | problem, source | data_source, choices, concepts,
-    knowledge and size. Without a kind, an answer "yes" or "no" is a yes_no and any other a label: a number may
-    be a grade or an option, which nothing here can tell. Raises UserError where there is no answer.
+    Read are answer | ground_truth | solution, kind, question | problem, source | data_source, choices,
+    concepts, knowledge and size. Without a kind, an answer "yes" or "no" is a yes_no and any other a label: a
+    number may be a grade or an option, which nothing here can tell. Raises UserError where there is no
+    answer.
     """
     if row.get("sample"):
         return Sample.from_json(str(row["sample"]))
-    answer = next((row[k] for k in ("answer", "ground_truth", "solution") if row.get(k) is not None), None)
+    answer = _first(row, ("answer", "ground_truth", "solution"))
     if answer is None:
         raise UserError(
-            f"A row has no answer to compare with (answer, ground_truth or solution); it has {', '.join(row)}."
+            "A row has no answer to compare with (answer, ground_truth or solution); it has "
+            f"{', '.join(row)}."
         )
-    answer = answer if isinstance(answer, str) else json.dumps(answer)
+    if not isinstance(answer, str):
+        answer = json.dumps(answer)
     kind = row.get("kind") or ("yes_no" if normalise(answer) in ("yes", "no") else "label")
     if kind not in KINDS:
         raise UserError(f"A row is of kind {kind!r}. Available: {', '.join(KINDS)}.")
-    given = {name: _plain(name, row[name]) for name in _FIELDS if row.get(name) is not None}
-    given.setdefault("question", str(row.get("problem") or ""))
-    given.setdefault("id", str(row.get("index", "")))
+    fields = {"question": str(row.get("problem") or ""), "id": str(row.get("index", ""))}
+    for name in _FIELDS:
+        if row.get(name) is not None:
+            fields[name] = _field(name, row[name])
+    images = row.get("images") or []
+    if not images and row.get("image") is not None:
+        images = [row["image"]]
     source = str(row.get("source") or row.get("data_source") or "rows")
-    images = row.get("images") or ([row["image"]] if row.get("image") is not None else [])
-    encoded = tuple(encode_image(image) for image in images)
-    return Sample(**{**given, "source": source, "kind": kind, "answer": answer, "images": encoded})
+    return Sample(source=source, kind=kind, answer=answer, images=tuple(map(encode_image, images)), **fields)
+
+
+def _first(row: Mapping, names: Sequence[str]):
+    """The first value of these columns that is there, or None."""
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    return None
 
 
 def encode_image(image) -> bytes:
-    """The encoded bytes of an image as trainers hand it on: bytes, a path, {"bytes"|"path"|"image"}, or a Pillow image.
+    """The encoded bytes of an image given as bytes, a path, {"bytes"|"path"|"image"} or a Pillow image.
 
     >>> encode_image({"bytes": b"PNG..."})
     b'PNG...'
     """
     if isinstance(image, Mapping):
-        image = next((image[k] for k in ("bytes", "image", "path") if image.get(k) is not None), None)
+        image = _first(image, ("bytes", "image", "path"))
     if isinstance(image, bytes):
         return image
     if isinstance(image, (str, Path)):
@@ -64,13 +77,13 @@ def encode_image(image) -> bytes:
     return buffer.getvalue()
 
 
-def _plain(name: str, value):
+def _field(name: str, value):
     if name in ("choices", "concepts"):
         if isinstance(value, str):
             raise UserError(f"A row's {name} is the text {value!r}; a list of texts is needed.")
         return tuple(map(str, value))
     if name == "size":
-        return tuple(int(v) for v in value)
+        return tuple(map(int, value))
     return bool(value) if name == "restricted" else str(value)
 
 
@@ -90,11 +103,19 @@ def completion_text(completion) -> str:
     return "".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))
 
 
-def finish(coroutine: Coroutine):
-    """What `coroutine` returns, also where an event loop is running already (a notebook): then in a thread of its own."""
+def score_all(mix, responses: Sequence[tuple[str, Sample]]) -> list[dict[str, float]]:
+    """The mix's result for each (text, sample), all asked at once.
+
+    Where an event loop is running already (a notebook), it is done in a thread of its own.
+    """
+
+    async def gathered():
+        scores = [mix.score(text, sample) for text, sample in responses]
+        return await asyncio.gather(*scores)
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return asyncio.run(gathered())
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        return pool.submit(asyncio.run, gathered()).result()

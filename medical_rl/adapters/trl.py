@@ -1,4 +1,4 @@
-"""TRL's reward functions: `GRPOTrainer(reward_funcs=functions, args=GRPOConfig(reward_weights=weights, ...))`.
+"""TRL's `GRPOTrainer(reward_funcs=functions, args=GRPOConfig(reward_weights=weights, ...))`.
 
 >>> functions, weights = reward_functions("conf/rewards=accuracy_format")
 >>> [f.__name__ for f in functions], weights
@@ -10,66 +10,66 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
-from medical_rl.adapters.rows import completion_text, finish, sample_of
+from medical_rl.adapters.rows import completion_text, sample_of, score_all
 from medical_rl.rewards.load import load_mix
 from medical_rl.rewards.mix import Mix
 
 
 def reward_functions(*overrides: str) -> tuple[list[Callable], list[float]]:
-    """(functions, weights): the mix's total with weight 1, then its raw terms with weight 0, so that TRL logs each.
+    """(functions, weights): the mix's total with weight 1, then its raw terms with 0, for TRL's logs.
 
     Only the total knows how the mix combines its terms, and puts a failed term at the mean of its group (the
     completions of one prompt); a failed term itself is None, which TRL leaves out of its figures. The rows'
     columns are those of `adapters.rows.sample_of`.
     """
     mix, _ = load_mix(overrides)
-    scored = _Once(mix)
+    scorer = _BatchScorer(mix)
 
     def total(prompts, completions, **columns):
-        results = scored(prompts, completions, columns)
+        results = scorer.results(prompts, completions, columns)
         # by the whole row: sets of images ask every patient in the same words
-        groups = [repr((p, row)) for p, row in zip(prompts, _rows(prompts, columns), strict=True)]
-        return [r["score"] for r in mix.with_group_means(results, groups)]
+        groups = list(map(repr, zip(prompts, _rows(prompts, columns), strict=True)))
+        return list(map(itemgetter("score"), mix.with_group_means(results, groups)))
 
-    functions = [total, *(_term(name, scored) for name in mix.terms)]
+    functions = [total]
+    for name in mix.terms:
+        functions.append(_term_function(name, scorer))
     return functions, [1.0] + [0.0] * len(mix.terms)
 
 
-def _term(name: str, scored: _Once) -> Callable:
+def _term_function(name: str, scorer: _BatchScorer) -> Callable:
     def term(prompts, completions, **columns):
-        results = scored(prompts, completions, columns)
-        return [None if r[f"{name}/failed"] else r[name] for r in results]
+        results = scorer.results(prompts, completions, columns)
+        return [None if result[f"{name}/failed"] else result[name] for result in results]
 
     term.__name__ = name
     return term
 
 
-class _Once:
+class _BatchScorer:
     """Scores a batch once, though TRL calls one function a term on it."""
 
     def __init__(self, mix: Mix):
         self.mix, self.last = mix, (None, [])
 
-    def __call__(self, prompts: Sequence, completions: Sequence, columns: dict) -> list[dict]:
+    def results(self, prompts: Sequence, completions: Sequence, columns: dict) -> list[dict]:
+        """The mix's results of a batch; those of the last call where it is the same batch."""
         key = (repr(prompts), repr(completions), repr(columns.get("answer")))
         if self.last[0] != key:
-            self.last = (key, finish(self._score(prompts, completions, columns)))
+            texts = map(completion_text, completions)
+            samples = map(sample_of, _rows(prompts, columns))
+            self.last = (key, score_all(self.mix, list(zip(texts, samples, strict=True))))
         return self.last[1]
-
-    async def _score(self, prompts, completions, columns) -> list[dict]:
-        rows = _rows(prompts, columns)
-        texts = [completion_text(c) for c in completions]
-        return await asyncio.gather(
-            *(self.mix.score(t, sample_of(r)) for t, r in zip(texts, rows, strict=True))
-        )
 
 
 def _rows(prompts: Sequence, columns: dict) -> list[dict]:
     """The dataset's columns row by row, the prompt's text as the question."""
-    lists = {k: v for k, v in columns.items() if isinstance(v, list) and len(v) == len(prompts)}
-    return [
-        {"question": completion_text(p), **{k: v[i] for k, v in lists.items()}} for i, p in enumerate(prompts)
-    ]
+    rows = [{"question": completion_text(prompt)} for prompt in prompts]
+    for name, column in columns.items():
+        if isinstance(column, list) and len(column) == len(prompts):
+            for row, value in zip(rows, column, strict=True):
+                row[name] = value
+    return rows

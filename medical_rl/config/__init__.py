@@ -1,1 +1,1 @@
-"""Configuration: composed by Hydra, completed from the command line, its errors explained; sweeps and Slurm."""
+"""Configuration: composed by Hydra, completed from the command line, its errors explained."""

@@ -1,19 +1,18 @@
-"""Around Hydra: the help page, and what is added to a command's overrides: the scale and engine where none is given."""
+"""Around Hydra: the help page, and the scale, engine and phantoms that a command's overrides lack."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from omegaconf import DictConfig
+import re
+from collections.abc import Iterable
 
 from medical_rl.config.compose import choices, groups
+from medical_rl.config.recipes import learns_boxes, tiny_choices
 from medical_rl.config.slurm import LAUNCHERS as SLURM
 from medical_rl.config.slurm import announcement, check_launcher
-from medical_rl.config.sweep import name_jobs_by_what_differs
 from medical_rl.errors import UserError, unknown
 
-LEARN_BOXES = ("vrft_aug_localize",)
 LOCAL_LAUNCHERS = ("local", "basic", "joblib")
+SWEEP = ("-m", "--multirun")
 HELP = """medical_rl reinforces medical vision-language models on verl.
 
   python -m medical_rl.main conf=RECIPE [conf/GROUP=CHOICE] [KEY=VALUE] [-m]
@@ -43,7 +42,79 @@ def help_text() -> str:
     return HELP.format(recipes=", ".join(choices()), groups="\n".join(lines))
 
 
-def _given(arguments: list[str], key: str) -> str | None:
+def with_default_scale_and_engine(arguments: list[str]) -> tuple[list[str], str]:
+    """(arguments with conf/scale, conf/engine and what they need, the line that says which and why).
+
+    Raises UserError for a missing recipe, a choice that does not exist, and a launcher that is
+    not local without both groups: a login node's hardware says nothing of the job's.
+    """
+    recipe = _value(arguments, "conf")
+    if recipe is None:
+        raise UserError(f"No recipe was given: conf=RECIPE. Available: {', '.join(choices())}.")
+    arguments = [_with_boxes_meant(argument, recipe) for argument in arguments]
+    _check_choices(arguments)
+    launcher = _value(arguments, "conf/launcher") or _value(arguments, "hydra/launcher") or "local"
+    scale, engine = _value(arguments, "conf/scale"), _value(arguments, "conf/engine")
+    if launcher not in LOCAL_LAUNCHERS:
+        _check_remote(launcher, scale, engine)
+    if launcher in SLURM:
+        check_launcher(arguments, str(engine))
+    chosen, line = _choose_scale_and_engine(scale, engine)
+    stand_ins = {}
+    if chosen["conf/scale"] == "tiny" and "," not in recipe:
+        stand_ins = tiny_choices(recipe)
+    added = []
+    for name, choice in (chosen | stand_ins).items():
+        if _value(arguments, name) is None:
+            added.append(f"{name}={choice}")
+    line = f"# {line}" if {"--cfg", "-c"} & set(arguments) else line
+    others = [argument for argument in arguments if argument not in SWEEP]
+    if len(others) == len(arguments):
+        return added + others, line
+    added.append(name_jobs_by_what_differs(others, equal=stand_ins))
+    if launcher in SLURM:
+        line += "\n" + announcement(_value(arguments, "conf.run_dir") or f"runs/{recipe}")
+    # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
+    return added + others + ["-m"], line
+
+
+def default_engine(scale: str, gpus: int) -> str:
+    """The engine for a scale on a host with `gpus` GPUs.
+
+    Paper scale without one composes a GPU node's settings.
+
+    >>> default_engine("tiny", 0), default_engine("tiny", 4)
+    ('cpu', 'gpu_single')
+    >>> default_engine("paper", 4), default_engine("paper", 0)
+    ('gpu_node', 'gpu_node')
+    """
+    if gpus == 0:
+        return "cpu" if scale == "tiny" else "gpu_node"
+    return "gpu_single" if gpus == 1 or scale == "tiny" else "gpu_node"
+
+
+def name_jobs_by_what_differs(arguments: list[str], equal: Iterable[str] = ()) -> str:
+    """The override that keeps what is equal in all jobs of a sweep out of Hydra's name for a job.
+
+    equal  further groups that are the same in all jobs
+
+    >>> name_jobs_by_what_differs(["conf=vrft_aug", "conf.seed=1,2", "trainer.logger=[console,file]"])
+    "hydra.job.config.override_dirname.exclude_keys=['conf/scale','conf/engine','conf','trainer.logger']"
+    """
+    keys = ["conf/scale", "conf/engine"] + list(equal)
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        bare = re.sub(r"\[.*?\]|\{.*?\}|\(.*?\)|'.*?'|\".*?\"", "", value)
+        is_swept = "," in bare or re.match(r"(choice|range|interval|glob)\(", value)
+        if is_swept and key in keys:
+            keys.remove(key)
+        elif not is_swept and not argument.startswith("-") and key not in keys:
+            keys.append(key.lstrip("+~"))
+    return "hydra.job.config.override_dirname.exclude_keys=[" + ",".join(map(repr, keys)) + "]"
+
+
+def _value(arguments: list[str], key: str) -> str | None:
+    """The value that `arguments` give to `key`, None where they do not."""
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name.lstrip("+") == key:
@@ -51,87 +122,55 @@ def _given(arguments: list[str], key: str) -> str | None:
     return None
 
 
-def finish_arguments(arguments: list[str]) -> tuple[list[str], str]:
-    """(arguments with conf/scale and conf/engine, the line that says which and why).
-
-    Raises UserError for a missing recipe, a choice that does not exist, and a launcher that is
-    not local without both groups: a login node's hardware says nothing of the job's.
-    """
-    recipe = _given(arguments, "conf")
-    if recipe is None:
-        raise UserError(f"No recipe was given: conf=RECIPE. Available: {', '.join(choices())}.")
-    arguments = [_boxes(argument, recipe) for argument in arguments]
-    _check_choices(arguments)
-    launcher = _given(arguments, "conf/launcher") or _given(arguments, "hydra/launcher") or "local"
-    scale, engine = _given(arguments, "conf/scale"), _given(arguments, "conf/engine")
-    if launcher not in LOCAL_LAUNCHERS and not (scale and engine):
-        missing = " and ".join(f"conf/{n}" for n, v in (("scale", scale), ("engine", engine)) if not v)
-        raise UserError(
-            f"With the launcher {launcher!r} give {missing}: the job runs on another machine, so its scale and engine cannot be "
-            f"read off this one. Scales: {', '.join(choices('scale'))}. Engines: {', '.join(choices('engine'))}."
-        )
-    if launcher in SLURM:
-        check_launcher(arguments, str(engine))
+def _choose_scale_and_engine(scale: str | None, engine: str | None) -> tuple[dict[str, str], str]:
+    """({"conf/scale": ..., "conf/engine": ...}, the line that says why), by the GPUs if not given."""
     from medical_rl.config.hardware import count_gpus
 
-    gpus = count_gpus() if not (scale and engine) else 0
+    gpus = 0 if scale and engine else count_gpus()
     seen = f"{gpus} GPU{'s' if gpus > 1 else ''} visible" if gpus else "no accelerator is visible"
-    reason = "given" if scale else seen
-    scale = scale or ("paper" if gpus else "tiny")
-    why = "given" if engine else seen
-    engine = engine or default_engine(scale, gpus)
-    added = [
-        f"conf/{n}={v}"
-        for n, v in (("scale", scale), ("engine", engine))
-        if _given(arguments, f"conf/{n}") is None
-    ]
-    if (
-        gpus > 1
-        and engine == "gpu_node"
-        and _given(arguments, "conf/engine") is None
-        and _given(arguments, "conf.engine.ranks") is None
-    ):
-        added.append(f"conf.engine.ranks={gpus}")  # the GPUs that are there
-    prefix = "# " if {"--cfg", "-c"} & set(arguments) else ""
-    said = f"{prefix}scale: {scale} ({reason}); engine: {engine} ({why})"
-    sweep = [a for a in arguments if a in ("-m", "--multirun")]
-    others = [a for a in arguments if a not in sweep]
-    if sweep:
-        added.append(name_jobs_by_what_differs(others))
-        if launcher in SLURM:
-            said += "\n" + announcement(_given(arguments, "conf.run_dir") or f"runs/{recipe}")
-    # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
-    return [*added, *others, *sweep[:1]], said
+    chosen = {"conf/scale": scale or ("paper" if gpus else "tiny")}
+    chosen["conf/engine"] = engine or default_engine(chosen["conf/scale"], gpus)
+    line = (
+        f"scale: {chosen['conf/scale']} ({'given' if scale else seen}); "
+        f"engine: {chosen['conf/engine']} ({'given' if engine else seen})"
+    )
+    if engine is None and gpus > 1 and chosen["conf/engine"] == "gpu_node":
+        chosen["conf.engine.ranks"] = str(gpus)  # the GPUs that are there
+    return chosen, line
 
 
-def _boxes(argument: str, recipe: str) -> str:
-    """The argument; for a recipe that learns boxes a set is named by its plain name, and its boxes are meant.
+def _check_remote(launcher: str, scale: str | None, engine: str | None) -> None:
+    missing = []
+    for name, value in (("conf/scale", scale), ("conf/engine", engine)):
+        if not value:
+            missing.append(name)
+    if missing:
+        raise UserError(
+            f"With the launcher {launcher!r} give {' and '.join(missing)}: the job runs on another machine, "
+            f"so its scale and engine cannot be read off this one. Scales: {', '.join(choices('scale'))}. "
+            f"Engines: {', '.join(choices('engine'))}."
+        )
 
-    >>> _boxes("conf/data=ham10000,heel_boxes", "vrft_aug_localize"), _boxes("conf/data=ham10000", "vrft_aug")
-    ('conf/data=ham10000_boxes,heel_boxes', 'conf/data=ham10000')
+
+def _with_boxes_meant(argument: str, recipe: str) -> str:
+    """The argument; for a recipe that learns boxes, a set's plain name means its boxes.
+
+    >>> _with_boxes_meant("conf/data=ham10000,heel_boxes", "vrft_aug_localize")
+    'conf/data=ham10000_boxes,heel_boxes'
+    >>> _with_boxes_meant("conf/data=ham10000", "vrft_aug")
+    'conf/data=ham10000'
     """
     name, _, value = argument.partition("=")
-    if name != "conf/data" or recipe not in LEARN_BOXES:
+    if name != "conf/data" or recipe not in choices() or not learns_boxes(recipe):
         return argument
-    known = choices("data")
-    return (
-        name + "=" + ",".join(f"{one}_boxes" if f"{one}_boxes" in known else one for one in value.split(","))
-    )
-
-
-def default_engine(scale: str, gpus: int) -> str:
-    """The engine for a scale on a host with `gpus` GPUs; paper scale without one composes a GPU node's settings.
-
-    >>> default_engine("tiny", 0), default_engine("tiny", 4), default_engine("paper", 4), default_engine("paper", 0)
-    ('cpu', 'gpu_single', 'gpu_node', 'gpu_node')
-    """
-    if gpus == 0:
-        return "cpu" if scale == "tiny" else "gpu_node"
-    return "gpu_single" if gpus == 1 or scale == "tiny" else "gpu_node"
+    known, sets = choices("data"), []
+    for set_ in value.split(","):
+        sets.append(f"{set_}_boxes" if f"{set_}_boxes" in known else set_)
+    return f"{name}={','.join(sets)}"
 
 
 def _check_choices(arguments: list[str]) -> None:
-    """None; UserError for a group or choice that does not exist (Hydra's own messages name its internals)."""
+    """Raise UserError for a group or choice that does not exist (Hydra's own messages name its internals)."""
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name == "conf":
@@ -143,16 +182,6 @@ def _check_choices(arguments: list[str]) -> None:
             kind, available = f"conf/{group}", choices(group)
         else:
             continue
-        for asked in value.split(","):
-            if asked not in available:
-                raise unknown(kind, asked, available)
-
-
-def settle_reward_files(config: DictConfig) -> DictConfig:
-    """The configuration with reward functions in files named by absolute paths: workers start in other folders."""
-    for term in (config.conf.rewards.get("terms") or {}).values():
-        fn = str((term or {}).get("fn") or "")
-        place, colon, name = fn.rpartition(":")
-        if colon and place.endswith(".py"):
-            term.fn = f"{Path(place).expanduser().absolute()}:{name}"
-    return config
+        for choice in value.split(","):
+            if choice not in available:
+                raise unknown(kind, choice, available)

@@ -29,26 +29,29 @@ def verl_config_folder() -> Path:
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            "verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt or requirements/gpu.txt."
+            "verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt or "
+            "requirements/gpu.txt."
         )
     return Path(list(spec.submodule_search_locations)[0]) / "trainer" / "config"
 
 
 def choices(group: str = "") -> list[str]:
-    """The names that can be chosen in a group ("" lists the recipes); files that start with _ are not choices."""
-    folder = root() / "conf" / group
-    return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_"))
+    """The names that can be chosen in a group ("": the recipes); files that start with _ are none."""
+    return sorted(path.stem for path in (root() / "conf" / group).glob("[!_]*.yaml"))
 
 
 def groups() -> list[str]:
     """The groups below `conf/`, a group within a group as `warm_start/source`."""
-    top = root() / "conf"
-    names = (p.relative_to(top).as_posix() for p in top.rglob("*") if p.is_dir())
-    return sorted(name for name in names if not any(part.startswith(("_", ".")) for part in name.split("/")))
+    top, names = root() / "conf", []
+    for folder in top.rglob("*/"):
+        name = folder.relative_to(top).as_posix()
+        if folder.is_dir() and "/_" not in f"/{name}" and "/." not in f"/{name}":
+            names.append(name)
+    return sorted(names)
 
 
 def store_primary() -> None:
-    """None; puts the primary config where Hydra finds it under NAME."""
+    """Put the primary config where Hydra finds it under NAME."""
     from hydra.core.config_store import ConfigStore
 
     nowhere = {"run": {"dir": "."}, "sweep": {"dir": "${conf.run_dir}", "subdir": "."}, "output_subdir": None}
@@ -65,7 +68,7 @@ def store_primary() -> None:
 
 
 def compose(overrides: list[str]):
-    """The composed DictConfig of command-line `overrides` (for tests and tools; the command line uses Hydra itself)."""
+    """The composed DictConfig of `overrides`, for tests and tools: the command line uses Hydra itself."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -75,7 +78,10 @@ def compose(overrides: list[str]):
 
 
 def choose(group: str, name: str):
-    """The DictConfig of one choice, `conf/<group>/<name>.yaml` with its defaults, unresolved: it may refer to other groups."""
+    """The DictConfig of one choice, `conf/<group>/<name>.yaml` with its defaults.
+
+    It is unresolved: it may refer to other groups.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

@@ -1,8 +1,9 @@
-"""Whether this host has an accelerator, found without importing torch (so that `--cfg job` stays instant)."""
+"""Which accelerators this host has, found without importing torch (so that `--cfg job` stays instant)."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from functools import lru_cache
@@ -23,10 +24,11 @@ def count_gpus() -> int:
         listed = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = (
-        sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
-    )
+    if listed.returncode != 0:
+        return 0
+    gpus = len(re.findall(r"^GPU ", listed.stdout, re.MULTILINE))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return found
-    return min(found, len([d for d in visible.split(",") if d.strip() not in ("", "-1")]))
+        return gpus
+    devices = [device for device in visible.split(",") if device.strip() not in ("", "-1")]
+    return min(gpus, len(devices))

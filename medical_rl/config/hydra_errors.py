@@ -1,29 +1,58 @@
-"""Hydra's and OmegaConf's errors as one paragraph that says what was asked and what is available."""
+"""Hydra's and OmegaConf's errors as one paragraph: what was asked, what is available, what to do.
+
+Several of them are two things: a missing configuration file is an OSError, a wrong value a ValueError, a key
+that is not there a KeyError. Whoever catches those first asks `explain` before.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+RENAMED = {"conf.judge.on_met": "conf.judge.on_budget"}
 
 
-def explain(error: Exception, arguments: list[str], compose: Callable | None = None) -> str | None:
-    """One paragraph for an error of composing or overriding, None for any other error.
+def explain(error: BaseException, arguments: list[str], compose: Callable | None = None) -> str | None:
+    """One paragraph for an error of composing or reading the configuration, None for any other error.
 
     `compose` composes choices of groups alone, to say what there is (default: a whole recipe).
     """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = str(error)
+    first_line = text.strip().partition("\n")[0].strip().rstrip(".")
+    if isinstance(error, MissingConfigException):
+        return _explain_missing_file(error, arguments)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"The argument {error.override!r} cannot be read as KEY=VALUE: {first_line}. Put a value that "
+            "has brackets, commas, spaces or equals signs in quotes."
+        )
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
-    if key and "is not in struct" in (text + str(error.__cause__)):
+    if key and "is not in struct" in f"{text}{error.__cause__}":
         return explain_key(key[1], arguments, compose)
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    name = getattr(error, "full_key", None) or (key[1] if key else "")
+    lacking = re.search(r"Missing mandatory value: (\S+)", text)
+    if lacking or isinstance(error, MissingMandatoryValue):
+        lacking = lacking[1] if lacking else name
+        also = f", and {name} is taken from it" if name not in ("", lacking) else ""
+        return f"The setting {lacking} has no value{also}. Write {lacking}=VALUE."
+    source = re.search(r"'([^']+)'", text)
+    if isinstance(error, InterpolationKeyError) and source:
+        return (
+            f"The setting {name} is taken from {source[1]}, which is not in the configuration. Write "
+            f"{name}=VALUE, or +{source[1]}=VALUE."
+        )
+    if isinstance(error, OmegaConfBaseException) and name:
+        return f"The setting {name} cannot be used: {first_line}. Write another {name}=VALUE."
+    return " ".join(text.split())
 
 
 def explain_key(key: str, arguments: list[str], compose: Callable | None = None) -> str:
@@ -32,22 +61,40 @@ def explain_key(key: str, arguments: list[str], compose: Callable | None = None)
         from medical_rl.config.compose import compose
     from medical_rl.config.settings import flatten
 
-    clean = [
-        a
-        for a in arguments
-        if not a.startswith("-") and a.partition("=")[0].lstrip("+~") != key and "," not in a
-    ]
-    config = compose([a for a in clean if a.partition("=")[0] == "conf" or a.startswith("conf/")])
-    parent, _, _ = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    while node is None and parent:
+    if key in RENAMED:
+        return f"The setting {key} is called {RENAMED[key]} now: write {RENAMED[key]}=VALUE."
+    config = compose(list(filter(_chooses_group, arguments)))
+    parent, node = key, None
+    while node is None:
         parent = parent.rpartition(".")[0]
         node = OmegaConf.select(config, parent) if parent else config
-    names = [f"{parent}.{name}".lstrip(".") for name in (node or {})]
+    names = list(node) if isinstance(node, DictConfig) else []
+    siblings = [f"{parent}.{name}".lstrip(".") for name in names]
     everything = list(flatten(OmegaConf.to_container(config, resolve=False)))
-    near = difflib.get_close_matches(key, names + everything, n=3, cutoff=0.7)
+    near = difflib.get_close_matches(key, siblings + everything, n=3, cutoff=0.7)
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return (
         f"There is no setting {key!r}.{hint} Available under {parent or 'the top level'}: "
-        f"{', '.join(sorted(n.rsplit('.', 1)[-1] for n in names))}. To add a key that is not there, write +{key}=VALUE."
+        f"{', '.join(sorted(map(str, names)))}. To add a key that is not there, write +{key}=VALUE."
+    )
+
+
+def _chooses_group(argument: str) -> bool:
+    """Whether an argument of a single job chooses the recipe or one of a group."""
+    name = argument.partition("=")[0]
+    return (name == "conf" or name.startswith("conf/")) and "," not in argument
+
+
+def _explain_missing_file(error, arguments: list[str]) -> str:
+    """The paragraph for a file that a defaults list or an argument names and that is not below conf/."""
+    from medical_rl.config.compose import root
+
+    path = PurePosixPath(error.missing_cfg_file or "")
+    group, parent = path.parent.as_posix(), re.search(r"In '(conf/[^']+)'", str(error))
+    where = f", named in {parent[1]}.yaml," if parent and f"{group}={path.name}" not in arguments else ""
+    available = [name for name in error.options or () if not name.startswith("_")]
+    there_is = f" Available: {', '.join(sorted(available))}." if available else ""
+    return (
+        f"The configuration asks for {path}.yaml{where} and there is no such file below {root()}.{there_is} "
+        f"Write it, or choose another: {group}=CHOICE."
     )

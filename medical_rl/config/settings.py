@@ -1,18 +1,20 @@
-"""."""
+"""Settings of a composed configuration: flat, free of secrets, checked by kind, with this job's paths."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.errors import UserError
+from medical_rl.errors import UserError, unknown
 
 SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)
 
 
-def flatten(config, prefix: str = "") -> dict[str, object]:
+def flatten(config: Mapping, prefix: str = "") -> dict[str, object]:
     """{"a.b.c": value} of a nested mapping; lists are values.
 
     >>> flatten({"a": {"b": 1}, "c": [2]})
@@ -29,10 +31,65 @@ def flatten(config, prefix: str = "") -> dict[str, object]:
 
 
 def refuse_secrets(config: DictConfig) -> None:
-    """None; UserError if a setting looks like a secret: they belong in the environment, never in a config or manifest."""
+    """Raise UserError if a setting looks like a secret.
+
+    They belong in the environment, never in a config or manifest.
+    """
     for name, value in flatten(OmegaConf.to_container(config, resolve=False)).items():
         if SECRET.search(name) and isinstance(value, str) and value:
             raise UserError(
-                f"The setting {name} looks like a secret. A configuration is written to the run folder and to trackers, so secrets are "
-                "read from environment variables only (OPENAI_API_KEY, WANDB_API_KEY, HF_TOKEN), not through ${oc.env:...}; take it out."
+                f"The setting {name} looks like a secret. A configuration is written to the run folder and "
+                "to trackers, so secrets are read from environment variables only (OPENAI_API_KEY, "
+                f"WANDB_API_KEY, HF_TOKEN), not through ${{oc.env:...}}; take it out."
             )
+
+
+def settings_of_kind(
+    given: Mapping[str, Any] | None, group: str, names: Mapping[str, Sequence[str]], choices: str
+) -> dict[str, Any]:
+    """conf.<group> as a dict, its choices being of several kinds: every name known and none missing.
+
+    given    the settings as composed
+    names    {kind: the settings it has}
+    choices  what conf/<group> may be, for the message
+
+    Raises UserError for none, an unknown kind, an unknown name or one that lacks.
+
+    >>> settings_of_kind({"kind": "bm25", "k1": 1.5}, "retriever", {"bm25": ("kind", "k1")}, "bm25")["k1"]
+    1.5
+    """
+    if not given:
+        raise UserError(f"No {group} is chosen: conf/{group}={choices}.")
+    settings, kind = dict(given), given.get("kind")
+    if kind not in names:
+        raise unknown(f"kind of {group}", kind, names)
+    for name in settings:
+        if name not in names[kind]:
+            raise unknown(f"setting of a {group} of kind {kind} named", name, names[kind])
+    missing = [name for name in names[kind] if name not in settings]
+    if missing:
+        raise UserError(f"conf.{group} lacks {', '.join(missing)}, which a {group} of kind {kind} needs.")
+    return settings
+
+
+def with_absolute_reward_paths(config: DictConfig) -> DictConfig:
+    """The configuration with reward files named by absolute paths: workers start in other folders."""
+    for term in (config.conf.rewards.get("terms") or {}).values():
+        path, colon, name = str((term or {}).get("fn") or "").rpartition(":")
+        if colon and path.endswith(".py"):
+            term.fn = f"{Path(path).expanduser().absolute()}:{name}"
+    return config
+
+
+def with_job_run_dir(config: DictConfig) -> DictConfig:
+    """The configuration with a folder of its own for each job of a sweep, named by the job's overrides."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return config
+    job = HydraConfig.get().job
+    name = re.sub(r"[^\w.=+,-]+", "_", job.override_dirname) or f"job{job.num}"
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    config.conf.run_dir = f"{config.conf.run_dir}/{name[:180]}"
+    return config

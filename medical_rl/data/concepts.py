@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Any
 
 from medical_rl.data.lexicon import LEXICON
@@ -19,43 +18,51 @@ from medical_rl.sample import Sample
 EXTRACTORS = ("lexicon", "none")
 
 # The paper's example has three; a question rarely holds more than this.
-MOST = 8
+MAX_CONCEPTS = 8
 
 SCHEMA = {
     "type": "object",
-    "properties": {"concepts": {"type": "array", "items": {"type": "string"}, "maxItems": MOST}},
+    "properties": {"concepts": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CONCEPTS}},
     "required": ["concepts"],
     "additionalProperties": False,
 }
 
 _TASK = (
     "You list the medical concepts that a question is about, for scoring whether an answer speaks of them. "
-    "Name findings, diseases, anatomy, devices and the kind of image, each in its usual short form, in lower case, "
-    "at most {most}. Leave out words such as evidence, sign or patient, and never answer the question."
+    "Name findings, diseases, anatomy, devices and the kind of image, each in its usual short form, in lower "
+    f"case, at most {MAX_CONCEPTS}. Leave out words such as evidence, sign or patient, and never answer the "
+    "question."
 )
 
 
-def of(question: str, extractor: str = "lexicon") -> tuple[str, ...]:
+def concepts_of(question: str, extractor: str = "lexicon") -> tuple[str, ...]:
     """The concepts of a question in the order they appear, each once; () with the extractor "none".
 
-    >>> of("Does the chest radiograph show any signs of lung infection or congestion?")
+    The longest term at each word takes its words: "pleural effusion" is not "pleura" too.
+
+    >>> concepts_of("Does the chest radiograph show any signs of lung infection or congestion?")
     ('chest radiograph', 'lung infection', 'congestion')
     """
-    return () if extractor == "none" else tuple(dict.fromkeys(_found(question)))
+    if extractor == "none":
+        return ()
+    # Punctuation stays as words of its own, so that no term reaches across a comma.
+    words = re.findall(r"\w+|[^\w\s]", _plain(question))
+    terms, longest = _terms()
+    concepts: dict[str, None] = {}
+    start = 0
+    while start < len(words):
+        for length in range(min(longest, len(words) - start), 0, -1):
+            concept = terms.get(_singular(" ".join(words[start : start + length])))
+            if concept:
+                concepts[concept] = None
+                break
+        start += length
+    return tuple(concepts)
 
 
-def mentioned(concept: str, text: str) -> bool:
-    """Whether `text` speaks of the concept, by its name or by another way of writing it.
-
-    >>> mentioned("chest radiograph", "The chest X-rays show clear lungs."), mentioned("heart", "hearty")
-    (True, False)
-    """
-    ways = (concept, *LEXICON.get(concept, ()))
-    plain = _plain(text)
-    return any(re.search(_pattern(way), plain) for way in ways)
-
-
-async def ask(judge: Any, sample: Sample, *, allow_restricted: bool = False, **options) -> tuple[str, ...]:
+async def ask_judge(
+    judge: Any, sample: Sample, *, allow_restricted: bool = False, **options
+) -> tuple[str, ...]:
     """The concepts that a judge finds in the sample's question; only the question is sent.
 
     judge             anything with `await judge.ask(messages, schema, **options) -> dict`
@@ -65,45 +72,30 @@ async def ask(judge: Any, sample: Sample, *, allow_restricted: bool = False, **o
     """
     if sample.restricted and not allow_restricted:
         raise UserError(
-            f"Sample {sample.id!r} is of a restricted source: its question is not sent to a judge. Use the lexicon "
-            "(concepts=lexicon), or a judge whose endpoint is declared local or covered."
+            f"Sample {sample.id!r} is of a restricted source: its question is not sent to a judge. Use the "
+            "lexicon (concepts=lexicon), or a judge whose endpoint is declared local or covered."
         )
-    answer = await judge.ask(_messages(sample.question), SCHEMA, **options)
+    messages = [
+        {"role": "system", "content": _TASK},
+        {"role": "user", "content": f"Question: {sample.question}"},
+    ]
+    answer = await judge.ask(messages, SCHEMA, **options)
     listed = answer.get("concepts") if isinstance(answer, dict) else None
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise RewardFailed(
             f"The judge's concepts for {sample.id!r} are not a list of texts: {str(answer)[:200]}."
         )
-    names = (" ".join(name.casefold().split()).strip(" .,;") for name in listed)
-    return tuple(dict.fromkeys(name for name in names if name))[:MOST]
-
-
-def _messages(question: str) -> list[dict[str, str]]:
-    return [
-        {"role": "system", "content": _TASK.format(most=MOST)},
-        {"role": "user", "content": f"Question: {question}"},
-    ]
-
-
-def _found(question: str) -> Iterator[str]:
-    """The concept of every term, the longest at each word, which takes its words: "pleural effusion" is not "pleura" too."""
-    # Punctuation stays as words of its own, so that no term reaches across a comma.
-    words = re.findall(r"\w+|[^\w\s]", _plain(question))
-    terms, longest = _terms()
-    at = 0
-    while at < len(words):
-        for length in range(min(longest, len(words) - at), 0, -1):
-            if concept := terms.get(_singular(" ".join(words[at : at + length]))):
-                yield concept
-                break
-        at += length
+    names = [" ".join(name.casefold().split()).strip(" .,;") for name in listed]
+    return tuple(dict.fromkeys(filter(None, names)))[:MAX_CONCEPTS]
 
 
 @functools.cache
 def _terms() -> tuple[dict[str, str], int]:
     """{way of writing, made singular: concept}, and the most words that one has."""
-    terms = {_singular(_plain(way)): name for name, others in LEXICON.items() for way in (name, *others)}
-    return terms, max(len(way.split()) for way in terms)
+    terms = {}
+    for concept, others in LEXICON.items():
+        terms |= {_singular(_plain(name)): concept for name in (concept, *others)}
+    return terms, max(map(len, map(str.split, terms)))
 
 
 def _singular(text: str) -> str:
@@ -113,10 +105,6 @@ def _singular(text: str) -> str:
     True
     """
     return text.removesuffix("s").removesuffix("e")
-
-
-def _pattern(way: str) -> str:
-    return rf"\b{re.escape(_plain(way))}(?:s|es)?\b"
 
 
 def _plain(text: str) -> str:

@@ -29,11 +29,11 @@ class Drops:
         self._rows: dict[str, tuple[str, str]] = {}
 
     def add(self, row: str, reason: str, detail: str = "") -> None:
-        """None; `row` names the row within its source, `reason` is one of a few (counted), `detail` is the row's own."""
+        """Add a row, named as in its source: `reason` is one of a few (counted), `detail` the row's own."""
         self._rows.setdefault(row, (reason, detail))
 
     def take(self, other: Drops) -> None:
-        """None; adds the rows of `other`, in their order."""
+        """Add the rows of `other`, in their order."""
         for row, (reason, detail) in other._rows.items():
             self.add(row, reason, detail)
 
@@ -48,10 +48,10 @@ class Drops:
         return dict(sorted(found.items(), key=lambda item: -item[1]["rows"]))
 
 
-def sentences(dropped: Mapping[str, Mapping]) -> list[str]:
+def drop_sentences(dropped: Mapping[str, Mapping]) -> list[str]:
     """A sentence for each reason of a summary.
 
-    >>> sentences({"its image is broken": {"rows": 1, "examples": ["row 7"]}})
+    >>> drop_sentences({"its image is broken": {"rows": 1, "examples": ["row 7"]}})
     ['Dropped 1 row: its image is broken (row 7).']
     """
     lines = []

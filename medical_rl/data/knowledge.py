@@ -1,6 +1,7 @@
 """Knowledge: what each class looks like, put into the rows for prompts that tell it (VRFT-Aug's PA_P).
 
-A knowledge is a mapping `{name, attributes: {class: text}, references: [...]}`, one file of `conf/knowledge/`.
+A knowledge is a mapping `{name, attributes: {class: text}, references: [...]}`, one file of
+`conf/knowledge/`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,8 +25,9 @@ DRAFT = "[draft, not reviewed]"
 def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sample]:
     """The samples with `knowledge` = "class: what it looks like; ..." of their classes, in their order.
 
-    A label or grade is told of all its choices; a box of what its meta["finding"] names, if
-    anything; any other row of nothing, for it could be told its answer. A row that has a text of its own keeps it. UserError where a class has no attributes.
+    A label or grade is told of all its choices; a box of what its meta["finding"] names, if anything; any
+    other row of nothing, for it could be told its answer. A row that has a text of its own keeps it.
+    Raises UserError where a class has no attributes.
 
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", choices=("a", "b"))
     >>> next(fill([s], {"name": "demo", "attributes": {"B": "square", "a": "round"}})).knowledge
@@ -33,16 +36,15 @@ def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sampl
     if not knowledge or not knowledge.get("attributes"):
         yield from samples
         return
-    texts = {
-        normalise(str(name)): str(text).replace(DRAFT, "").strip()
-        for name, text in knowledge["attributes"].items()
-    }
-    told: dict[tuple[str, ...], str] = {}
+    texts = {}
+    for name, text in knowledge["attributes"].items():
+        texts[normalise(str(name))] = str(text).replace(DRAFT, "").strip()
+    filled: dict[tuple[str, ...], str] = {}
     for sample in samples:
-        names = _named(sample)
-        if names not in told:
-            told[names] = _text(names, texts, str(knowledge.get("name", "")))
-        yield sample if sample.knowledge else dataclasses.replace(sample, knowledge=told[names])
+        classes = _described_classes(sample)
+        if classes not in filled:
+            filled[classes] = _description(classes, texts, str(knowledge.get("name", "")))
+        yield sample if sample.knowledge else dataclasses.replace(sample, knowledge=filled[classes])
 
 
 def load(name: str) -> dict:
@@ -51,54 +53,62 @@ def load(name: str) -> dict:
     >>> load("none")["attributes"]
     {}
     """
+    path, content = read_choice("knowledge", name)
+    if not isinstance(content, dict) or not isinstance(content.get("attributes"), dict):
+        raise UserError(f"The knowledge file {path} has no mapping `attributes` of class names to texts.")
+    return {"name": path.stem, "references": []} | content
+
+
+def read_choice(group: str, name: str) -> tuple[Path, Any]:
+    """(path, content) of `conf/<group>/<name>.yaml`, or of a YAML file of your own.
+
+    Raises UserError for a name that the group does not have, and for a file that cannot be read.
+    """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        if name not in (known := compose.choices("knowledge")):
-            raise unknown("knowledge", name, [*known, "a path ending in .yaml"])
-        path = compose.root() / "conf" / "knowledge" / f"{name}.yaml"
+        names = list(compose.choices(group))
+        if name not in names:
+            raise unknown(group, name, names + ["a path ending in .yaml"])
+        path = compose.root() / "conf" / group / f"{name}.yaml"
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return path, yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"The knowledge file {path} cannot be read: {error}.") from error
-    if not isinstance(found, dict) or not isinstance(found.get("attributes"), dict):
-        raise UserError(f"The knowledge file {path} has no mapping `attributes` of class names to texts.")
-    return {"name": path.stem, "references": [], **found}
+        raise UserError(f"The {group} file {path} cannot be read: {error}.") from error
 
 
-def told(knowledge: Mapping | None) -> dict | None:
-    """What the card says of it: name, references and, where there are any, the classes whose text is a draft; else None."""
+def facts(knowledge: Mapping | None) -> dict | None:
+    """What the card says of it: name, references and the classes whose text is a draft, if any; or None."""
     if not knowledge or not knowledge.get("attributes"):
         return None
-    said = {
-        "name": str(knowledge.get("name", "")),
-        "references": [str(r) for r in knowledge.get("references") or ()],
-    }
+    references = list(map(str, knowledge.get("references") or ()))
     drafts = [str(name) for name, text in knowledge["attributes"].items() if DRAFT in str(text)]
-    return said | ({"drafts": drafts} if drafts else {})
+    facts = {"name": str(knowledge.get("name", "")), "references": references}
+    return facts | {"drafts": drafts} if drafts else facts
 
 
 def warnings(knowledge: Mapping | None) -> list[str]:
     """A sentence for texts that a model drafted and nobody has reviewed; none otherwise."""
-    drafts = (told(knowledge) or {}).get("drafts", [])
-    named = ", ".join(map(repr, drafts))
-    return (
-        [f"What the prompt tells of {named} was drafted by a model, and nobody has reviewed it."]
-        if drafts
-        else []
-    )
+    drafts = (facts(knowledge) or {}).get("drafts")
+    if not drafts:
+        return []
+    classes = ", ".join(map(repr, drafts))
+    return [f"What the prompt tells of {classes} was drafted by a model, and nobody has reviewed it."]
 
 
-def _named(sample: Sample) -> tuple[str, ...]:
-    if sample.kind in ("label", "grade") and sample.choices:
+def _described_classes(sample: Sample) -> tuple[str, ...]:
+    if sample.kind in ("label", "grade"):
         return sample.choices
-    return (str(sample.meta["finding"]),) if sample.kind == "box" and sample.meta.get("finding") else ()
+    if sample.kind == "box" and sample.meta.get("finding"):
+        return (str(sample.meta["finding"]),)
+    return ()
 
 
-def _text(names: tuple[str, ...], texts: Mapping[str, str], which: str) -> str:
-    if missing := [name for name in names if not texts.get(normalise(name))]:
+def _description(classes: tuple[str, ...], texts: Mapping[str, str], knowledge: str) -> str:
+    missing = [name for name in classes if not texts.get(normalise(name))]
+    if missing:
         raise UserError(
-            f"The knowledge {which!r} has no attributes for {', '.join(map(repr, missing))}; it has them for "
-            f"{', '.join(texts)}. A prompt that describes some classes only would favour them: add the missing ones, "
-            "or choose conf/knowledge=none."
+            f"The knowledge {knowledge!r} has no attributes for {', '.join(map(repr, missing))}; it has them "
+            f"for {', '.join(texts)}. A prompt that describes some classes only would favour them: add the "
+            "missing ones, or choose conf/knowledge=none."
         )
-    return "; ".join(f"{name}: {texts[normalise(name)]}" for name in names)
+    return "; ".join(f"{name}: {texts[normalise(name)]}" for name in classes)

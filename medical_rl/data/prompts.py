@@ -1,17 +1,20 @@
 r"""Prompts: the text a model sees for a `Sample`, and the text SFT teaches it to answer.
 
-A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of
-`conf/prompt/`; a new one is a YAML file, not code. One that asks for boxes may name their `frame`. The `template` may place images itself
-with `<image>` as plain text; otherwise they come first.
+A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of `conf/prompt/`; a
+new one is a YAML file, not code. One that asks for boxes may name their `frame` (see `medical_rl.boxes`):
+gold boxes are put into it, and answers are put back into pixels of the original image. The `template` may
+place images itself with `<image>` as plain text; otherwise they come first.
 
-verl cuts a message at `<image>`, `<video>` and `<audio>`, and Qwen's processor at its
-special tokens, so whatever comes from the data is neutralised: a question that mentions
-"<image>" reads "[image]" and never asks for a picture that is not there.
+verl cuts a message at `<image>`, `<video>` and `<audio>`, and Qwen's processor at its special tokens, so
+whatever comes from the data is neutralised: a question that mentions "<image>" reads "[image]" and never asks
+for a picture that is not there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 
 import jinja2
@@ -19,9 +22,9 @@ import jinja2.meta
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from medical_rl.data.box_frame import in_frame
-from medical_rl.data.options import LETTERS
-from medical_rl.errors import UserError
+from medical_rl.boxes import FRAMES, from_original, to_original
+from medical_rl.errors import UserError, unknown
+from medical_rl.parsing.kinds import LETTERS
 from medical_rl.parsing.response import gold
 from medical_rl.parsing.text import neutralise
 from medical_rl.sample import Sample
@@ -37,34 +40,37 @@ def render(sample: Sample, template: str) -> str:
     Variables of the template: question, choices, options (the choices of a multiple-choice question with
     their letters), knowledge, sample, meta.
 
-    >>> s = Sample(id="1", source="demo", question="Is <image> odd?", kind="yes_no", answer="no", images=(b"",))
+    >>> s = Sample(id="1", source="demo", question="<image>?", kind="yes_no", answer="no", images=(b"",))
     >>> render(s, "{{ question }} Yes or no.")
-    '<image>Is [image] odd? Yes or no.'
+    '<image>[image]? Yes or no.'
     """
     text = _fill(template, "template", _variables(sample))
-    placed = text.count(IMAGE)
-    if placed == 0:
+    count = text.count(IMAGE)
+    if count == 0:
         return IMAGE * len(sample.images) + text
-    if placed != len(sample.images):
+    if count != len(sample.images):
         raise UserError(
-            f"The prompt template places {placed} {IMAGE} for sample {sample.id!r}, which has {len(sample.images)} "
-            f"images. Leave {IMAGE} out (images then come first), or write "
-            f"{{% for _ in sample.images %}}{IMAGE}{{% endfor %}}."
+            f"The prompt template places {count} {IMAGE} for sample {sample.id!r}, which has "
+            f"{len(sample.images)} images. Leave {IMAGE} out (images then come first), or write {{% for _ in "
+            f"sample.images %}}{IMAGE}{{% endfor %}}}}."
         )
     return text
 
 
 def messages(sample: Sample, prompt_cfg: Mapping) -> list[dict[str, str]]:
     """The chat messages of a sample: the system's where `prompt_cfg["system"]` has one, then the user's."""
+    chat = []
     system = prompt_cfg.get("system")
-    head = [{"role": "system", "content": _without_image(sample, system, "system")}] if system else []
-    return [*head, {"role": "user", "content": render(sample, _required(prompt_cfg, "template"))}]
+    if system:
+        chat.append({"role": "system", "content": _without_image(sample, system, "system")})
+    return chat + [{"role": "user", "content": render(sample, _required(prompt_cfg, "template"))}]
 
 
 def target(sample: Sample, prompt_cfg: Mapping) -> str:
-    r"""The text SFT teaches, from `prompt_cfg["target"]`; also knows answer, thought (`meta["thought"]` or "") and letter.
+    r"""The text SFT teaches, from `prompt_cfg["target"]`.
 
-    letter: that of the right option of a multiple-choice question, "" for any other kind.
+    It also knows answer, thought (`meta["thought"]` or "") and letter: that of the right option of a
+    multiple-choice question, "" for any other kind.
 
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign")
     >>> target(s, {"target": "Answer: {{ answer }}"})
@@ -73,13 +79,69 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
     return _without_image(in_frame(sample, prompt_cfg), _required(prompt_cfg, "target"), "target")
 
 
+def in_frame(sample: Sample, prompt_cfg: Mapping) -> Sample:
+    """`sample` with its gold boxes in the whole numbers of the frame that the prompt asks for.
+
+    >>> s = Sample(id="1", source="demo", question="?", kind="box", answer="[10, 0, 20, 5]", size=(10, 20))
+    >>> in_frame(s, {"frame": "relative"}).answer
+    '[500, 0, 1000, 500]'
+    """
+    truth = gold(sample) if _has_frame(sample, prompt_cfg) else None
+    if truth is None:
+        return sample
+    frame = _frame(sample, prompt_cfg)
+    boxes = []
+    for box in json.loads(truth):
+        boxes.append(list(map(round, from_original(box, sample.size, **frame))))
+    return dataclasses.replace(sample, answer=json.dumps(boxes if len(boxes) > 1 else boxes[0]))
+
+
+def in_pixels(answer: str | None, sample: Sample, prompt_cfg: Mapping) -> str | None:
+    """An answer that `read` gave, its boxes put into pixels of the original image; any other as it is.
+
+    >>> s = Sample(id="1", source="demo", question="?", kind="box", answer="[10, 0, 20, 5]", size=(10, 20))
+    >>> in_pixels("[[500.0, 0.0, 1000.0, 500.0]]", s, {"frame": "relative"})
+    '[[10.0, 0.0, 20.0, 5.0]]'
+    """
+    if answer is None or not _has_frame(sample, prompt_cfg):
+        return answer
+    frame = _frame(sample, prompt_cfg)
+    return json.dumps([to_original(box, sample.size, **frame) for box in json.loads(answer)])
+
+
+def _has_frame(sample: Sample, prompt_cfg: Mapping) -> bool:
+    return sample.kind == "box" and prompt_cfg.get("frame") not in (None, "original")
+
+
+def _frame(sample: Sample, prompt_cfg: Mapping) -> dict:
+    """{"frame", "min_pixels", "max_pixels"}, the limits only where the prompt has them.
+
+    Raises UserError for an unknown frame, or a row without the size that it needs.
+    """
+    frame = prompt_cfg["frame"]
+    if frame not in FRAMES:
+        raise unknown("frame of boxes", str(frame), FRAMES)
+    if sample.size is None:
+        raise UserError(
+            f"The prompt asks for boxes in the frame {frame!r}, and the row {sample.id!r} has no size."
+        )
+    limits = {name: int(prompt_cfg[name]) for name in ("min_pixels", "max_pixels") if prompt_cfg.get(name)}
+    return {"frame": frame} | limits
+
+
 def _variables(sample: Sample) -> dict:
-    told = {"question": sample.question, "choices": tuple(sample.choices), "knowledge": sample.knowledge}
-    return {**told, "options": _options(sample), "meta": sample.meta, "sample": sample}
+    return {
+        "question": sample.question,
+        "choices": tuple(sample.choices),
+        "knowledge": sample.knowledge,
+        "options": _options(sample),
+        "meta": sample.meta,
+        "sample": sample,
+    }
 
 
 def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
-    """(letter, option) of a multiple-choice question; () for any other kind, whose answers no letter stands for."""
+    """(letter, option) of a multiple-choice question; () for any other kind, which has no letters."""
     if sample.kind != "choice":
         return ()
     if len(sample.choices) > len(LETTERS):
@@ -92,7 +154,10 @@ def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
 def _letter(sample: Sample) -> str:
     """The letter that is read as the gold answer: of equal options the first one's."""
     right = gold(sample) if sample.kind == "choice" else None
-    return next((letter for letter, option in _options(sample) if option == right), "")
+    for letter, option in _options(sample):
+        if option == right:
+            return letter
+    return ""
 
 
 def _required(prompt_cfg: Mapping, key: str) -> str:
@@ -107,8 +172,8 @@ def _required(prompt_cfg: Mapping, key: str) -> str:
 def _without_image(sample: Sample, template: str, role: str) -> str:
     """A system or target text: no image belongs in either, and verl would count it."""
     thought = sample.meta.get("thought") or ""
-    variables = {**_variables(sample), "answer": sample.answer, "thought": thought, "letter": _letter(sample)}
-    text = _fill(template, role, variables)
+    variables = {"answer": sample.answer, "thought": thought, "letter": _letter(sample)}
+    text = _fill(template, role, _variables(sample) | variables)
     if IMAGE in text:
         raise UserError(
             f"The {role} text of a prompt must not contain {IMAGE}; images belong in its template."
@@ -125,27 +190,28 @@ def _compile(template: str, role: str) -> tuple[jinja2.Template, bool]:
     )
     try:
         parsed = environment.parse(template)
-        drawn = any(filtered.name == "random" for filtered in parsed.find_all(jinja2.nodes.Filter))
-        shared = not drawn and jinja2.meta.find_undeclared_variables(parsed) <= set(_SHARED)
-        return environment.from_string(template), shared
+        filters = {node.name for node in parsed.find_all(jinja2.nodes.Filter)}
+        variables = jinja2.meta.find_undeclared_variables(parsed)
+        return environment.from_string(template), "random" not in filters and variables <= set(_SHARED)
     except jinja2.TemplateSyntaxError as error:
         raise UserError(
-            f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available variables: "
-            f"question, choices, options, knowledge, sample, meta; in a target also answer, thought, letter."
+            f"The prompt's {role} does not compile: {error.message} (line {error.lineno}). Available "
+            "variables: question, choices, options, knowledge, sample, meta; in a target also answer, "
+            "thought, letter."
         ) from error
 
 
 @functools.lru_cache(maxsize=1024)
-def _filled(compiled: jinja2.Template, *shared) -> str:
-    # The rows of most sets ask one question of the same classes, and filling a template takes as long as a small PNG.
+def _fill_shared(compiled: jinja2.Template, *shared) -> str:
+    # Most sets ask one question of the same classes, and filling a template takes as long as a small PNG.
     return compiled.render(zip(_SHARED, shared, strict=True)).strip()
 
 
 def _fill(template: str, role: str, variables: Mapping) -> str:
-    compiled, shared = _compile(template, role)
+    compiled, is_shared = _compile(template, role)
     try:
-        if shared:
-            return _filled(compiled, *(variables[name] for name in _SHARED))
+        if is_shared:
+            return _fill_shared(compiled, *map(variables.get, _SHARED))
         return compiled.render(variables).strip()
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         # A template is the user's program: whatever it raises is about the template, not about us.

@@ -1,7 +1,8 @@
-"""`Report`, one written report that may be retrieved, and the file of all of them: `<data>/reports.parquet`.
+"""`Report`, one written report that may be retrieved, and their file: `<data>/reports.parquet`.
 
-A prepared set has it beside its splits where its source has reports (MEDFACT-R1, RULE). A report's `split` is part of the
-record: the retriever's corpus is the training part alone, and a tested study's own report is only there to be kept out.
+A prepared set has it beside its splits where its source has reports (MEDFACT-R1, RULE). A report's `split` is
+part of the record: the retriever's corpus is the training part alone, and a tested study's own report is only
+there to be kept out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Report:
 
 
 def write_reports(reports: Iterable[Report], path: Path | str) -> dict:
-    """`{"reports": n, "restricted": n, "splits": {split: n}}` after writing them to `path`, streamed and atomic."""
+    """Write reports, streamed and atomic; return {"reports": n, "restricted": n, "splits": {split: n}}."""
     splits: collections.Counter[str] = collections.Counter()
     restricted = 0
 
@@ -65,6 +66,11 @@ def write_reports(reports: Iterable[Report], path: Path | str) -> dict:
 
 
 def read_reports(path: Path | str, with_images: bool = True) -> Iterator[Report]:
-    """The reports of a file in order, one row group in memory at a time; UserError where it is no such file."""
-    for row in read_records(path, SCHEMA, [name for name in SCHEMA.names if with_images or name != "images"]):
-        yield Report(**{**row, "images": tuple(row.get("images") or ())})
+    """The reports of a file in order, a row group in memory at a time.
+
+    Raises UserError where it is no such file.
+    """
+    columns = SCHEMA.names if with_images else [name for name in SCHEMA.names if name != "images"]
+    for row in read_records(path, SCHEMA, columns):
+        row["images"] = tuple(row.get("images") or ())
+        yield Report(**row)

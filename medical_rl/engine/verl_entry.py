@@ -1,4 +1,4 @@
-"""The `verl.plugins` entry point: our reward manager is registered when, and only when, verl's managers are imported.
+"""The `verl.plugins` entry point: registers our reward manager once verl's managers are imported.
 
 Every process that imports verl loads its entry points, and the managers take seconds to import; so
 nothing is imported here, and a finder waits for verl to ask for them.
@@ -25,11 +25,11 @@ class _AfterManagers(importlib.abc.MetaPathFinder):
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
 
-        def then_ours(module):
+        def execute_and_import_ours(module):
             execute(module)
             importlib.import_module(OURS)
 
-        spec.loader.exec_module = then_ours
+        spec.loader.exec_module = execute_and_import_ours
         return spec
 
 

@@ -1,17 +1,18 @@
 """How good a model is, measured on answers it has already given.
 
-metrics.py   numbers from prediction records: pure functions, no files, no model
-grade_metrics.py  those of ordinal grades
-groups.py    the same numbers for each modality and type of question
-one_answer.py  what always answering yes, or no, would score
-auroc.py     AUROC from the probabilities of options; option_texts.py says what is scored
-results.py   results.json and results.md of a run folder: written, replaced, read
-wording.py   what models and metrics are called; markdown.py and tables.py write them for files and terminals
-predictions.py  which file holds the answers of which model
-runs.py      several runs, and what tells them apart; collect.py makes one table of them
-paper_form.py  a column a data set, a row a method, as papers print them; vrft_aug_figures.py has VRFT-Aug's own numbers
-plot.py      how pictures look; transitions.py, transfer.py, distribution.py, scaling.py, curve.py, curves.py and boxes.py each draw one
-__main__.py  their commands; arguments.py says what each takes
+metrics.py       numbers from prediction records: pure functions, no files, no model
+auroc.py         AUROC from the probabilities of options; option_texts.py says what is scored
+groups.py        the same numbers for each modality and type of question
+predictions.py   which file holds the answers of which model
+results.py       results.json and results.md of a run folder: written, replaced, read
+runs.py          several runs, and what tells them apart
+wording.py       what models and metrics are called
+tables/          results_table.py (results.md, the terminal), collect.py (one table of several runs),
+                 paper_table.py (a column a data set, a row a method), published_vrft_aug.py (the paper's
+                 numbers)
+figures/         one picture a file: transitions.py (McNemar), transfer.py, distribution.py, scaling.py,
+                 training_curves.py, boxes.py; plot.py says how pictures look
+__main__.py      the commands, with what each takes
 
 A prediction record is a dict:
 

@@ -1,22 +1,20 @@
-"""Numbers from prediction records (see the package's docstring); nothing here reads a file or runs a model.
+"""Numbers from prediction records (see the package's docstring); no file is read, no model run.
 
-No row is ever dropped. An unparsed answer (`pred` is None) is wrong in every number. An answer in words that name no
-class is parsed, and wrong as well.
-
-Numbers of ordinal grades: how far the answers are off, and agreement beyond chance.
-
-What one answer to everything would score on yes/no questions: what a model's figures have to beat.
+No row is ever dropped. An unparsed answer (`pred` is None) is wrong in every number. An answer in words that
+name no class is parsed, and wrong as well.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from medical_rl.boxes import first_iou
 from medical_rl.errors import UserError, unknown
+from medical_rl.evaluation.auroc import auroc
 
 KINDS = ("label", "choice", "yes_no", "grade", "box")
 UNPARSED = "\0unparsed"  # a class no data set can hold; it is never averaged over
@@ -38,128 +36,129 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     auroc                where options were scored and both right and wrong ones occur, see `auroc.auroc`
     hit_rate, mean_iou         where every row is a box, instead of the class figures
 
-    All are fractions in [0, 1], except mae (in grades) and quadratic_kappa (in [-1, 1]). Raises `UserError` on no
-    records, on boxes mixed with classes and on gold answers that do not suit their kind.
+    All are fractions in [0, 1], except mae (in grades) and quadratic_kappa (in [-1, 1]). Raises `UserError`
+    on no records, on boxes mixed with classes and on gold answers that do not suit their kind.
 
-    >>> rows = [{"id": str(i), "kind": "label", "gold": g, "pred": "a", "correct": g == "a"} for i, g in enumerate("aaab")]
+    >>> golds = enumerate("aaab")
+    >>> rows = [{"id": i, "kind": "label", "gold": g, "pred": "a", "correct": g == "a"} for i, g in golds]
     >>> metrics(rows)["accuracy"], metrics(rows)["balanced_accuracy"]
     (0.75, 0.5)
     """
-    from sklearn.metrics import f1_score, recall_score
-
-    from medical_rl.evaluation.auroc import auroc
-
     kinds = _kinds(records)
     if kinds == {"box"}:
         return box_metrics(records)
-    gold, pred = _columns(records)
-    over = {"labels": classes(records), "average": "macro", "zero_division": 0}
-    found = {
+    gold, pred = _gold_and_pred(records)
+    # Not balanced_accuracy_score: the same mean, but that warns of every answer that is no gold class.
+    _, recall, f1, _ = _class_scores(gold, pred, gold_classes(records), "macro")
+    figures = {
         "accuracy": correct_count(records) / len(records),
-        # Not balanced_accuracy_score: the same mean, but that warns of every answer that is no gold class.
-        "balanced_accuracy": float(recall_score(gold, pred, **over)),
+        "balanced_accuracy": float(recall),
         "majority_rate": Counter(gold).most_common(1)[0][1] / len(gold),
-        "macro_f1": float(f1_score(gold, pred, **over)),
+        "macro_f1": float(f1),
         "unparsed": pred.count(UNPARSED) / len(pred),
     }
     if kinds == {"yes_no"}:
-        found |= yes_no_metrics(records)
+        figures |= yes_no_metrics(records)
     if kinds == {"grade"}:
-        found |= grade_metrics(records)
-    if (area := auroc(records)[0]) is not None:
-        found["auroc"] = area
-    return found
+        figures |= grade_metrics(records)
+    area, _ = auroc(records)
+    if area is not None:
+        figures["auroc"] = area
+    return figures
 
 
 def box_metrics(records: Sequence[Record]) -> dict[str, float]:
-    """{"accuracy", "hit_rate", "mean_iou", "unparsed"} of boxes: a hit has IoU > 0.5; an unparsed answer has IoU 0."""
-    _columns(records)
-    hits = correct_count(records) / len(records)
+    """{"accuracy", "hit_rate", "mean_iou", "unparsed"} of boxes; a hit has IoU > 0.5, no answer IoU 0."""
+    _, pred = _gold_and_pred(records)
+    hit_rate = correct_count(records) / len(records)
     overlaps = [first_iou(row["pred"], row["gold"]) for row in records]
-    unparsed = sum(row["pred"] is None for row in records) / len(records)
     return {
-        "accuracy": hits,
-        "hit_rate": hits,
+        "accuracy": hit_rate,
+        "hit_rate": hit_rate,
         "mean_iou": sum(overlaps) / len(overlaps),
-        "unparsed": unparsed,
+        "unparsed": pred.count(UNPARSED) / len(pred),
     }
 
 
 def per_class(records: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """{gold class: {"n", "recall", "precision", "f1"}}, 0 where a class was never predicted; {} for boxes; n counts gold rows."""
-    from sklearn.metrics import precision_recall_fscore_support
+    """{gold class: {"n", "recall", "precision", "f1"}}, 0 where a class was never predicted; {} for boxes.
 
-    if {row["kind"] for row in records} == {"box"}:
+    n counts the rows with that gold answer.
+    """
+    if _kinds(records) == {"box"}:
         return {}
-    gold, pred = _columns(records)
-    labels = classes(records)
-    columns = precision_recall_fscore_support(gold, pred, labels=labels, average=None, zero_division=0)
-    return {
-        label: {"n": int(n), "recall": float(recall), "precision": float(precision), "f1": float(f1)}
-        for label, precision, recall, f1, n in zip(labels, *columns, strict=True)
-    }
+    gold, pred = _gold_and_pred(records)
+    labels = gold_classes(records)
+    precision, recall, f1, n = _class_scores(gold, pred, labels)
+    figures = {}
+    for i, label in enumerate(labels):
+        shares = {"recall": float(recall[i]), "precision": float(precision[i]), "f1": float(f1[i])}
+        figures[label] = {"n": int(n[i])} | shares
+    return figures
 
 
-def interval(k: int, n: int) -> tuple[float, float]:
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
     """(low, high): the 95 % Wilson interval of `k` right out of `n` independent answers.
 
     Several questions about one patient are not independent; the true interval is then wider.
 
-    >>> tuple(round(bound, 4) for bound in interval(8, 10))
+    >>> tuple(round(bound, 4) for bound in wilson_interval(8, 10))
     (0.4902, 0.9433)
     """
     from scipy.stats import binomtest
 
     if n < 1:
         raise UserError(f"An interval needs at least one answer; it was asked for {k} right out of {n}.")
-    found = binomtest(k, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(found.low), float(found.high)
+    bounds = binomtest(k, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
-def yes_no_metrics(records: Sequence[Record]) -> dict[str, float]:
-    """{"precision", "recall", "f1"} with "yes" as the positive, an unparsed "yes" a miss; {"always_yes", "always_no"}: shares of gold."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    gold, pred = _columns(records)
-    if bad := [row["id"] for row in records if row["gold"] not in ("yes", "no")]:
-        raise UserError(
-            f"{len(bad)} yes_no gold answers are neither 'yes' nor 'no'; the first is row {bad[0]!r}."
-        )
-    found = precision_recall_fscore_support(gold, pred, labels=["yes"], average="macro", zero_division=0)
-    yes = gold.count("yes") / len(gold)
-    return dict(zip(("precision", "recall", "f1"), map(float, found), strict=False)) | {
-        "always_yes": yes,
-        "always_no": 1 - yes,
-    }
+def accuracy_interval(records: Sequence[Record]) -> dict[str, list[float]]:
+    """{"accuracy": [low, high]}: the Wilson interval of the records' accuracy."""
+    return {"accuracy": list(wilson_interval(correct_count(records), len(records)))}
 
 
-def correct_count(records: Sequence[Record]) -> int:
+def correct_count(records: Iterable[Record]) -> int:
     """The number of rows that are parsed and that the grader called correct."""
-    return sum(bool(row["correct"]) and row["pred"] is not None for row in records)
+    return sum(map(is_correct, records))
 
 
-def classes(records: Sequence[Record]) -> list[str]:
+def is_correct(row: Record) -> bool:
+    """True if the answer was read and the grader called it correct."""
+    return bool(row["correct"]) and row["pred"] is not None
+
+
+def gold_classes(records: Iterable[Record]) -> list[str]:
     """The gold classes present, whole numbers first and by value, the others by name."""
-    return sorted(
-        {row["gold"] for row in records},
-        key=lambda name: (whole_number(name) is None, whole_number(name) or 0, name),
-    )
+    numbers, names = [], []
+    for name in sorted(set(map(itemgetter("gold"), records))):
+        (names if whole_number(name) is None else numbers).append(name)
+    return sorted(numbers, key=whole_number) + names
 
 
-def _columns(records: Sequence[Record]) -> tuple[list[str], list[str]]:
+def _gold_and_pred(records: Sequence[Record]) -> tuple[list[str], list[str]]:
     """(gold answers, predicted answers), unparsed ones as `UNPARSED`."""
     if not records:
         raise UserError(
             "There are no predictions to measure: the split is empty or prediction wrote nothing."
         )
-    return [row["gold"] for row in records], [
-        UNPARSED if row["pred"] is None else row["pred"] for row in records
-    ]
+    gold, pred = [], []
+    for row in records:
+        gold.append(row["gold"])
+        pred.append(UNPARSED if row["pred"] is None else row["pred"])
+    return gold, pred
 
 
-def _kinds(records: Sequence[Record]) -> set[str]:
+def _class_scores(gold: list[str], pred: list[str], labels: list[str], average: str | None = None):
+    """(precision, recall, F1, n) of each of `labels`, or their mean; 0 where a class was never predicted."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    return precision_recall_fscore_support(gold, pred, labels=labels, average=average, zero_division=0)
+
+
+def _kinds(records: Iterable[Record]) -> set[str]:
     """The kinds present; a `UserError` for one that has no class metrics."""
-    kinds = {row["kind"] for row in records}
+    kinds = set(map(itemgetter("kind"), records))
     for kind in kinds - set(KINDS):
         raise unknown("kind with metrics", kind, KINDS)
     if "box" in kinds and len(kinds) > 1:
@@ -167,29 +166,70 @@ def _kinds(records: Sequence[Record]) -> set[str]:
     return kinds
 
 
-def grade_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """{"mae" in grades, "quadratic_kappa" in [-1, 1]}.
+def yes_no_metrics(records: Sequence[Record]) -> dict[str, float]:
+    """{"precision", "recall", "f1"} of "yes"; {"always_yes", "always_no"}: shares of gold.
 
-    The scale runs over the choices that are whole numbers and the gold grades. An answer that is no grade of that scale,
-    unparsed ones included, costs mae the worst distance its row allows (at least 1). In kappa these rows together take
-    the grades that make kappa lowest, so that not answering never beats an answer. (The farthest grade would not do:
-    gold 5 5 5 3 answered 5 5 5 and nothing has kappa 0.625 if nothing is read as 0, and 0 had the model said 5.)
-    Kappa is 0 where all gold grades are equal: there is no agreement beyond chance to measure.
+    An unparsed "yes" is a miss.
+    """
+    gold, pred = _gold_and_pred(records)
+    bad = [row["id"] for row in records if row["gold"] not in ("yes", "no")]
+    if bad:
+        first = f"the first is row {bad[0]!r}"
+        raise UserError(f"{len(bad)} yes_no gold answers are neither 'yes' nor 'no'; {first}.")
+    precision, recall, f1, _ = _class_scores(gold, pred, ["yes"], "macro")
+    yes = gold.count("yes") / len(gold)
+    figures = {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+    return figures | {"always_yes": yes, "always_no": 1 - yes}
+
+
+def yes_no_notes(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each data set of yes/no questions: what one answer to everything would score.
+
+    The F1 of always answering yes is 2p / (1 + p), p the share of yes; that of always answering no is 0.
+
+    >>> row = {"dataset": "phantoms", "split": "test", "metrics": {"always_yes": 0.86, "always_no": 0.14}}
+    >>> print(yes_no_notes([row, row])[0])
+    phantoms, test: always answering yes would score accuracy 0.860, F1 0.925; always no accuracy 0.140, F1 0.
+    """
+    notes = {}
+    for row in evaluations:
+        yes, no = row["metrics"].get("always_yes"), row["metrics"].get("always_no")
+        if yes is not None:
+            notes[row["dataset"], row["split"]] = (
+                f"{row['dataset']}, {row['split']}: always answering yes would score accuracy {yes:.3f}, "
+                f"F1 {2 * yes / (1 + yes):.3f}; always no accuracy {no:.3f}, F1 0."
+            )
+    return list(notes.values())
+
+
+def grade_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """{"mae" in grades, "quadratic_kappa" in [-1, 1]} of ordinal grades.
+
+    The scale runs over the choices that are whole numbers and the gold grades. An answer that is no grade of
+    that scale, unparsed ones included, costs mae the worst distance its row allows (at least 1). In kappa
+    these rows together take the grades that make kappa lowest, so that not answering never beats an answer.
+    (The farthest grade would not do: gold 5 5 5 3 answered 5 5 5 and nothing has kappa 0.625 if nothing is
+    read as 0, and 0 had the model said 5.) Kappa is 0 where all gold grades are equal: there is no agreement
+    beyond chance to measure.
     """
     import numpy as np
     from sklearn.metrics import cohen_kappa_score
 
-    gold = [whole_number(row["gold"]) for row in records]
+    gold, pred, offered = [], [], set()
+    for row in records:
+        gold.append(whole_number(row["gold"]))
+        pred.append(whole_number(row["pred"]))
+        offered.update(map(whole_number, row.get("choices") or ()))
     if None in gold:
         row = records[gold.index(None)]
         raise UserError(
             f"Row {row['id']!r} has the gold grade {row['gold']!r}; a grade is a whole number such as '3'."
         )
-    offered = {whole_number(choice) for row in records for choice in row.get("choices") or ()} - {None}
-    scale = np.arange(min({*gold, *offered}), max({*gold, *offered}) + 1)
-    said = [whole_number(row["pred"]) for row in records]
-    known = np.array([grade is not None and scale[0] <= grade <= scale[-1] for grade in said])
-    column = np.array([grade - scale[0] if ok else 0 for grade, ok in zip(said, known, strict=True)])
+    grades = (offered | set(gold)) - {None}
+    scale = np.arange(min(grades), max(grades) + 1)
+    answered = np.array(pred, dtype=float)  # no grade is nan
+    known = np.isin(answered, scale)
+    column = np.where(known, answered - scale[0], 0).astype(int)
 
     apart = np.abs(np.array(gold)[:, None] - scale)  # (rows, grades)
     distance = np.where(known, apart[np.arange(len(gold)), column], apart.max(axis=1).clip(min=1))
@@ -201,17 +241,16 @@ def grade_metrics(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _lowest_kappa(apart, column, known):
-    """`column` with the rows that are not `known` set so that kappa is lowest; `apart` is (rows, grades), squared.
+    """`column` with the rows that are not `known` set so that kappa is lowest.
 
-    Kappa is 1 - observed / expected, and both are sums over rows, so the largest ratio is found exactly by Dinkelbach's
-    method: maximise observed - ratio * expected row by row, take the new ratio, repeat until it no longer grows.
+    `apart` is (rows, grades), squared distances. Kappa is 1 - observed / expected, and both are sums over
+    rows, so the largest ratio is found exactly by Dinkelbach's method: maximise observed - ratio * expected
+    row by row, take the new ratio, repeat until it no longer grows.
     """
     import numpy as np
 
-    expected, ratio = (
-        apart.mean(axis=0),
-        0.0,
-    )  # expected[g]: mean squared distance of grade g from all gold grades
+    expected = apart.mean(axis=0)  # expected[g]: mean squared distance of grade g from all gold grades
+    ratio = 0.0
     while True:
         column = np.where(known, column, (apart - ratio * expected).argmax(axis=1))
         larger = apart[np.arange(len(column)), column].sum() / expected[column].sum()
@@ -227,23 +266,3 @@ def whole_number(text: str | None) -> int | None:
     (3, None, None)
     """
     return int(text) if text is not None and re.fullmatch(r"-?\d{1,3}", text) else None
-
-
-def notes(evaluations: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each data set of yes/no questions; [] where there is none.
-
-    The F1 of always answering yes is 2p / (1 + p), p the share of yes; that of always answering no is 0.
-
-    >>> row = {"dataset": "phantoms", "split": "test", "metrics": {"always_yes": 0.86, "always_no": 0.14}}
-    >>> notes([row, row])
-    ['phantoms, test: always answering yes would score accuracy 0.860, F1 0.925; always no accuracy 0.140, F1 0.']
-    """
-    found = {}
-    for row in evaluations:
-        share = row["metrics"].get("always_yes")
-        if share is not None:
-            found[row["dataset"], row["split"]] = (
-                f"{row['dataset']}, {row['split']}: always answering yes would score accuracy {share:.3f}, "
-                f"F1 {2 * share / (1 + share):.3f}; always no accuracy {row['metrics']['always_no']:.3f}, F1 0."
-            )
-    return list(found.values())

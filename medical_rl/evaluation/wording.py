@@ -1,11 +1,13 @@
-"""What models and metrics are called in tables for people, and how a figure is written."""
+"""What models and metrics are called in tables for people, and what is said beside every figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+
+from medical_rl.run.markdown import DASH
 
 DISCLAIMER = "Not for clinical use."
+PHANTOM_NOTE = "Phantoms: images drawn by code, not medical images."
 LABELS = {
     "base": "base (untrained or as downloaded)",
     "sft": "SFT (rival arm)",
@@ -35,25 +37,41 @@ COLUMNS = {
 }
 
 
-def label(row: dict[str, Any]) -> str:
+def model_label(row: Mapping) -> str:
     """The name of a row's model for people, with its round.
 
-    >>> label({"model": "rl", "round": 2})
+    >>> model_label({"model": "rl", "round": 2})
     'RL (best by validation), round 2'
     """
     name = LABELS.get(row["model"], row["model"])
     return name if row.get("round") is None else f"{name}, round {row['round']}"
 
 
-def figure(row: dict[str, Any], key: str) -> str:
+def short_name(row: Mapping) -> str:
+    """A model's name where there is little room.
+
+    >>> short_name({"model": "warm_start", "round": 2})
+    'round 2 warm start'
+    """
+    name = row["model"].replace("_", " ") if row["model"].isidentifier() else row["model"]
+    return name if row.get("round") is None else f"round {row['round']} {name}"
+
+
+def metric_columns(rows: Sequence[Mapping]) -> list[str]:
+    """The metrics of COLUMNS that at least one of the rows has."""
+    return [key for key in COLUMNS if any(key in row["metrics"] for row in rows)]
+
+
+def metric_cell(row: Mapping, key: str) -> str:
     """Metric `key` of a row to three decimals, accuracy with its interval; a dash where the row has none."""
     if key not in row["metrics"]:
-        return "–"
+        return DASH
+    text = f"{row['metrics'][key]:.3f}"
     bounds = row.get("interval", {}).get(key)
-    return f"{row['metrics'][key]:.3f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+    return f"{text} [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else text
 
 
-def by_dataset(evaluations: Sequence[dict]) -> dict[tuple[str, str], list[dict]]:
+def rows_by_dataset(evaluations: Iterable[dict]) -> dict[tuple[str, str], list[dict]]:
     """{(dataset, split): its rows}, all in the order given."""
     groups: dict[tuple[str, str], list[dict]] = {}
     for row in evaluations:

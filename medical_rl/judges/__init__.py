@@ -1,20 +1,16 @@
-"""Judges: language models behind any OpenAI-compatible endpoint, asked once, within limits and a budget, or replayed.
+"""Judges: language models of OpenAI-compatible endpoints, within limits and a budget, or replayed.
 
-    endpoint    which endpoint and model, with what parameters; a key is named, never held
-    restricted  rows that may not leave are refused before anything is sent
-    images      encoded images as data URIs, without metadata
-    messages    the consistency question; what is under judgement is fenced, so that it cannot give orders
-    prompts     the judge's instructions and worked examples
-    verdict     what an answer must look like, and the strict parser
-    limits      the desk's protocol: wishes and settlements in, grants out
-    admission   whether one more call may go, as a pure rule over counts
-    sqlite_desk the desk for the processes of one host: `ledger` (leases, counts) and `cache` (answers) on a `database` each
-    connection  one HTTP attempt through the `openai` client, over `lean_http`
-    retry       which failures are tried again, and when
-    pump        between the askers of an event loop and the desk: `queues` before a `call`, answers after it
-    client      `Judge`: what reward terms, generators and graders call
-    build       a `Judge` of a `conf/judge` file
-    named       its messages in the words of generators and labellers
+    judge        `Judge`: what reward terms, generators and graders call
+    build        a `Judge` of a `conf/judge` file, and its messages in the words of generators and labellers
+    endpoint     which endpoint and model, with what parameters; a key is named, never held; what may be sent
+                 there
+    consistency  the consistency question; what is under judgement is fenced, so that it cannot give orders
+    verdict      what an answer must look like, and the strict parser
+    images       encoded images as data URIs, without metadata
+    ask_all      many questions at once, until a cap is met or too many fail
+    desk/        where all callers of a run meet: protocol, limits, budget, ledger, cache, and the desk in
+                 sqlite files
+    requests/    how a granted question is sent: queue, dispatcher, one call, retries, the HTTP connection
 
 Nothing here imports torch, ray or verl. A judge that fails raises `JudgeFailed`: marked failed, never scored.
 """

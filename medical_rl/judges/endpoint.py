@@ -1,4 +1,8 @@
-"""`Endpoint`: one OpenAI-compatible endpoint and the parameters of its requests, frozen and without secrets."""
+"""`Endpoint`: an OpenAI-compatible endpoint and the parameters of its requests, without secrets.
+
+`refuse_restricted` guards rows under a data use agreement (MIMIC-CXR, FairVLMed): they never go to an
+endpoint that is not declared fit for them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 from medical_rl.errors import UserError, unknown
 
 TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
+PRICES = ("prompt", "completion")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +51,15 @@ class Endpoint:
     seed: int | None = None
     extra_body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     json_schema: bool = True
-    prices: Mapping[str, float] = dataclasses.field(
-        default_factory=lambda: {"prompt": 0.0, "completion": 0.0}
-    )
+    prices: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(PRICES, 0.0))
 
     def __post_init__(self) -> None:
         if not re.match(r"https?://[^/\s]+", self.base_url or ""):
             raise UserError(f"conf.judge.endpoint.base_url={self.base_url!r} is no http(s) address.")
         if re.search(r"//[^/]*@|[?&](api_?)?key=", self.base_url):
             raise UserError(
-                "conf.judge.endpoint.base_url holds a password or key, and a configuration is written to many files. "
-                "Put the key in an environment variable and name it: conf.judge.endpoint.api_key_env=NAME."
+                "conf.judge.endpoint.base_url holds a password or key, and a configuration is written to many "
+                "files. Put the key in an environment variable and name it: conf.judge.endpoint.api_key_env=NAME."
             )
         if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
             # the value is not repeated: it may be the key itself
@@ -68,30 +71,33 @@ class Endpoint:
         if self.timeout_s <= 0 or self.max_tokens <= 0:
             raise UserError("conf.judge.endpoint.timeout_s and .max_tokens must be positive.")
         for name in self.prices:
-            if name not in ("prompt", "completion"):
-                raise unknown("price", name, ("prompt", "completion"))
+            if name not in PRICES:
+                raise unknown("price", name, PRICES)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Endpoint:
-        """The endpoint of a mapping; UserError for an unknown or missing setting."""
-        fields = {f.name for f in dataclasses.fields(cls)}
+        """The endpoint of a mapping. Raises UserError for an unknown or missing setting."""
         for name in settings:
-            if name not in fields:
-                raise unknown("setting of conf.judge.endpoint named", name, fields)
+            if name not in cls.__dataclass_fields__:
+                raise unknown("setting of conf.judge.endpoint named", name, cls.__dataclass_fields__)
         for name in ("base_url", "model"):
             if not settings.get(name):
                 raise UserError(f"conf.judge.endpoint.{name} must be given.")
         return cls(**_plain(settings))
 
     def api_key(self) -> str:
-        """The key from the environment, "none" where no key is needed; UserError if the variable is not set."""
+        """The key from the environment, "none" where no key is needed.
+
+        Raises UserError if the variable is not set.
+        """
         if self.api_key_env is None:
             return "none"
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise UserError(
-                f"The judge's endpoint {self.base_url} needs a key in the environment variable {self.api_key_env}, which is not set. "
-                "Set it, name another (conf.judge.endpoint.api_key_env=NAME), or null if the endpoint needs none."
+                f"The judge's endpoint {self.base_url} needs a key in the environment variable "
+                f"{self.api_key_env}, which is not set. Set it, name another "
+                "(conf.judge.endpoint.api_key_env=NAME), or null if the endpoint needs none."
             )
         return key
 
@@ -101,9 +107,10 @@ class Endpoint:
         >>> Endpoint("http://localhost:8000/v1", "m", json_schema=False).parameters()
         {'model': 'm', 'max_tokens': 256, 'temperature': 0.0}
         """
-        chosen = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
-        body = {"model": self.model, self.max_tokens_field: self.max_tokens}
-        body |= {name: value for name, value in chosen.items() if value is not None}
+        body: dict[str, Any] = {"model": self.model, self.max_tokens_field: self.max_tokens}
+        for name in ("temperature", "top_p", "seed"):
+            if getattr(self, name) is not None:
+                body[name] = getattr(self, name)
         if self.json_schema and schema is not None:
             described = {"name": "answer", "strict": True, "schema": schema}
             body["response_format"] = {"type": "json_schema", "json_schema": described}
@@ -115,16 +122,34 @@ class Endpoint:
         >>> Endpoint("http://x/v1", "m", prices={"prompt": 0.5, "completion": 2.0}).cost(1_000_000, 500_000)
         1.5
         """
-        price = self.prices
-        return (
-            prompt_tokens * price.get("prompt", 0.0) + completion_tokens * price.get("completion", 0.0)
-        ) / 1_000_000
+        prompt, completion = self.prices.get("prompt", 0.0), self.prices.get("completion", 0.0)
+        return (prompt_tokens * prompt + completion_tokens * completion) / 1_000_000
 
 
 def _plain(value: Any) -> Any:
-    """`value` with mappings and sequences, those of a configuration too, as dicts and lists, which JSON takes."""
+    """`value` with mappings and sequences, a configuration's too, as dicts and lists, which JSON takes."""
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(one) for one in value]
+        return list(map(_plain, value))
     return value
+
+
+def refuse_restricted(
+    endpoint: Endpoint, restricted: bool, source: str, setting: str = "conf.judge.endpoint"
+) -> None:
+    """Refuse to send a restricted row to an endpoint that is neither local nor covered.
+
+    `endpoint` is anything with base_url, local and covered; `setting` is where its configuration stands.
+    Raises UserError where the row may not be sent.
+
+    >>> refuse_restricted(Endpoint("http://localhost:8000/v1", "m", local=True), True, "mimic_cxr")
+    """
+    if not restricted or endpoint.local or endpoint.covered:
+        return
+    raise UserError(
+        f"A row of {source or 'a restricted source'} may not be sent to {endpoint.base_url}: its data use "
+        "agreement forbids third parties. Either serve the model on your own hardware and say so "
+        f"({setting}.local=true; conf/judge=local does), or, if an agreement covers this endpoint for these data, declare it: "
+        f"{setting}.covered=true."
+    )

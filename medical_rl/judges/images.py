@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import io
 
@@ -11,50 +12,43 @@ from PIL import Image
 from medical_rl.errors import UserError
 from medical_rl.images import FORMATS, MAX_PIXELS, image_hash
 
-KEPT = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # modes that PNG holds as they are
+PNG_MODES = ("1", "L", "LA", "RGB", "RGBA", "I;16")  # modes that PNG holds as they are
 
 
 def data_uri(data: bytes, max_side: int | None = None) -> str:
-    """`data:image/png;base64,...` of an encoded image: same pixels, no EXIF, text chunks, comments or profiles.
+    """`data:image/png;base64,...` of an encoded image: its pixels, no EXIF, text, comments or profiles.
 
     With `max_side`, a larger image is scaled down so that its longer side has that many pixels.
     """
-    return _data_uri(_Bytes(data), max_side)
+    return _data_uri(_HashedImage(image_hash(data), data), max_side)
 
 
-class _Bytes:
-    """Bytes compared by their hash, so that the cache below holds answers and not image files."""
+@dataclasses.dataclass(unsafe_hash=True)
+class _HashedImage:
+    """Bytes compared by their hash, so that the cache below holds data URIs and not image files."""
 
-    def __init__(self, data: bytes):
-        self.data, self.digest = data, image_hash(data)
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __eq__(self, other) -> bool:
-        return self.digest == other.digest
+    digest: str
+    data: bytes = dataclasses.field(compare=False)
 
 
 @functools.lru_cache(maxsize=64)
-def _data_uri(source: _Bytes, max_side: int | None) -> str:
+def _data_uri(source: _HashedImage, max_side: int | None) -> str:
     data, source.data = source.data, b""  # the key of the cache must not keep the file alive
     encoded = base64.b64encode(stripped_png(data, max_side)).decode("ascii")
     return f"data:image/png;base64,{encoded}"
 
 
 def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
-    """PNG bytes of the image's pixels and nothing else; UserError if it is no readable image."""
+    """PNG bytes of the image's pixels and nothing else. Raises UserError if it is no readable image."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UserError(
-                    f"An image of {image.width} x {image.height} pixels is too large for a judge."
-                )
-            pixels = image.copy() if image.mode in KEPT else image.convert(_plain_mode(image))
+                size = f"{image.width} x {image.height}"
+                raise UserError(f"An image of {size} pixels is too large for a judge.")
+            pixels = image.copy() if image.mode in PNG_MODES else image.convert(_plain_mode(image))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"These {len(data):,} bytes cannot be shown to a judge as an image: {error}."
-        ) from error
+        text = f"These {len(data):,} bytes cannot be shown to a judge as an image: {error}."
+        raise UserError(text) from error
     if max_side and max(pixels.size) > max_side:
         pixels.thumbnail((max_side, max_side))
     bare = Image.frombytes(pixels.mode, pixels.size, pixels.tobytes())  # a new image: `info` starts empty
@@ -66,7 +60,7 @@ def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
 def _plain_mode(image: Image.Image) -> str:
     """The mode that keeps an image's colours where PNG has none of its own (palettes, CMYK, YCbCr)."""
     if image.mode.startswith(("I", "F")):
-        raise ValueError(
-            f"mode {image.mode} has more than 16 bits a pixel, and which to keep is not decided here"
-        )
-    return "RGBA" if image.mode in ("PA", "La", "RGBa") or "transparency" in image.info else "RGB"
+        why = "has more than 16 bits a pixel, and which to keep is not decided here"
+        raise ValueError(f"mode {image.mode} {why}")
+    transparent = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
+    return "RGBA" if transparent else "RGB"

@@ -1,4 +1,4 @@
-"""What a judge's answer must look like: the schema of a consistency verdict, and the strict parser of any schema."""
+"""What a judge's answer must look like: the consistency verdict's schema, and the strict parser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
 class GarbageVerdict(ValueError):
-    """An answer that is not one JSON object of the schema: the judge is asked again, the sample never blamed."""
+    """An answer that is no JSON object of the schema: the judge is asked again, the sample not blamed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Verdict:
 
 
 def parse(text: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object of `text`, alone or in one code fence, valid by `schema`; GarbageVerdict for anything else.
+    """The JSON object of `text`, alone or in one code fence, valid by `schema`.
 
     Nothing is guessed out of prose: a verdict read from a sentence can be the opposite of the one meant.
+    Raises GarbageVerdict for anything else.
 
     >>> parse('{"verdict": "sound", "reason": "Fits."}', CONSISTENCY)
     {'verdict': 'sound', 'reason': 'Fits.'}
@@ -49,25 +50,27 @@ def parse(text: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
     ...
     medical_rl.judges.verdict.GarbageVerdict: not one JSON object: Expecting value at character 0
     """
-    stripped = (text or "").strip()
-    fenced = _FENCED.fullmatch(stripped)
+    content = (text or "").strip()
+    fenced = _FENCED.fullmatch(content)
+    if fenced:
+        content = fenced[1]
     try:
-        value = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=_once, parse_constant=_refuse)
+        value = json.loads(content, object_pairs_hook=_object, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise GarbageVerdict(f"not one JSON object: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise GarbageVerdict("not one JSON object: nested too deeply") from None
     if not isinstance(value, dict):
         raise GarbageVerdict(f"a JSON {type(value).__name__}, not an object")
-    wrong = next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
-    if wrong is not None:
-        at = "/".join(str(step) for step in wrong.absolute_path) or "the object"
-        raise GarbageVerdict(f"{at} breaks the schema's rule {wrong.validator!r}")
+    violation = next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
+    if violation is not None:
+        place = "/".join(map(str, violation.absolute_path)) or "the object"
+        raise GarbageVerdict(f"{place} breaks the schema's rule {violation.validator!r}")
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of `pairs`; GarbageVerdict for a key given twice, which readers resolve differently."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of `pairs`. Raises GarbageVerdict for a key given twice: readers resolve it differently."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise GarbageVerdict("a key is given twice")
@@ -80,7 +83,7 @@ def _refuse(constant: str) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _validator(schema: str):
-    """A validator of a schema given as JSON text; made once, as making it costs more than a hundred checks."""
+    """A validator of a schema given as JSON text; making it costs more than a hundred checks."""
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(json.loads(schema))

@@ -1,22 +1,15 @@
-"""MedGR2's closed loop (Algorithm 1): generate, score, select, train the policy, and let R_phi and the generator learn from it.
+"""MedGR2's closed loop (Algorithm 1): generate, score, select, train the policy.
 
-The loop:
-plan.py         what a round's steps are called and what each takes; settings.py  the configuration as a round sees it
-rounds.py       the loop itself, over steps that are passed in; run.py  the same in a run's pipeline
-select.py       lines 5 to 9: the filter, the overlap
-stop.py         when to end, and which round was the best
-summary.py      the figures of every round, as a file and a table
+R_phi and the generator learn from it.
 
-The generator:
-triplets.py     a generated question with its answer, checked, made a `Sample`, told apart from what is known
-chosen.py       which rows' images a round asks about
-replies.py      the two forms of a generator's reply, written and read
-instructions.py the prompt of a generator, from prompts/<strategy>.txt
-work.py         what a generator is given and gives back
-endpoint.py, local.py, template.py   the three generators
-generators.py   GENERATORS and the check of conf/generator
-generate.py     one round: asked, checked, written
-distil.py       rows that teach a local generator what was kept; distilled.py  how it is asked then
+plan.py         what a round's steps are called, what each takes, and the configuration as a step sees it
+check.py        conf.loop, conf.generator and conf.reward_training, checked before anything starts
+rounds.py       the loop itself over steps that are passed in, when it ends, and which round was the best
+generate.py     a round's candidates: images chosen, asked about, checked, written (line 3)
+select.py       the filter and the overlap (lines 5 to 9)
+distil.py       rows that teach a local generator what was kept, and how it is asked then (line 14)
+summary.py      the loop in a run's pipeline; the figures of every round, as a file and a table
+generators/     GENERATORS by name: endpoint, local, template; their prompts, replies and triplets
 
 Nothing here imports torch, ray, verl or vllm: a local model answers in a process of its own.
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.loop.generators import checked
+from medical_rl.loop.generators import generator_settings
 from medical_rl.loop.plan import STEPS
 from medical_rl.loop.select import check_filter
 from medical_rl.reward_model.policy_grades import LEAST_REPLAY
@@ -23,20 +23,20 @@ AFTER = {
 
 
 def check_loop(loop: Mapping, generator: Mapping, reward_training: Mapping) -> None:
-    """None; UserError for a setting of conf.loop, conf.generator or conf.reward_training that could not work.
+    """Raise UserError for a setting of the loop, its generator or R_phi's training that could not work.
 
     R_phi is trained for hours before the generator is first asked: a missing key is said now.
     """
     _check_steps(loop)
     check_filter(loop["filter"])
     if "generate" in loop["steps"]:
-        settings = checked(generator)
+        settings = generator_settings(generator)
         if settings["kind"] == "endpoint" and settings["service"].get("mode", "live") == "live":
             Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
     if reward_training["loss"] == "pairwise" and loop["filter"]["by"] == "tau":
         raise UserError(
-            "conf.reward_training.loss=pairwise leaves R_phi's scale free, so conf.loop.filter.tau has no meaning. Use "
-            "conf.loop.filter.by=top_k or quantile."
+            "conf.reward_training.loss=pairwise leaves R_phi's scale free, so conf.loop.filter.tau has no "
+            "meaning. Use conf.loop.filter.by=top_k or quantile."
         )
 
 
@@ -49,20 +49,23 @@ def _check_steps(loop: Mapping) -> None:
             raise unknown("step of conf.loop.steps named", step, STEPS)
     if steps != [step for step in STEPS if step in steps]:
         raise UserError(
-            f"conf.loop.steps=[{', '.join(steps)}]: a step may be left out, not repeated or moved. In order: {', '.join(STEPS)}."
+            f"conf.loop.steps=[{', '.join(steps)}]: a step may be left out, not repeated or moved. "
+            f"In order: {', '.join(STEPS)}."
         )
     for step in steps:
         missing = [name for name in AFTER.get(step, ()) if name not in steps]
         if missing:
             raise UserError(f"conf.loop.steps has {step}, which needs {' and '.join(missing)} before it.")
-    if "preferences" in steps and not {"warm_start", "rl"} & set(steps):
+    if "preferences" in steps and "warm_start" not in steps and "rl" not in steps:
         raise UserError(
-            "conf.loop.steps has preferences, which samples the policy, and neither warm_start nor rl trains one."
+            "conf.loop.steps has preferences, which samples the policy, and neither warm_start nor rl "
+            "trains one."
         )
     if loop["start"] not in STARTS:
         raise unknown("conf.loop.start", loop["start"], STARTS)
-    if not LEAST_REPLAY <= float(loop["preferences"]["replay"]) < 1:
+    replay = loop["preferences"]["replay"]
+    if not LEAST_REPLAY <= float(replay) < 1:
         raise UserError(
-            f"conf.loop.preferences.replay={loop['preferences']['replay']}: at least {LEAST_REPLAY} of what R_phi is retrained on must be "
-            "rows of the four grades, and less than all of it."
+            f"conf.loop.preferences.replay={replay}: at least {LEAST_REPLAY} of what R_phi is retrained on "
+            "must be rows of the four grades, and less than all of it."
         )

@@ -1,8 +1,7 @@
-"""Distillation: rows that teach a local generator what R_phi scored high ("Self-Updating Generator"; Algorithm 1, line 14).
+"""Distillation: rows that teach a local generator what R_phi scored high, and its settings then.
 
-A row is the generator's own prompt with an image, and as its target a reply that gives kept triplets about that image.
-
-The generator that distillation has taught: the settings it is asked with (Algorithm 1, line 14).
+It is the paper's "Self-Updating Generator" (Algorithm 1, line 14). A row is the generator's own prompt with
+an image, and as its target a reply that gives kept triplets about that image.
 """
 
 from __future__ import annotations
@@ -13,40 +12,59 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medical_rl.data.parquet import write_sft_samples
 from medical_rl.data.prompts import target
-from medical_rl.data.sft_rows import write_turns
 from medical_rl.errors import UserError
 from medical_rl.images import image_key
 from medical_rl.loop.generators.instructions import settings_prompt
-from medical_rl.loop.generators.replies import read, write
+from medical_rl.loop.generators.replies import read_reply, write_reply
 from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.sample import Sample
 
+STRATEGY = "distilled"
 
-def write_rows(
-    kept: Iterable[Sample], path: Path, settings: Mapping[str, Any], limits: Mapping[str, int]
+
+def write_distil_rows(
+    samples: Iterable[Sample], path: Path, settings: Mapping[str, Any], limits: Mapping[str, int]
 ) -> dict[str, int]:
-    """{"rows", "taught", "left_out"} after `path` was written in the warm start's schema (atomically).
+    """Write `path` in the warm start's schema (atomically); return {"rows", "taught", "left_out"}.
 
-    kept      generated rows of high reward; `taught` of them are in a reply of up to `per_reply` triplets
+    samples   generated rows of high reward; `taught` of them are in a reply of up to `per_reply` triplets
     settings  conf.generator of the local generator that will be trained: its strategy, format and per_reply
-    left_out  rows that its format cannot hold (a "|" in a line, say): their reply would be read as something else
+    left_out  rows that its format cannot hold (a "|" in a line, say): their reply would be read as something
+              else
     """
     if settings["tell_facts"]:
         raise UserError(
-            "A generator that is told facts (conf.generator.tell_facts=true) cannot be distilled: of a generated row the image is "
-            "known, not the facts that its question came from."
+            "A generator that is told facts (conf.generator.tell_facts=true) cannot be distilled: of a "
+            "generated row the image is known, not the facts that its question came from."
         )
     prompt, format = settings_prompt(settings), settings["format"]
     counts = collections.Counter({"rows": 0, "taught": 0, "left_out": 0})
-
-    def lessons() -> Iterator[Sample]:
-        for rows in _by_image(kept, int(settings["per_reply"]), prompt, format, counts):
-            counts["taught"] += len(rows)
-            yield _lesson(rows, format)
-
-    counts["rows"] = write_turns(lessons(), path, prompt, limits)
+    groups = _by_image(samples, int(settings["per_reply"]), prompt, format, counts)
+    counts["rows"] = write_sft_samples((_lesson(rows, format) for rows in groups), path, prompt, limits)
     return dict(counts)
+
+
+def distilled_settings(
+    generator: Mapping[str, Any], distil: Mapping[str, Any], model: Path | str | None
+) -> dict[str, Any]:
+    """conf.generator for the local, distilled `model`: as many images, its own form and sampling.
+
+    distil  conf.loop.distil: format, per_reply, temperature, top_p, max_new_tokens, batch, gpus
+    """
+    settings = {
+        "name": "distilled",
+        "kind": "local",
+        "images": generator["images"],
+        "per_image": generator["per_image"],
+        "strategy": STRATEGY,
+        "tell_facts": False,
+        "model": None if model is None else str(model),
+    }
+    for name in ("format", "per_reply", "temperature", "top_p", "max_new_tokens", "batch", "gpus"):
+        settings[name] = distil[name]
+    return settings
 
 
 def triplet_of(sample: Sample) -> Triplet:
@@ -57,55 +75,34 @@ def triplet_of(sample: Sample) -> Triplet:
 
 def is_read_back(sample: Sample, prompt: Mapping, format: str) -> bool:
     """Whether the reply that teaches this row alone is read as this row, spaces aside."""
-    triplets, bad = read(target(_lesson([sample], format), prompt), format)
-    return not bad and list(map(_plain, triplets)) == [_plain(triplet_of(sample))]
+    triplets, reasons = read_reply(target(_lesson([sample], format), prompt), format)
+    return not reasons and list(map(_plain, triplets)) == [_plain(triplet_of(sample))]
 
 
 def _by_image(
-    kept: Iterable[Sample], per_reply: int, prompt: Mapping, format: str, counts: collections.Counter
+    samples: Iterable[Sample], per_reply: int, prompt: Mapping, format: str, counts: collections.Counter
 ) -> Iterator[list[Sample]]:
-    """Up to `per_reply` rows about the same images at a time, as soon as they are together; incomplete ones at the end."""
+    """Up to `per_reply` rows about the same images, as soon as they are together; the rest at the end."""
     waiting: dict[str, list[Sample]] = {}
-    for sample in kept:
+    for sample in samples:
         if not is_read_back(sample, prompt, format):
             counts["left_out"] += 1
             continue
-        rows = waiting.setdefault(image_key(sample.images), [])
+        counts["taught"] += 1
+        key = image_key(sample.images)
+        rows = waiting.setdefault(key, [])
         rows.append(sample)
         if len(rows) == per_reply:
-            yield waiting.pop(image_key(sample.images))
+            yield waiting.pop(key)
     yield from waiting.values()
 
 
 def _lesson(rows: Sequence[Sample], format: str) -> Sample:
     """The row whose prompt is the generator's and whose target is the reply that gives `rows`."""
-    reply = write(map(triplet_of, rows), format)
+    reply = write_reply(map(triplet_of, rows), format)
     return dataclasses.replace(rows[0], knowledge="", meta={"reply": reply})
 
 
 def _plain(triplet: Triplet) -> tuple[str, ...]:
-    texts = (triplet.question, triplet.answer, triplet.rationale, *triplet.options)
+    texts = (triplet.question, triplet.answer, triplet.rationale) + triplet.options
     return tuple(" ".join(text.split()) for text in texts)
-
-
-STRATEGY = "distilled"
-
-
-def settings_of(
-    generator: Mapping[str, Any], distil: Mapping[str, Any], model: Path | str | None
-) -> dict[str, Any]:
-    """conf.generator as the local, distilled `model` takes it: as many images and triplets, its own form and sampling.
-
-    distil  conf.loop.distil: format, per_reply, temperature, top_p, max_new_tokens, batch, gpus
-    """
-    asked = ("format", "per_reply", "temperature", "top_p", "max_new_tokens", "batch", "gpus")
-    return {
-        "name": "distilled",
-        "kind": "local",
-        "images": generator["images"],
-        "per_image": generator["per_image"],
-        "strategy": STRATEGY,
-        "tell_facts": False,
-        "model": None if model is None else str(model),
-        **{name: distil[name] for name in asked},
-    }

@@ -1,6 +1,6 @@
-"""Which rows' images a round asks about: drawn by a hash of (seed, round, row), so every round draws others.
+"""One round's candidates, D_cand <- G (Algorithm 1, line 3), checked and written.
 
-One round's candidates, D_cand <- G (Algorithm 1, line 3): images chosen, asked about, checked, written for all that follows.
+Images are drawn by a hash of (seed, round, row), so every round draws others.
 """
 
 from __future__ import annotations
@@ -13,45 +13,21 @@ from typing import Any
 
 from medical_rl.data.parquet import write_split
 from medical_rl.data.prompts import target
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.images import image_key
-from medical_rl.loop.generators import GENERATORS, checked
-from medical_rl.loop.generators.proposals import Proposals
-from medical_rl.loop.generators.triplets import completed, deduplicated, problem, sample_of
+from medical_rl.loop.generators import GENERATORS, generator_settings
+from medical_rl.loop.generators.triplets import (
+    Proposals,
+    problem,
+    sample_of,
+    with_source_question,
+    without_duplicates,
+)
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.run.files import write_json
 from medical_rl.sample import Sample
 from medical_rl.seeding import hash_order
-
-
-def chosen(rows: Iterable[Sample], count: int, seed: int, round: int, by_image: bool = False) -> list[Sample]:
-    """`count` rows that have images, in the order they came; all of them if there are fewer. They are held in memory.
-
-    by_image  rows about the same images are one, the first: whoever looks at the image alone would be asked twice
-
-    >>> pool = [Sample(id=str(i), source="demo", question="?", kind="label", answer="a", images=(bytes([i]),)) for i in range(9)]
-    >>> [len({s.id for s in chosen(pool, 4, seed, round)}) for seed, round in ((0, 1), (0, 2))]
-    [4, 4]
-    """
-    held: list[tuple[int, int, Sample]] = []  # the largest rank first, as it is the next to go
-    ranks: set[int] = set()
-    for index, sample in enumerate(rows):
-        if not sample.images:
-            continue
-        rank = _rank(seed, round, image_key(sample.images) if by_image else f"{sample.source}:{sample.id}")
-        if rank in ranks or (len(held) == count and rank > -held[0][0]):
-            continue
-        ranks.add(rank)
-        heapq.heappush(held, (-rank, index, sample))
-        if len(held) > count:
-            ranks.discard(-heapq.heappop(held)[0])
-    return [sample for _, _, sample in sorted(held, key=lambda entry: entry[1])]
-
-
-def _rank(seed: int, round: int, name: str) -> int:
-    return hash_order(f"{seed}:{round}:{name}")
-
 
 CANDIDATES, SUMMARY = "candidates.parquet", "candidates.json"
 _MARKS = ("\\boxed", "<answer>")
@@ -69,40 +45,41 @@ def generate(
     engine: Mapping[str, Any] | None = None,
     shared: Path | None = None,
 ) -> dict[str, Any]:
-    """The round's counts, after `folder`/candidates.parquet and candidates.json were written, each whole or not at all.
+    """Write candidates.parquet and candidates.json in `folder`, atomically; return the round's counts.
 
     settings  conf.generator, as plain dicts
     rows      whose images are asked about: training rows; those without an image are passed over
     prompt    of the policy: the file's `prompt` column is what it will be asked
     limits    {"min_pixels", "max_pixels"} of an image
     engine    {"device", "dtype", "gpu_memory_utilization"}: what a local model runs on
-    shared    folder for an endpoint's ledger and kept answers, the same for all rounds, but not the run's own, where the
-              judge's are; None keeps them with the round
+    shared    folder for an endpoint's ledger and kept answers, the same for all rounds, but not the run's
+              own, where the judge's are; None keeps them with the round
 
-    Counts: asked (rows), generated (triplets read), bad_replies and invalid (each {reason: n}), duplicates, rows (written),
-    errors ({kind: n} of the rows written by a generator that errs on purpose, else None), notes. There may be no rows, where the
-    generator said nothing usable; that is for the caller to judge.
+    Counts: asked (rows), generated (triplets read), bad_replies and invalid (each {reason: n}), duplicates,
+    rows (written), errors ({kind: n} of the rows written by a generator that errs on purpose, else None),
+    notes. There may be no rows, where the generator said nothing usable; that is for the caller to judge.
     """
-    settings = checked(settings)
-    found = chosen(rows, int(settings["images"]), seed, round, by_image=settings["kind"] != "template")
-    if not found:
+    settings = generator_settings(settings)
+    by_image = settings["kind"] != "template"
+    drawn = draw_rows(rows, int(settings["images"]), seed, round, by_image)
+    if not drawn:
         raise UserError("The generator has no images to ask about: none of the rows it was given has one.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    work = Work(round, seed, folder, Path(shared or folder), limits, engine or {})
-    proposals = GENERATORS[settings["kind"]](settings, found, work)
+    context = RoundContext(round, seed, folder, Path(shared or folder), limits, engine or {})
+    proposals = GENERATORS[settings["kind"]](settings, drawn, context)
     invalid: collections.Counter[str] = collections.Counter()
     errors: collections.Counter[str] = collections.Counter()
-    usable = _usable(proposals, round, prompt, invalid)
-    written = write_split(_noted(deduplicated(usable), errors), folder / CANDIDATES, prompt)
+    usable = without_duplicates(_usable_samples(proposals, round, prompt, invalid))
+    written = write_split(_count_errors(usable, errors), folder / CANDIDATES, prompt)
     counts = {
         "round": round,
         "generator": settings["name"],
-        "asked": len(found),
-        "generated": len(proposals.found),
-        "bad_replies": dict(sorted(proposals.bad.items())),
+        "asked": len(drawn),
+        "generated": len(proposals.pairs),
+        "bad_replies": dict(sorted(proposals.bad_replies.items())),
         "invalid": dict(sorted(invalid.items())),
-        "duplicates": len(proposals.found) - invalid.total() - written["rows"],
+        "duplicates": len(proposals.pairs) - invalid.total() - written["rows"],
         "rows": written["rows"],
         "errors": dict(sorted(errors.items())) if settings["kind"] == "template" else None,
         "notes": proposals.notes,
@@ -111,35 +88,67 @@ def generate(
     return counts
 
 
-def _usable(
-    proposals: Proposals, round: int, prompt: Mapping, invalid: collections.Counter
-) -> Iterator[Sample]:
-    """The triplets that can be used, as rows; the others are counted by reason."""
-    for source, triplet in proposals.found:
-        triplet = completed(triplet, source)
-        reason = problem(triplet)
-        if reason is None:
-            sample = sample_of(source, triplet, round)
-            if not is_lost(sample, prompt):
-                yield sample
-                continue
-            reason = "the answer is lost in the prompt's target"
-        invalid[reason] += 1
+def draw_rows(
+    rows: Iterable[Sample], count: int, seed: int, round: int, by_image: bool = False
+) -> list[Sample]:
+    """`count` rows that have images, in the order they came, or all there are; held in memory.
+
+    by_image  rows about the same images are one, the first: whoever looks at the image alone would be asked
+              twice
+
+    >>> pool = [Sample(str(i), "demo", "?", "label", "a", images=(bytes([i]),)) for i in range(9)]
+    >>> len(draw_rows(pool, 4, seed=0, round=1)), len(draw_rows(pool * 2, 20, seed=0, round=1))
+    (4, 9)
+    """
+    drawn: list[tuple[int, int, Sample]] = []  # the largest rank first, as it is the next to go
+    ranks: set[int] = set()
+    for index, sample in enumerate(rows):
+        if not sample.images:
+            continue
+        name = image_key(sample.images) if by_image else f"{sample.source}:{sample.id}"
+        rank = hash_order(f"{seed}:{round}:{name}")
+        if rank in ranks or (len(drawn) == count and rank > -drawn[0][0]):
+            continue
+        ranks.add(rank)
+        heapq.heappush(drawn, (-rank, index, sample))
+        if len(drawn) > count:
+            ranks.discard(-heapq.heappop(drawn)[0])
+    return [sample for _, _, sample in sorted(drawn, key=lambda entry: entry[1])]
 
 
 def is_lost(sample: Sample, prompt: Mapping) -> bool:
-    """Whether the policy's own target would not be read as the answer, so that no right response could be paid.
+    r"""Whether the policy's own target is not read as the answer: no right response could be paid.
 
     >>> row = Sample(id="1", source="demo", question="?", kind="label", answer="a} b", choices=("a} b", "c"))
-    >>> is_lost(row, {"target": r"\\\\boxed{{ '{' }}{{ answer }}{{ '}' }}"}), is_lost(row, {"target": "<answer>{{ answer }}</answer>"})
-    (True, False)
+    >>> is_lost(row, {"target": r"\boxed{{ '{' }}{{ answer }}{{ '}' }}"})
+    True
+    >>> is_lost(row, {"target": "<answer>{{ answer }}</answer>"})
+    False
     """
-    if not any(mark in str(prompt.get("target") or "") for mark in _MARKS):
+    text = str(prompt.get("target") or "")
+    if not any(mark in text for mark in _MARKS):
         return False
     return read(parse(target(sample, prompt)), sample) not in (sample.answer, gold(sample))
 
 
-def _noted(samples: Iterable[Sample], errors: collections.Counter) -> Iterator[Sample]:
+def _usable_samples(
+    proposals: Proposals, round: int, prompt: Mapping, invalid: collections.Counter
+) -> Iterator[Sample]:
+    """The triplets that can be used, as rows; the others are counted by reason."""
+    for source, triplet in proposals.pairs:
+        triplet = with_source_question(triplet, source)
+        reason = problem(triplet)
+        if reason is not None:
+            invalid[reason] += 1
+            continue
+        sample = sample_of(source, triplet, round)
+        if is_lost(sample, prompt):
+            invalid["the answer is lost in the prompt's target"] += 1
+        else:
+            yield sample
+
+
+def _count_errors(samples: Iterable[Sample], errors: collections.Counter) -> Iterator[Sample]:
     """The samples, their deliberate errors counted by kind."""
     for sample in samples:
         if sample.meta.get("is_error"):

@@ -1,10 +1,10 @@
-"""What the loop's steps are called, and what each takes from which: `round_2/rl` is the step `rl` of round 2."""
+"""A round's plan: what its steps are called, what each takes from which, and its configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from medical_rl.run.stage_names import split_stage, stage_of
+from omegaconf import DictConfig, open_dict
 
 # Algorithm 1, lines 3 to 14, in order.
 STEPS = ("generate", "score", "select", "warm_start", "rl", "preferences", "reward_model", "distil")
@@ -13,65 +13,118 @@ EVOLVING = ("preferences", "reward_model", "distil")
 POLICIES = ("warm_start", "rl")
 
 
+def split_stage(stage: str) -> tuple[int | None, str]:
+    """(round, step) of a stage's name; the round is None outside the loop.
+
+    >>> split_stage("round_2/rl"), split_stage("prepare")
+    ((2, 'rl'), (None, 'prepare'))
+    """
+    head, _, step = stage.rpartition("/")
+    return (int(head.removeprefix("round_")) if head else None), step
+
+
+def round_stage(round_: int, step: str) -> str:
+    """The stage's name: round_2/rl."""
+    return f"round_{round_}/{step}"
+
+
 def steps(round_: int, loop: Mapping) -> list[str]:
-    """The steps of a round: conf.loop.steps, without the evolving ones in the last round unless conf.loop.evolve_last.
+    """The steps of a round: conf.loop.steps, in the last round (but for evolve_last) without EVOLVING.
 
     >>> steps(2, {"rounds": 2, "steps": ["generate", "rl", "reward_model"], "evolve_last": False})
     ['generate', 'rl']
     """
-    last = round_ == int(loop["rounds"]) and not loop["evolve_last"]
-    return [step for step in loop["steps"] if not (last and step in EVOLVING)]
+    if round_ < int(loop["rounds"]) or loop["evolve_last"]:
+        return list(loop["steps"])
+    return [step for step in loop["steps"] if step not in EVOLVING]
+
+
+def policy_steps(loop: Mapping) -> list[str]:
+    """The steps of a round that train the policy, in order."""
+    return [step for step in POLICIES if step in loop["steps"]]
+
+
+def policy_stages(loop: Mapping) -> list[str]:
+    """Every stage of the loop that leaves a policy, in order."""
+    stages = []
+    for round_ in range(1, int(loop["rounds"]) + 1):
+        for step in policy_steps(loop):
+            stages.append(round_stage(round_, step))
+    return stages
 
 
 def policy_after(round_: int, loop: Mapping) -> str | None:
-    """The stage that holds the policy after round `round_`; None before the first round or where no step trains one."""
-    trained = [step for step in POLICIES if step in loop["steps"]]
-    return stage_of(round_, trained[-1]) if round_ >= 1 and trained else None
+    """The stage that holds the policy after round `round_`.
+
+    None before the first round or where no step trains one.
+    """
+    trained = policy_steps(loop)
+    return round_stage(round_, trained[-1]) if round_ >= 1 and trained else None
 
 
 def policy_before(stage: str, loop: Mapping) -> str | None:
     """The stage whose policy `round_k/<step>` begins from; None means the base model.
 
-    A round's RL begins from its own warm start; its first training step from the round before (conf.loop.start: previous)
-    or from the base model (base).
+    A round's RL begins from its own warm start; its first training step from the round before
+    (conf.loop.start: previous) or from the base model (base).
     """
     round_, step = split_stage(stage)
-    earlier = [s for s in POLICIES[: POLICIES.index(step)] if s in loop["steps"]]
-    if earlier:
-        return stage_of(round_, earlier[-1])
+    if step == "rl" and "warm_start" in loop["steps"]:
+        return round_stage(round_, "warm_start")
     return policy_after(round_ - 1, loop) if loop["start"] == "previous" else None
 
 
-def judge_of(round_: int, loop: Mapping) -> str:
-    """The stage that trained the R_phi which round `round_` scores with: the seed's, or the round's before it."""
-    return (
-        stage_of(round_ - 1, "reward_model")
-        if round_ > 1 and "reward_model" in loop["steps"]
-        else "reward_model"
-    )
+def reward_model_before(round_: int, loop: Mapping) -> str:
+    """The stage that trained the R_phi which round `round_` scores with.
+
+    The seed's, or the round's before it.
+    """
+    if round_ > 1 and "reward_model" in loop["steps"]:
+        return round_stage(round_ - 1, "reward_model")
+    return "reward_model"
 
 
-def trained(loop: Mapping) -> list[str]:
-    """Every stage of the loop that leaves a policy, in order."""
-    rounds = range(1, int(loop["rounds"]) + 1)
-    return [stage_of(r, step) for r in rounds for step in POLICIES if step in loop["steps"]]
+def needs(stage: str, loop: Mapping) -> tuple[str, ...]:
+    """The stages whose outputs decide what `round_k/<step>` gives.
 
-
-def needs(stage: str, loop: Mapping) -> Sequence[str]:
-    """The stages whose outputs decide what `round_k/<step>` gives; some of them may not be there (the first round's)."""
+    Some may not be there (the first round's).
+    """
     round_, step = split_stage(stage)
-    here = {name: stage_of(round_, name) for name in STEPS}
-    rated = judge_of(round_, loop)
-    before = stage_of(round_ - 1, "select") if round_ > 1 else None
-    generator = stage_of(round_ - 1, "distil") if round_ > 1 and "distil" in loop["steps"] else None
+    here = {name: round_stage(round_, name) for name in STEPS}
+    scorer = reward_model_before(round_, loop)
+    selected = generator = None
+    if round_ > 1:
+        selected = round_stage(round_ - 1, "select")
+        if "distil" in loop["steps"]:
+            generator = round_stage(round_ - 1, "distil")
     taken = {
         "generate": ("prepare", "reward_model", generator),
-        "score": (here["generate"], rated),
-        "select": ("prepare", here["generate"], here["score"], before),
+        "score": (here["generate"], scorer),
+        "select": ("prepare", here["generate"], here["score"], selected),
         "warm_start": ("prepare", here["select"], policy_before(here["warm_start"], loop)),
-        "rl": ("prepare", here["select"], policy_before(here["rl"], loop), rated),
+        "rl": ("prepare", here["select"], policy_before(here["rl"], loop), scorer),
         "preferences": ("prepare", here["select"], policy_after(round_, loop)),
-        "reward_model": ("prepare", here["preferences"], "reward_model", rated),
+        "reward_model": ("prepare", here["preferences"], "reward_model", scorer),
         "distil": (here["select"], generator),
     }
-    return tuple(dict.fromkeys(name for name in taken[step] if name))
+    return tuple(dict.fromkeys(filter(None, taken[step])))
+
+
+def with_round_paths(config: DictConfig, stage: str) -> DictConfig:
+    """`config` with rows, checkpoints and rollouts of `stage`'s round.
+
+    Unchanged for a stage outside the loop.
+
+    Without folders of its own a round's RL would resume from the round before it.
+    """
+    round_, _ = split_stage(stage)
+    if round_ is None:
+        return config
+    run, home = str(config.conf.run_dir), f"round_{round_}"
+    with open_dict(config):
+        config.data.train_files = f"{run}/{home}/train.parquet"
+        config.trainer.default_local_dir = f"{run}/checkpoints/{stage}"
+        config.trainer.rollout_data_dir = f"{run}/rollouts/{stage}"
+        config.trainer.validation_data_dir = f"{run}/rollouts/{home}/validation"
+        config.trainer.experiment_name = f"{config.conf.recipe}-{home}"
+    return config

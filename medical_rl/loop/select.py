@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from medical_rl.errors import UserError, unknown
 
-
-def _tau(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
-    return [i for i, score in enumerate(scores) if score > rule["tau"]]
-
-
-def _top_k(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
-    best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-    return sorted(best[: rule["k"]])
-
-
-def _quantile(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
-    return _top_k(scores, {"k": math.ceil(len(scores) * (1 - rule["quantile"]))}, seed)
-
-
-def _random_k(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
-    return sorted(random.Random(seed).sample(range(len(scores)), min(rule["k"], len(scores))))
-
-
-def _none(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
-    return list(range(len(scores)))
-
-
-# tau: R_phi above a threshold (line 5); top_k and quantile: the best by R_phi; random_k and none: Figure 2's controls.
-FILTERS: dict[str, tuple[Callable, str | None]] = {
-    "tau": (_tau, "tau"),
-    "top_k": (_top_k, "k"),
-    "quantile": (_quantile, "quantile"),
-    "random_k": (_random_k, "k"),
-    "none": (_none, None),
-}
+# {filter: the figure it needs}. tau: R_phi above a threshold (line 5); top_k and quantile: the best by R_phi;
+# random_k and none: Figure 2's controls.
+FILTERS = {"tau": "tau", "top_k": "k", "quantile": "quantile", "random_k": "k", "none": None}
 
 
 def check_filter(rule: Mapping) -> None:
-    """None; UserError for a filter that is unknown or lacks its figure."""
+    """Raise UserError for a filter that is unknown or lacks its figure."""
     if rule["by"] not in FILTERS:
         raise unknown("filter (conf.loop.filter.by)", rule["by"], FILTERS)
-    needed = FILTERS[rule["by"]][1]
+    needed = FILTERS[rule["by"]]
     if needed and rule.get(needed) is None:
         raise UserError(f"conf.loop.filter.by={rule['by']} needs conf.loop.filter.{needed}.")
     if needed == "quantile" and not 0 <= rule["quantile"] < 1:
@@ -53,29 +26,41 @@ def check_filter(rule: Mapping) -> None:
         raise UserError(f"conf.loop.filter.k={rule['k']}: at least one sample must be kept.")
 
 
-def kept(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
+def kept_positions(scores: Sequence[float], rule: Mapping, seed: int) -> list[int]:
     """Positions of the samples that the filter keeps, ascending.
 
-    >>> kept([9.0, -5.0, 7.0, 7.0], {"by": "tau", "tau": 6.5}, seed=0)
+    >>> kept_positions([9.0, -5.0, 7.0, 7.0], {"by": "tau", "tau": 6.5}, seed=0)
     [0, 2, 3]
-    >>> kept([9.0, -5.0, 7.0, 7.0], {"by": "top_k", "k": 2}, seed=0)
+    >>> kept_positions([9.0, -5.0, 7.0, 7.0], {"by": "top_k", "k": 2}, seed=0)
     [0, 2]
     """
     check_filter(rule)
-    bad = [i for i, score in enumerate(scores) if not math.isfinite(score)]
+    bad = [position for position, score in enumerate(scores) if not math.isfinite(score)]
     if bad:
         raise UserError(
-            f"R_phi gave {len(bad)} candidates a score that is no finite number; the first is number {bad[0]}."
+            f"R_phi gave {len(bad)} candidates a score that is no finite number; the first is number "
+            f"{bad[0]}."
         )
-    return FILTERS[rule["by"]][0](scores, rule, seed)
+    count, by = len(scores), rule["by"]
+    if by == "tau":
+        return [position for position, score in enumerate(scores) if score > rule["tau"]]
+    if by == "none":
+        return list(range(count))
+    if by == "random_k":
+        return sorted(random.Random(seed).sample(range(count), min(rule["k"], count)))
+    k = rule["k"] if by == "top_k" else math.ceil(count * (1 - rule["quantile"]))
+    best = sorted(range(count), key=scores.__getitem__, reverse=True)  # stable: of equal scores the earlier
+    return sorted(best[:k])
 
 
-def new_ones(held: Iterable[Hashable], keys: Sequence[Hashable], allow_overlap: bool) -> list[int]:
-    """Positions of the chosen samples that are added to D_gen, which holds `held` (lines 6 to 9); both by `triplets.key`.
+def new_positions(held: Iterable[Hashable], keys: Sequence[Hashable], allow_overlap: bool) -> list[int]:
+    """Positions of the chosen samples that are added to D_gen (lines 6 to 9).
 
-    >>> new_ones({"a"}, ["a", "b", "b"], allow_overlap=False)
+    held  the keys of D_gen's samples, by `triplets.duplicate_key` as `keys`
+
+    >>> new_positions({"a"}, ["a", "b", "b"], allow_overlap=False)
     [1]
-    >>> new_ones({"a"}, ["a", "b", "b"], allow_overlap=True)
+    >>> new_positions({"a"}, ["a", "b", "b"], allow_overlap=True)
     [0, 1, 2]
     """
     if allow_overlap:

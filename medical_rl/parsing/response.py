@@ -7,7 +7,7 @@ so a response cannot pass one and fail another for the way it was read.
 Only the final answer counts: the last complete `\\boxed{...}` or `<answer>...</answer>` outside the
 thought. A thought never answers, an unclosed one hides what follows it, and where the thought was
 opened by the prompt all before `</think>` is thought. Text without such a mark is no answer.
-The rules of each kind are in `reading.kinds`; tests/cases/answers.jsonl shows them on examples.
+The rules of each kind are in `parsing.kinds`; tests/cases/answers.jsonl shows them on examples.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import re
 from dataclasses import dataclass
 
 from medical_rl.parsing import kinds
-from medical_rl.parsing.boxes import box
 from medical_rl.parsing.text import normalise, visible
 from medical_rl.sample import Sample
 
@@ -24,7 +23,7 @@ __all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "nor
 
 # Letter by letter in both cases: with re.IGNORECASE the engine cannot jump from "<" to "<".
 _THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
-_OPEN, _CLOSE = (f"<{slash}[aA][nN][sS][wW][eE][rR]>" for slash in ("", "/"))
+_OPEN, _CLOSE = "<[aA][nN][sS][wW][eE][rR]>", "</[aA][nN][sS][wW][eE][rR]>"
 _ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
 _NESTED = 8  # marks in marks that are looked into
 _BRACES = re.compile(r"\\boxed\s*\{|[{}]")
@@ -54,14 +53,13 @@ def parse(text: str) -> Response:
     True
     """
     thought, spoken = _split_thought(visible(text))
-    tagged = [(m.end(), m[1]) for m in _ANSWER.finditer(spoken)] if "<" in spoken else []
-    boxed = _boxed_spans(spoken)
-    last = max([*tagged[-1:], *boxed[-1:]], default=None, key=lambda found: found[0])
+    tagged, boxed = _tagged_spans(spoken)[-1:], _boxed_spans(spoken)[-1:]
+    last = max(tagged + boxed, default=None)
     return Response(
         text=text,
         thought=thought,
-        boxed=boxed[-1][1].strip() if boxed else None,
-        tagged=tagged[-1][1].strip() if tagged else None,
+        boxed=boxed[0][1].strip() if boxed else None,
+        tagged=tagged[0][1].strip() if tagged else None,
         answer=_innermost(last[1]).strip() if last else None,
     )
 
@@ -86,18 +84,27 @@ def _split_thought(text: str) -> tuple[str | None, str]:
     return thought, " ".join(spoken)
 
 
+def _tagged_spans(text: str) -> list[tuple[int, str]]:
+    """(end, content) of each <answer>...</answer>, in order."""
+    if "<" not in text:
+        return []
+    return [(match.end(), match[1]) for match in _ANSWER.finditer(text)]
+
+
 def _boxed_spans(text: str) -> list[tuple[int, str]]:
     """(end, content) of each closed \\boxed{...}, nested braces kept, in order of their ends; one pass."""
     if "\\boxed" not in text:
         return []
     open_braces: list[int | None] = []  # where a boxed content begins, None for another brace
-    found = []
+    spans = []
     for match in _BRACES.finditer(text):
         if match[0] != "}":
             open_braces.append(match.end() if match[0] != "{" else None)
-        elif open_braces and (start := open_braces.pop()) is not None:
-            found.append((match.end(), text[start : match.start()]))
-    return found
+        elif open_braces:
+            start = open_braces.pop()
+            if start is not None:
+                spans.append((match.end(), text[start : match.start()]))
+    return spans
 
 
 def boxed_contents(text: str) -> list[str]:
@@ -112,10 +119,10 @@ def boxed_contents(text: str) -> list[str]:
 def _innermost(content: str) -> str:
     """The last mark inside the content of a mark: a boxed answer within <answer>, or the other way round."""
     for _ in range(_NESTED):
-        marks = [(m.end(), m[1]) for m in _ANSWER.finditer(content)] + _boxed_spans(content)
+        marks = _tagged_spans(content) + _boxed_spans(content)
         if not marks:
             break
-        content = max(marks, key=lambda found: found[0])[1]
+        content = max(marks)[1]
     return content
 
 
@@ -137,7 +144,7 @@ def gold(sample: Sample) -> str | None:
 
 
 def gold_problem(sample: Sample) -> str | None:
-    """What is wrong with the sample's gold answer: unreadable as its kind, or none of its choices; None where it is right.
+    """What is wrong with the sample's gold answer: unreadable, or none of its choices; None if nothing is.
 
     >>> gold_problem(Sample(id="1", source="demo", question="?", kind="grade", answer="three"))
     "the gold answer 'three' cannot be read as a grade"
@@ -146,9 +153,8 @@ def gold_problem(sample: Sample) -> str | None:
     if truth is None:
         return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
     if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:
-        return (
-            f"the gold answer {sample.answer!r} is none of the choices {', '.join(map(repr, sample.choices))}"
-        )
+        choices = ", ".join(map(repr, sample.choices))
+        return f"the gold answer {sample.answer!r} is none of the choices {choices}"
     return None
 
 
@@ -157,5 +163,5 @@ READERS = {
     "choice": kinds.choice,
     "grade": kinds.grade,
     "yes_no": kinds.yes_no,
-    "box": box,
+    "box": kinds.box,
 }

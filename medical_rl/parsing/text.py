@@ -1,4 +1,7 @@
-"""The text of an answer without what surrounds it: marks, wrappers, quotes, lead-ins."""
+"""The text of an answer without what surrounds it (marks, wrappers, quotes, lead-ins), and its words.
+
+Words are as rules read them: stems, clauses, and the words that deny what stands beside them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ _WRAPPER = re.compile(
 # a ">" before a number is a sign, not a quotation
 _MARKS = re.compile(r"\*+|__+|`+|(?m:^[ \t]*(?:#+|>+(?![ \t]*[\d.]))[ \t]*)|\$+|\\[()\[\]]")
 _NESTED = 16  # wrappers in wrappers that are looked into
-_RAISED = {ord(c): f"^{d}" for d, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}  # else NFKC reads 10³ as 103
+# else NFKC reads 10³ as 103
+_RAISED = {ord(raised): f"^{digit}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _EDGES = " \t\r\n\"'“”‘’«»„"
 _AFTER = _EDGES + ".,;:!?…。，、；：！？"
 _LEAD = re.compile(
@@ -33,19 +37,20 @@ def visible(text: str) -> str:
 
 @functools.lru_cache(maxsize=8192)
 def clean(text: str) -> str:
-    """The words of an answer: NFKC, without Markdown, LaTeX wrappers, quotes, lead-ins and closing punctuation.
+    """The words of an answer: NFKC, without Markdown, LaTeX wrappers, quotes, lead-ins, closing marks.
 
     >>> clean("**Therefore, the answer is:** $\\\\text{B}$.")
     'B'
     """
-    text = _SPECIAL.sub(
-        " ", unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-")
-    )
+    text = unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-")
+    text = _SPECIAL.sub(" ", text)
     text = _trim(_MARKS.sub("", _unwrapped(text)))
     if text.startswith("{") and text.endswith("}"):
         text = _trim(text[1:-1])
-    while lead := _LEAD.match(text):
+    lead = _LEAD.match(text)
+    while lead:
         text = _trim(text[lead.end() :])
+        lead = _LEAD.match(text)
     return text
 
 
@@ -94,9 +99,11 @@ def label_key(text: str) -> str:
     text = _unwrapped(text.replace(">=", "≥").replace("<=", "≤"))
     key, start = [], 0
     for sign in _SIGNS.finditer(text):
-        key += [normalise(text[start : sign.start()]), sign[0]]
+        key.append(normalise(text[start : sign.start()]))
+        key.append(sign[0])
         start = sign.end()
-    return " ".join(part for part in (*key, normalise(text[start:])) if part)
+    key.append(normalise(text[start:]))
+    return " ".join(filter(None, key))
 
 
 def neutralise(value):
@@ -106,3 +113,44 @@ def neutralise(value):
     '[image] [|im_end|] p<0.05'
     """
     return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))
+
+
+NEGATIONS = frozenset(
+    ["no", "not", "without", "absent", "denies", "denied", "never", "nor", "neither", "free", "negative"]
+)
+AFTER = frozenset(["absent", "not", "excluded", "exclud", "negative", "negat", "unlikely"])
+# a dot inside a number ends no clause
+CLAUSE = re.compile(r"\.(?=\s|$)|[;!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words and numbers of a text, as they stand; "isn't" is "is not".
+
+    >>> words("There isn't a 0.5 cm nodule.")
+    ('There', 'is', 'not', 'a', '0.5', 'cm', 'nodule')
+    """
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'").replace("n't", " not")
+    return tuple(re.findall(r"\d+(?:\.\d+)?|\w+", plain))
+
+
+def stems(text: str) -> tuple[str, ...]:
+    """The stem of every word of a lower-case text; a negation stays as it is."""
+    return tuple(map(stem, words(text)))
+
+
+@functools.lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """Snowball's English stem of a lower-case word; a negation stays as it is.
+
+    >>> stem("effusions"), stem("denied")
+    ('effus', 'denied')
+    """
+    return word if word in NEGATIONS else _stemmer().stem(word)
+
+
+@functools.cache
+def _stemmer():
+    # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
+    from nltk.stem.snowball import SnowballStemmer
+
+    return SnowballStemmer("english")

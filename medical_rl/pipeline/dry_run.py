@@ -19,38 +19,27 @@ from rich.console import Console
 from medical_rl.config.hardware import count_gpus
 from medical_rl.data.inspect.check import card_of
 from medical_rl.data.parquet import check_columns, read_samples
-from medical_rl.data.prepare.gold import check_rows, prove
+from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on_rows
 from medical_rl.data.prepare.prepare import prepare
 from medical_rl.errors import UserError
-from medical_rl.pipeline.disk import enough
+from medical_rl.pipeline.disk_space import check_disk_space
 from medical_rl.stages import reinforces
-from medical_rl.stages.common.eval_sets import further_sets, prepare_further
+from medical_rl.stages.common.further_sets import further_sets, prepare_further, prepare_warm_start_sets
 from medical_rl.stages.common.models import is_local, resolve_model
-from medical_rl.stages.common.prepare import learned, prepare_also, refuse_missing, settings
+from medical_rl.stages.common.prepare import first_split, refuse_missing_splits, settings
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
-    """None; prints a line for everything that was checked. UserError if anything in it would stop the run."""
-    console.print(
-        "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained", highlight=False
-    )
+    """Print a line for everything that was checked.
+
+    Raises UserError if anything in it would stop the run.
+    """
+    heading = "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained"
+    console.print(heading, highlight=False)
     with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
-        out = Path(scratch) / "data"
-        steps: list[tuple[str, Callable[[], str]]] = [
-            ("stages", lambda: ", ".join(config.conf.stages)),
-            ("data", lambda: _data(config, out)),
-            ("rewards on the gold answers", lambda: _gold(config, out)),
-            ("model", lambda: _model(config)),
-            ("disk", lambda: enough(config)),
-            ("hardware", lambda: _hardware(config)),
-        ]
-        evaluation = config.conf.evaluation if "evaluate" in config.conf.stages else {}
-        if evaluation.get("data"):
-            steps.append(("further test sets", lambda: _further_data(config, Path(scratch))))
-        if evaluation.get("models"):
-            steps.append(("further models", lambda: "; ".join(_found(str(m)) for m in evaluation.models)))
+        steps = _steps(config, Path(scratch))
         problems = []
-        for name, check in steps:
+        for name, check in steps.items():
             try:
                 console.print(f"[green]✓[/green] [bold]{name}[/bold]: {check()}", highlight=False)
             except UserError as error:
@@ -58,54 +47,74 @@ def dry_run(config: DictConfig, console: Console) -> None:
                 console.print(f"[red]✗[/red] [bold]{name}[/bold]", highlight=False)
     if problems:
         raise UserError(
-            f"The run would not work: {len(problems)} of {len(steps)} checks failed. " + " ".join(problems)
+            f"The run would not work: {len(problems)} of {len(steps)} checks failed. {' '.join(problems)}"
         )
 
 
-def _data(config: DictConfig, out: Path) -> str:
+def _steps(config: DictConfig, scratch: Path) -> dict[str, Callable[[], str]]:
+    """{what is checked: the check, which gives a sentence or raises UserError}, in order."""
+    out = scratch / "data"
+    steps: dict[str, Callable[[], str]] = {
+        "stages": lambda: ", ".join(config.conf.stages),
+        "data": lambda: _check_data(config, out),
+        "rewards on the gold answers": lambda: _check_gold(config, out),
+        "model": lambda: _check_base_model(config),
+        "disk": lambda: check_disk_space(config),
+        "hardware": lambda: _describe_hardware(config),
+    }
+    evaluation = config.conf.evaluation if "evaluate" in config.conf.stages else {}
+    if evaluation.get("data"):
+        steps["further test sets"] = lambda: _check_further_sets(config, scratch)
+    if evaluation.get("models"):
+        steps["further models"] = lambda: "; ".join(map(_check_model, map(str, evaluation.models)))
+    return steps
+
+
+def _check_data(config: DictConfig, out: Path) -> str:
     data, prompt = settings(config)
-    card = prepare(
-        data, prompt, out, seed=int(config.conf.seed), batch_size=int(config.data.train_batch_size)
-    )
-    refuse_missing(config, card)
-    prepare_also(config, out.parent)
-    for split in card["splits"]:
+    batch_size = int(config.data.train_batch_size)
+    card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=batch_size)
+    refuse_missing_splits(config, card)
+    prepare_warm_start_sets(config, out.parent)
+    counts = []
+    for split, facts in card["splits"].items():
         check_columns(out / f"{split}.parquet")
-    counts = ", ".join(f"{split} {facts['rows']} rows" for split, facts in card["splits"].items())
-    return "; ".join([counts, *card["about"].get("notes", []), *card["notes"]])
+        counts.append(f"{split} {facts['rows']} rows")
+    return "; ".join([", ".join(counts), *card["about"].get("notes", []), *card["notes"]])
 
 
-def _gold(config: DictConfig, out: Path) -> str:
-    rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
-    card = card_of(out)
-    rows, mean = prove(read_samples(out / f"{learned(card)}.parquet"), rewards, prompt)
+def _check_gold(config: DictConfig, out: Path) -> str:
     conf = OmegaConf.to_container(config.conf, resolve=True)
+    rewards = conf["rewards"]
+    first = out / f"{first_split(card_of(out))}.parquet"
+    rows, mean = check_rewards_on_gold(read_samples(first), rewards, conf["prompt"])
     for split in ("train", "val") if reinforces(config.conf.stages) else ():
-        check_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
+        check_rewards_on_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
     return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
 
 
-def _model(config: DictConfig) -> str:
+def _check_base_model(config: DictConfig) -> str:
     path = config.conf.model.path
     if path is None:
         return f"{config.conf.model.name}: built by the stage prepare"
-    return _found(str(path))
+    return _check_model(str(path))
 
 
-def _found(path: str) -> str:
-    if (said := _hub_model(path)) is not None:
-        return said
+def _check_model(path: str) -> str:
+    on_hub = _hub_model(path)
+    if on_hub is not None:
+        return on_hub
     folder = Path(resolve_model(path, download=False))
     kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
     return f"{path}: {kind}, complete"
 
 
-def _further_data(config: DictConfig, scratch: Path) -> str:
-    split, found = str(config.conf.evaluation.split), []
+def _check_further_sets(config: DictConfig, scratch: Path) -> str:
+    split, counts = str(config.conf.evaluation.split), []
     for data, prompt in further_sets(config):
         card = prepare_further(data, prompt, scratch / f"data_{data['name']}", config)
-        found.append(f"{data['name']} {split} {card['splits'][split]['rows']} rows")
-    return ", ".join(found)
+        counts.append(f"{data['name']} {split} {card['splits'][split]['rows']} rows")
+    return ", ".join(counts)
 
 
 def _hub_model(path: str) -> str | None:
@@ -114,25 +123,26 @@ def _hub_model(path: str) -> str | None:
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    if (
-        is_local(path)
-        or isinstance(try_to_load_from_cache(path, "config.json"), str)
-        or os.environ.get("HF_HUB_OFFLINE")
-    ):
+    cached = isinstance(try_to_load_from_cache(path, "config.json"), str) if not is_local(path) else True
+    if cached or os.environ.get("HF_HUB_OFFLINE"):
         return None
     try:
         files = HfApi().model_info(path, files_metadata=True, timeout=10).siblings or []
     except RepositoryNotFoundError:
         raise UserError(
-            f"There is no model {path!r} on the hub, and no folder of that name. Give a folder or a hub id: conf.model.path=..."
+            f"There is no model {path!r} on the hub, and no folder of that name. "
+            "Give a folder or a hub id: conf.model.path=..."
         ) from None
     except (HfHubHTTPError, HTTPError, OSError):
-        return f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be asked from here"
-    size = sum(f.size or 0 for f in files if f.rfilename.endswith(".safetensors"))
+        return (
+            f"{path}: [yellow]not checked[/yellow], it is not in the local cache "
+            "and the hub cannot be asked from here"
+        )
+    size = sum(file.size or 0 for file in files if file.rfilename.endswith(".safetensors"))
     return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"
 
 
-def _hardware(config: DictConfig) -> str:
+def _describe_hardware(config: DictConfig) -> str:
     """What the engine asks for; a dry run may be made where the GPUs are not, so this never fails."""
     engine = config.conf.engine
     if engine.device == "cpu":

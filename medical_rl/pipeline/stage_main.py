@@ -5,27 +5,25 @@ The result goes to logs/<stage>.result.json; a user's error to the same file, wi
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
 
 from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
-from medical_rl.loop.settings import settle_round
+from medical_rl.loop.plan import with_round_paths
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages import STAGES
+from medical_rl.stages import declared
 
 
 def main(stage: str, folder: str) -> int:
-    """0 when the stage ended well, 2 on a user's error, 1 on anything else (its traceback is in the log)."""
+    """Run the stage; 0 when it ended well, 2 on a user's error, 1 on anything else (its traceback is in the log)."""
     run = RunFolder(folder, stage)
     result = run.log(stage).with_suffix(".result.json")
-    config = settle_round(OmegaConf.load(run.path / "config.yaml"), stage)
-    module, function = STAGES[stage.rsplit("/", 1)[-1]].split(":")
+    config = with_round_paths(OmegaConf.load(run.path / "config.yaml"), stage)
     try:
-        outcome = getattr(importlib.import_module(module), function)(config, run)
+        outcome = declared(stage).run(config, run)
     except UserError as error:
         write_json(result, {"error": str(error)})
         return UserError.exit_code

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.config.settings import refuse_secrets
+from medical_rl.config.hardware import count_gpus
+from medical_rl.config.settings import flatten, refuse_secrets
 from medical_rl.errors import UserError, unknown
-from medical_rl.judges.build import checked
+from medical_rl.judges.build import checked_settings
 from medical_rl.loop.check import check_loop
 from medical_rl.pseudo_label.settings import check_labels
 from medical_rl.rewards.mix import Mix
 from medical_rl.rewards.services import endpoints
-from medical_rl.stages import SUPERVISED, reinforces
-
-SERVED = ("rewards", "judge", "reward_model")
+from medical_rl.stages import LOOP, planned, reinforces, supervised_arms
+from medical_rl.stages.common.further_sets import further_sets
+from medical_rl.stages.common.models import is_local, resolve_model
 
 # verl's schema still has these at its top level, and verl 0.9.1 ignores or silently moves them.
 LEGACY = {
@@ -24,48 +25,94 @@ LEGACY = {
 
 
 def check_config(config: DictConfig) -> None:
-    """None; UserError for settings that could not work, each with what to write instead."""
-    _check_arm(config)
-    missing = sorted(OmegaConf.missing_keys(config.conf))
+    """Refuse settings that could not work, each with what to write instead.
+
+    Raises UserError.
+    """
+    conf = config.conf
+    _check_arms(config)
+    missing = sorted(OmegaConf.missing_keys(conf))
     if missing:
-        raise UserError(
-            f"These settings must be given: {', '.join('conf.' + m.removeprefix('conf.') for m in missing)}."
-        )
+        keys = [f"conf.{key.removeprefix('conf.')}" for key in missing]
+        raise UserError(f"These settings must be given: {', '.join(keys)}.")
     refuse_secrets(config)
     _check_legacy(config)
-    conf = {
-        name: OmegaConf.to_container(config.conf[name], resolve=True)
-        for name in SERVED
-        if config.conf.get(name)
-    }
-    mix = Mix.from_config(conf["rewards"])
-    checked(conf.get("judge"))
-    if reinforces(config.conf.stages):
-        endpoints(mix, conf)
-    if "loop" in config.conf.stages and config.conf.get("loop"):
-        parts = ("loop", "generator", "reward_training")
-        check_loop(*(OmegaConf.to_container(config.conf[name], resolve=True) for name in parts))
-    if config.conf.get("pseudo_label"):
-        parts = ("stages", "retriever", "calibration", "labeller", "pseudo_label", "judge")
-        whole = OmegaConf.to_container(config.conf, resolve=True)
-        check_labels({name: whole[name] for name in parts})
-    from medical_rl.pipeline.run import planned
-
-    planned(config)
-    if "evaluate" in config.conf.stages:
+    _check_rewards(conf)
+    if LOOP in conf.stages and conf.get("loop"):
+        check_loop(_plain(conf, "loop"), _plain(conf, "generator"), _plain(conf, "reward_training"))
+    if conf.get("pseudo_label"):
+        groups = ("stages", "retriever", "calibration", "labeller", "pseudo_label", "judge")
+        check_labels({name: _plain(conf, name) for name in groups})
+    planned(conf)
+    if "evaluate" in conf.stages:
         _check_evaluation(config)
+    _check_training(config)
+    _check_ranks(config)
+    _check_estimator(config)
+
+
+def _plain(conf: DictConfig, name: str):
+    """A group of the configuration as dicts and lists; None where it has none."""
+    node = conf.get(name)
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _check_arms(config: DictConfig) -> None:
+    """Refuse an arm (conf.arm, conf.localize.by) that the recipe has no stages for, and stages without their settings."""
+    for name in ("arm", "localize.by"):
+        arm = OmegaConf.select(config.conf, name)
+        if arm is not None and arm not in config.conf.stages_of:
+            raise unknown(f"conf.{name}", str(arm), config.conf.stages_of)
+    if supervised_arms(config.conf.stages) and not config.conf.get("sft"):
+        raise UserError(
+            "conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one."
+        )
+
+
+def _check_legacy(config: DictConfig) -> None:
+    """Refuse settings that verl's schema still has and its trainer no longer reads."""
+    for name, instead in LEGACY.items():
+        node = config.get(name)
+        if node is None:
+            continue
+        values = flatten(OmegaConf.to_container(node, resolve=False)).values()
+        if any(value is not None and value != {} for value in values):
+            raise UserError(
+                f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead."
+            )
+
+
+def _check_rewards(conf: DictConfig) -> None:
+    """Compose the mix, check the judge's settings and, where a stage reinforces, that the mix's services are given."""
+    served = {name: _plain(conf, name) for name in ("rewards", "judge", "reward_model")}
+    served = {name: settings for name, settings in served.items() if settings}
+    mix = Mix.from_config(served["rewards"])
+    checked_settings(served.get("judge"))
+    if reinforces(conf.stages):
+        endpoints(mix, served)
+
+
+def _check_evaluation(config: DictConfig) -> None:
+    """Refuse a further test set that cannot be composed and a further model whose folder is not there."""
+    further_sets(config)
+    for model in config.conf.evaluation.get("models") or ():
+        if is_local(str(model)):
+            resolve_model(str(model), setting="conf.evaluation.models")
+
+
+def _check_training(config: DictConfig) -> None:
+    """Refuse settings of verl that it would ignore, or under which no best step could be chosen."""
     if OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"):
         raise UserError(
-            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would change nothing. "
-            "To leave the vision tower as it is, train LoRA on the language model: conf.model.lora_rank=16."
+            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would change "
+            "nothing. To leave the vision tower as it is, train LoRA on the language model: conf.model.lora_rank=16."
         )
     batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     if batch % mini:
         raise UserError(
-            f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
+            f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: "
+            "choose one that divides it."
         )
-    _check_ranks(config)
-    _check_estimator(config)
     filtering = config.algorithm.get("filter_groups")
     if filtering and filtering.enable and not filtering.metric:
         raise UserError(
@@ -73,34 +120,23 @@ def check_config(config: DictConfig) -> None:
         )
     if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
         raise UserError(
-            "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation among the saved steps."
+            "trainer.save_freq and trainer.test_freq must be positive: "
+            "the best checkpoint is chosen by validation among the saved steps."
         )
-    if config.conf.validation.metric not in ("acc", "reward"):
-        raise UserError(
-            f"conf.validation.metric={config.conf.validation.metric} is unknown. Available: acc, reward."
-        )
-
-
-def _check_arm(config: DictConfig) -> None:
-    """None; UserError for an arm (conf.arm, conf.localize.by) that the recipe has no stages for, or stages without their settings."""
-    for name in ("arm", "localize.by"):
-        chosen = OmegaConf.select(config.conf, name)
-        if chosen is not None and chosen not in config.conf.stages_of:
-            raise unknown(f"conf.{name}", str(chosen), config.conf.stages_of)
-    if set(SUPERVISED) & set(config.conf.stages) and not config.conf.get("sft"):
-        raise UserError(
-            "conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one."
-        )
+    metric = config.conf.validation.metric
+    if metric not in ("acc", "reward"):
+        raise UserError(f"conf.validation.metric={metric} is unknown. Available: acc, reward.")
 
 
 def _check_estimator(config: DictConfig) -> None:
-    """None; UserError for estimators under which a dropped sample or GDPO's terms would not mean what they say."""
+    """Refuse estimators under which a dropped sample or GDPO's terms would not mean what they say."""
     estimator, in_reward = str(config.algorithm.adv_estimator), bool(config.algorithm.use_kl_in_reward)
-    dropping = config.conf.rewards.get("on_failure") == "drop_sample"
-    if dropping and (estimator not in ("grpo", "rloo", "gdpo") or in_reward):
+    drops = config.conf.rewards.get("on_failure") == "drop_sample"
+    if drops and (estimator not in ("grpo", "rloo", "gdpo") or in_reward):
         raise UserError(
-            f"conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without algorithm.use_kl_in_reward, not with {estimator}"
-            f"{' and the KL in the reward' if in_reward else ''}. Use conf.rewards.on_failure=group_mean."
+            "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without algorithm.use_kl_in_reward, "
+            f"not with {estimator}{' and the KL in the reward' if in_reward else ''}. "
+            "Use conf.rewards.on_failure=group_mean."
         )
     if estimator == "gdpo" and in_reward:
         raise UserError(
@@ -109,59 +145,33 @@ def _check_estimator(config: DictConfig) -> None:
         )
 
 
-def _check_evaluation(config: DictConfig) -> None:
-    """None; UserError for a further test set that cannot be composed or a further model whose folder is not there."""
-    from medical_rl.stages.common.eval_sets import further_sets
-    from medical_rl.stages.common.models import is_local, resolve_model
-
-    further_sets(config)
-    for model in config.conf.evaluation.get("models") or ():
-        if is_local(str(model)):
-            resolve_model(str(model), setting="conf.evaluation.models")
-
-
-def _check_legacy(config: DictConfig) -> None:
-    for name, instead in LEGACY.items():
-        node = config.get(name)
-        if node is None:
-            continue
-        flat = _leaves(OmegaConf.to_container(node, resolve=False))
-        if any(v is not None for v in flat):
+def _check_ranks(config: DictConfig) -> None:
+    """Refuse a batch that cannot be divided among the ranks (verl would assert it after minutes)."""
+    conf = config.conf
+    ranks = int(conf.engine.ranks) * int(config.trainer.nnodes)
+    mini = int(config.actor_rollout_ref.actor.ppo_mini_batch_size) * int(config.actor_rollout_ref.rollout.n)
+    batches = {"actor_rollout_ref.actor.ppo_mini_batch_size x actor_rollout_ref.rollout.n": mini}
+    if conf.warm_start.enabled:
+        batches["conf.warm_start.batch_size"] = int(conf.warm_start.batch_size)
+    if supervised_arms(conf.stages):
+        batches["conf.sft.batch_size"] = int(conf.sft.batch_size)
+    for name, size in batches.items():
+        if size % ranks:
+            fitting = [str(number) for number in range(1, min(size, 64) + 1) if size % number == 0]
             raise UserError(
-                f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead."
+                f"{name} = {size} cannot be divided among {ranks} ranks. "
+                f"Numbers of ranks that can: {', '.join(fitting)}."
             )
 
 
-def _leaves(value) -> list:
-    if isinstance(value, dict):
-        return [leaf for v in value.values() for leaf in _leaves(v)]
-    return [value]
-
-
 def check_hardware(config: DictConfig) -> None:
-    """None; UserError if the engine asks for more GPUs than this host shows."""
-    from medical_rl.config.hardware import count_gpus
+    """Refuse an engine that asks for more GPUs than this host shows.
 
+    Raises UserError.
+    """
     engine = config.conf.engine
     if engine.device != "cpu" and engine.name != "multi_node" and count_gpus() < int(engine.ranks):
         raise UserError(
             f"conf/engine={engine.name} asks for {engine.ranks} GPUs and {count_gpus()} are visible here. "
             "Lower conf.engine.ranks, or run at a tiny scale without a GPU: conf/scale=tiny conf/engine=cpu."
         )
-
-
-def _check_ranks(config: DictConfig) -> None:
-    """None; UserError where a batch cannot be divided among the ranks (verl would assert it after minutes)."""
-    ranks = int(config.conf.engine.ranks) * int(config.trainer.nnodes)
-    mini = int(config.actor_rollout_ref.actor.ppo_mini_batch_size) * int(config.actor_rollout_ref.rollout.n)
-    batches = {"actor_rollout_ref.actor.ppo_mini_batch_size x actor_rollout_ref.rollout.n": mini}
-    if config.conf.warm_start.enabled:
-        batches["conf.warm_start.batch_size"] = int(config.conf.warm_start.batch_size)
-    if set(SUPERVISED) & set(config.conf.stages):
-        batches["conf.sft.batch_size"] = int(config.conf.sft.batch_size)
-    for name, size in batches.items():
-        if size % ranks:
-            fitting = [str(r) for r in range(1, min(size, 64) + 1) if size % r == 0]
-            raise UserError(
-                f"{name} = {size} cannot be divided among {ranks} ranks. Numbers of ranks that can: {', '.join(fitting)}."
-            )

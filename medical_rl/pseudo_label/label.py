@@ -1,4 +1,4 @@
-"""`Asked` and `Label`: a question with its retrieved reports, and what a labeller made of it; the file of labels."""
+"""A question with its retrieved reports, what a labeller made of it, and the file of labels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from medical_rl.data.parquet import replacing
+from medical_rl.data.reports import Report
 from medical_rl.data.sources import json_files
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.retrieval.reports import Report
+from medical_rl.run.files import replacing
 from medical_rl.sample import Sample
 
 ANSWERS = ("yes", "no")
@@ -18,8 +18,8 @@ OUTCOMES = ("answered", "abstained", "unparsed", "failed")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """A yes/no question and the reports that may help to answer it, the most similar first; () asks without any."""
+class LabelQuestion:
+    """A yes/no question and the reports that may help, the most similar first; () asks without any."""
 
     sample: Sample
     reports: tuple[Report, ...] = ()
@@ -28,6 +28,11 @@ class Asked:
     def restricted(self) -> bool:
         """Whether the row or any of its reports may not be sent to a third party."""
         return self.sample.restricted or any(report.restricted for report in self.reports)
+
+    @property
+    def report_ids(self) -> tuple[str, ...]:
+        """The ids of the reports, in order."""
+        return tuple(report.id for report in self.reports)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,33 +67,32 @@ class Label:
         """
         if self.failed is not None:
             return "failed"
-        return "answered" if self.answer in ANSWERS else "unparsed" if self.unparsed else "abstained"
+        if self.answer in ANSWERS:
+            return "answered"
+        return "unparsed" if self.unparsed else "abstained"
 
 
 def write_labels(labels: Iterable[Label], path: Path) -> int:
-    """Number of labels written to `path`, one JSON object a line, atomically."""
+    """Write the labels to `path`, one JSON object a line, atomically; returns their number."""
     count = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for label in labels:
+            line = json.dumps(dataclasses.asdict(label), ensure_ascii=False)
             # Lone surrogates, which a model can emit and UTF-8 cannot hold, become question marks.
-            line = (
-                json.dumps(dataclasses.asdict(label), ensure_ascii=False)
-                .encode("utf-8", "replace")
-                .decode("utf-8")
-            )
-            file.write(line + "\n")
+            file.write(line.encode("utf-8", "replace").decode("utf-8") + "\n")
             count += 1
     return count
 
 
 def read_labels(path: Path) -> Iterator[Label]:
-    """The labels of a file that `write_labels` wrote; UserError naming the line that is none."""
+    """The labels of a file that `write_labels` wrote. Raises UserError naming the line that is none."""
     names = {field.name for field in dataclasses.fields(Label)}
-    # A file's own lines end at "\\n" alone: str.splitlines would also break at U+2028, which JSON leaves as it is.
-    for number, record in json_files.lines(path):
+    # Lines end at "\\n" alone: str.splitlines would also break at U+2028, which JSON leaves as it is.
+    for number, record in json_files.read_lines(path):
         if record is None or set(record) - names or "id" not in record or "answer" not in record:
             raise UserError(
                 f"Line {number} of {Path(path).absolute()} is no label: it needs {', '.join(sorted(names))}."
             )
-        lists = {name: tuple(record[name]) for name in ("retrieved", "used") if name in record}
-        yield Label(**{**record, **lists})
+        for name in ("retrieved", "used"):
+            record[name] = tuple(record.get(name, ()))
+        yield Label(**record)

@@ -1,16 +1,13 @@
 """MedGR2's reward model R_phi.
 
-What it learns from (no torch):
-graded.py        `Graded`, the record all the others speak; material.py  the files of a seed, a later round, the held-out rows
-grades.py        the four grades' builders; deletion.py, rewording.py, contradictions.py, donors.py  what they do
-making.py, parts.py, wrong.py, streams.py   what builders share; criteria.py  grades by criterion
-synonyms.py      WordNet or synonym_table.py; protected.py  words that stay
-probes.py        kinds of text it is not trained on; counterfactual.py  images exchanged or taken away
-policy_grades.py answers of the policy, graded by rule; distilled.py  preferences of a judge
+graded.py         `Graded`, a response with the grade it deserves: the record all others speak
+training_rows.py  which training rows it learns from, and which are the generator's
+grading/          graded texts: the four grades, contradictions, probes, a judge's preferences (no torch)
+policy_grades.py  answers of the policy, graded by rule
+training/         the files of graded rows, and the training process (request.py says what it is asked)
+model.py          the network and its folder, which vLLM serves
+score.py, score_requests.py  scores by transformers, and of a whole file; by vLLM in engine/vllm/classify.py
+calibration.py, report.py    how far it can be trusted
 
-How it is trained and asked (torch):
-request.py, train.py, optimise.py, plan.py, tasks.py, losses.py, table.py, saved_state.py   the training process
-turns.py, encode.py, head.py, export.py   the conversation, its tensors, the network, its folder for vLLM
-score.py, scoring.py   scores of a file (vLLM: engine/classify.py; served beside GRPO: engine/reward_server.py); client.py asks a server
-calibration.py, report.py   how far it can be trusted
+It is served beside GRPO by engine/vllm/reward_server.py and asked by rewards/reward_model_client.py.
 """

@@ -1,5 +1,6 @@
-"""How far R_phi can be trusted: figures on held-out graded rows. Numbers in, numbers out; no model is loaded here.
+"""How far R_phi can be trusted: figures on held-out graded rows.
 
+Numbers in, numbers out; no model is loaded here.
 A row of these figures is a `Graded` with the score R_phi gave it. What a figure means stands in its function.
 """
 
@@ -22,45 +23,53 @@ def calibrate(
     scores: Sequence[float],
     *,
     swapped: tuple[Sequence[Graded], Sequence[float]] | None = None,
-    text_only: Sequence[float] | None = None,
     previous: Sequence[float] | None = None,
     scale: str = "grades",
     seed: int = 0,
 ) -> dict:
     """All figures as a dict for JSON.
 
-    swapped    the rows with exchanged images (counterfactual.swapped) and their scores
-    text_only  scores of the same rows by an R_phi trained on grey images, or of grey images by this one
+    swapped    the rows with exchanged images (probes.with_swapped_images) and their scores
     previous   scores of the same rows by the previous round's R_phi
     scale      "free" for a model trained on pairs: figures that need grades (mae) are then None
     """
+    _check_lengths(rows, scores)
     grades = [row.grade for row in rows]
-    found = {
+    kinds = figures_by_kind(rows, scores)
+    figures = {
         "rows": len(rows),
         "scale": scale,
         "spearman": spearman(grades, scores),
         "mae": float(np.abs(np.subtract(scores, grades)).mean()) if scale == "grades" else None,
         "order_accuracy": order_accuracy(rows, scores),
-        "kinds": kinds(rows, scores),
+        "kinds": kinds,
         "probe_gaps": probe_gaps(rows, scores),
+        "in_order": in_order(kinds),
+        "swapped": None,
+        "text_only_spearman": None,
+        "drift": None,
     }
-    found["in_order"] = in_order(found["kinds"])
-    found["swapped"] = swapped_drop(rows, scores, *swapped, seed=seed) if swapped else None
-    found["text_only_spearman"] = spearman(grades, text_only) if text_only is not None else None
-    found["drift"] = drift(scores, previous) if previous is not None else None
-    return found
+    if swapped:
+        exchanged, exchanged_scores = swapped
+        figures["swapped"] = swapped_drop(rows, scores, exchanged, exchanged_scores, seed=seed)
+    if previous is not None:
+        figures["drift"] = drift(scores, previous)
+    return figures
 
 
 def spearman(grades: Sequence[float], scores: Sequence[float]) -> float | None:
-    """Rank correlation in [-1, 1]; None where one side is constant. Tied grades keep it below 1 even for a perfect model."""
-    _same_length(grades, scores)
+    """Rank correlation in [-1, 1]; None where one side is constant.
+
+    Tied grades keep it below 1 even for a perfect model.
+    """
+    _check_lengths(grades, scores)
     if len(set(grades)) < 2 or len(set(scores)) < 2:
         return None
     return float(spearmanr(grades, scores).statistic)
 
 
 def order_accuracy(rows: Sequence[Graded], scores: Sequence[float]) -> float | None:
-    """Share of pairs of one sample with different grades that are ordered right, a tie counting half; None without pairs."""
+    """Share of pairs of one sample with different grades that are ordered right, a tie counting half."""
     by_sample: dict[str, list[tuple[float, float]]] = {}
     for row, score in zip(rows, scores, strict=True):
         by_sample.setdefault(row.sample.id, []).append((row.grade, score))
@@ -74,50 +83,62 @@ def order_accuracy(rows: Sequence[Graded], scores: Sequence[float]) -> float | N
     return right / pairs if pairs else None
 
 
-def kinds(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str, dict]:
-    """{made_by: {"n", "grade" (mean), "mean", "std", "min", "max", "histogram" (counts in BINS bins of [LOW - 2, HIGH + 2])}}.
+def figures_by_kind(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str, dict]:
+    """{made_by: {"n", "grade" (mean), "mean", "std", "min", "max", "histogram"}}.
 
-    Scores beyond the histogram's range are counted in its outermost bins.
+    histogram  counts in BINS bins of [LOW - 2, HIGH + 2]; scores beyond it are counted in its outermost bins
     """
-    found = {}
-    for made_by in dict.fromkeys(row.made_by for row in rows):
-        chosen = [
-            (row.grade, score) for row, score in zip(rows, scores, strict=True) if row.made_by == made_by
-        ]
-        own = np.array([score for _, score in chosen])
+    figures = {}
+    for made_by, (grades, own) in _by_kind(rows, scores).items():
         counts, _ = np.histogram(own.clip(LOW - 2, HIGH + 2), bins=BINS, range=(LOW - 2, HIGH + 2))
-        found[made_by] = {
+        figures[made_by] = {
             "n": len(own),
-            "grade": float(np.mean([grade for grade, _ in chosen])),
-            **{name: float(getattr(own, name)()) for name in ("mean", "std", "min", "max")},
+            "grade": float(grades.mean()),
+            "mean": float(own.mean()),
+            "std": float(own.std()),
+            "min": float(own.min()),
+            "max": float(own.max()),
             "histogram": counts.tolist(),
         }
-    return found
+    return figures
 
 
-def in_order(found: Mapping[str, Mapping]) -> bool | None:
-    """True if the means of the paper's four kinds of text fall as their grades do; None where one of them is missing."""
-    if not set(GRADES) <= set(found):
+def _by_kind(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{made_by: (grades, scores)} of the rows, kinds in the order in which they come."""
+    kinds: dict[str, tuple[list, list]] = {}
+    for row, score in zip(rows, scores, strict=True):
+        grades, own = kinds.setdefault(row.made_by, ([], []))
+        grades.append(row.grade)
+        own.append(score)
+    return {made_by: (np.array(grades), np.array(own)) for made_by, (grades, own) in kinds.items()}
+
+
+def in_order(kinds: Mapping[str, Mapping]) -> bool | None:
+    """True if the means of the paper's four kinds of text fall as their grades do; None where one lacks."""
+    if not set(GRADES) <= set(kinds):
         return None
-    means = [found[made_by]["mean"] for made_by in sorted(GRADES, key=GRADES.get, reverse=True)]
-    return all(better > worse for better, worse in zip(means, means[1:], strict=False))
+    means = [kinds[made_by]["mean"] for made_by in sorted(GRADES, key=GRADES.get)]
+    return bool(np.all(np.diff(means) > 0))
 
 
 def probe_gaps(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str, dict]:
     """{probe: {"gap", "share_above", "n"}} of every kind that is not one of the paper's four.
 
-    gap          mean score of the originals less that of the probe: small or negative, R_phi can be exploited by such texts
-    share_above  share of probe texts that score above the midpoint between the originals' mean and the irrelevant's
+    gap          mean score of the originals less that of the probe: small or negative, R_phi can be exploited
+                 by such texts
+    share_above  share of probe texts that score above the midpoint between the originals' mean and the
+                 irrelevant's
     """
-    found = kinds(rows, scores)
-    if "original" not in found:
+    kinds = _by_kind(rows, scores)
+    if "original" not in kinds:
         return {}
-    best, worst = found["original"]["mean"], found.get("irrelevant", found["original"])["mean"]
+    best = kinds["original"][1].mean()
+    worst = kinds["irrelevant"][1].mean() if "irrelevant" in kinds else best
     gaps = {}
-    for made_by in [name for name in found if name not in GRADES]:
-        own = [score for row, score in zip(rows, scores, strict=True) if row.made_by == made_by]
-        above = float(np.mean(np.array(own) > (best + worst) / 2))
-        gaps[made_by] = {"gap": best - found[made_by]["mean"], "share_above": above, "n": len(own)}
+    for made_by, (_, own) in kinds.items():
+        if made_by not in GRADES:
+            above = float(np.mean(own > (best + worst) / 2))
+            gaps[made_by] = {"gap": float(best - own.mean()), "share_above": above, "n": len(own)}
     return gaps
 
 
@@ -129,17 +150,18 @@ def swapped_drop(
     *,
     seed: int = 0,
 ) -> dict:
-    """{"n", "before", "after", "drop", "low", "high"}: grade-10 texts with their own image and with another's.
+    """{"n", "before", "after", "drop", "low", "high"} of grade-10 texts, before and after the exchange.
 
     drop      mean fall of the score, paired by row; an R_phi that does not look has none
     low, high its 95 % interval by a seeded bootstrap over samples
     """
-    own = {(row.sample.id, row.made_by, row.text): score for row, score in zip(rows, scores, strict=True)}
-    pairs = [
-        (own[row.sample.id, row.made_by, row.text], score)
-        for row, score in zip(exchanged, exchanged_scores, strict=True)
-        if row.grade == HIGH
-    ]
+    own = {}
+    for row, score in zip(rows, scores, strict=True):
+        own[row.sample.id, row.made_by, row.text] = score
+    pairs = []
+    for row, score in zip(exchanged, exchanged_scores, strict=True):
+        if row.grade == HIGH:
+            pairs.append((own[row.sample.id, row.made_by, row.text], score))
     if not pairs:
         raise UserError(f"No text of grade {HIGH} is among the {len(exchanged)} rows with exchanged images.")
     before, after = np.array(pairs).T
@@ -147,13 +169,19 @@ def swapped_drop(
     rng = np.random.default_rng(seed)
     means = drops[rng.integers(len(drops), size=(RESAMPLES, len(drops)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    told = {"before": before.mean(), "after": after.mean(), "drop": drops.mean(), "low": low, "high": high}
-    return {"n": len(drops), **{name: float(value) for name, value in told.items()}}
+    return {
+        "n": len(drops),
+        "before": float(before.mean()),
+        "after": float(after.mean()),
+        "drop": float(drops.mean()),
+        "low": float(low),
+        "high": float(high),
+    }
 
 
 def drift(scores: Sequence[float], previous: Sequence[float]) -> dict:
-    """{"shift", "spread", "spearman"}: mean and deviation of this round's scores less the previous round's, same rows."""
-    _same_length(scores, previous)
+    """{"shift", "spread", "spearman"}: this round's scores less the previous round's, of the same rows."""
+    _check_lengths(scores, previous)
     change = np.subtract(scores, previous)
     return {
         "shift": float(change.mean()),
@@ -162,7 +190,7 @@ def drift(scores: Sequence[float], previous: Sequence[float]) -> dict:
     }
 
 
-def _same_length(one: Sequence, other: Sequence) -> None:
+def _check_lengths(one: Sequence, other: Sequence) -> None:
     if len(one) != len(other) or not len(one):
         raise UserError(
             f"Scores are compared row by row: {len(one)} rows and {len(other)} scores do not match."

@@ -1,15 +1,16 @@
-"""`python -m medical_rl.rewards score FILE.jsonl --out OUT.jsonl conf/rewards=<mix>`: scores completions offline."""
+"""`python -m medical_rl.rewards score FILE --out OUT conf/rewards=<mix>`: scores completions offline."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
+from operator import itemgetter
 from pathlib import Path
 
 from medical_rl.errors import UserError
+from medical_rl.run.files import write_text
 
 SHOWN = 3  # best and worst examples
 
@@ -26,9 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     score.add_argument(
         "overrides", nargs="*", help="conf/rewards=NAME and other settings (default: conf/rewards=vrft_aug)"
     )
-    given, overrides = parser.parse_known_args(argv)
+    arguments, overrides = parser.parse_known_args(argv)
     try:
-        return _score(given.file, given.out, [*given.overrides, *overrides])
+        return _score(arguments.file, arguments.out, arguments.overrides + overrides)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _score(file: Path, out: Path | None, overrides: list[str]) -> int:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track
 
     from medical_rl.rewards.load import load_mix
@@ -47,71 +49,65 @@ def _score(file: Path, out: Path | None, overrides: list[str]) -> int:
     lines = list(read_lines(file))
     if not lines:
         raise UserError(f"The completions file {file} has no lines.")
-    console = Console()
-    scored = list(
-        track(score_lines(lines, mix), "scoring", total=len(lines), console=console, transient=True)
-    )
+    # without rich's highlighting, wrapping or markup: what a model wrote is shown as it is
+    console = Console(highlight=False)
+    results = score_lines(lines, mix)
+    scored = list(track(results, "scoring", total=len(lines), console=console, transient=True))
     if out:
-        _write(out, scored)
-    _show(console, scored, mix, name, reasons)
-    if out:
-        console.print(f"{len(scored):,} lines written to {out}", highlight=False)
-    worst = max(sum(s["terms"][t] is None for s in scored) / len(scored) for t in mix.terms)
-    return 1 if worst > mix.max_failure_rate else 0
-
-
-def _write(out: Path, scored: list[dict]) -> None:
-    """Atomically: a reader of `out` never sees half of it."""
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
         # ASCII: half a surrogate pair, which a model can write, has no UTF-8
-        scratch.write_text("".join(json.dumps(s) + "\n" for s in scored), encoding="ascii")
-        scratch.replace(out)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise UserError(f"The scores cannot be written to {out}: {error.strerror or error}.") from error
+        text = "\n".join(map(json.dumps, scored)) + "\n"
+        try:
+            write_text(out, text, encoding="ascii")
+        except OSError as error:
+            raise UserError(f"The scores cannot be written to {out}: {error.strerror or error}.") from error
+    failed = _show_terms(console, scored, mix, name)
+    right = sum(map(itemgetter("right"), scored))
+    console.print(f"final answer right: {right} of {len(scored)} ({right / len(scored):.1%})")
+    for term, reason in reasons.items():
+        console.print(f"[yellow]{term} failed; the last reason:[/yellow] {escape(reason)}")
+    ranked = sorted(scored, key=itemgetter("total"))
+    _show_examples(console, "lowest", ranked[:SHOWN])
+    _show_examples(console, "highest", ranked[::-1][:SHOWN])
+    if out:
+        console.print(f"{len(scored):,} lines written to {out}")
+    return int(failed / len(scored) > mix.max_failure_rate)
 
 
-def _show(console, scored: list[dict], mix, name: str, reasons: dict[str, str]) -> None:
-    from rich.markup import escape
+def _show_terms(console, scored: list[dict], mix, name: str) -> int:
+    """Print the table of terms; the count is that of the term that failed most often."""
     from rich.table import Table
 
     table = Table(title=f"{name}: {len(scored):,} completions, combined by {mix.combine}")
     for column in ("term", "weight", "mean", "sd", "least", "most", "failed"):
         table.add_column(column, justify="left" if column == "term" else "right")
+    most_failed = 0
     for term in mix.terms:
-        values = [s["terms"][term] for s in scored if s["terms"][term] is not None]
-        table.add_row(term, f"{mix.weights[term]:g}", *_figures(values), str(len(scored) - len(values)))
-    table.add_row("total", "", *_figures([s["total"] for s in scored]), "", style="bold")
+        values = [line["terms"][term] for line in scored if line["terms"][term] is not None]
+        failed = len(scored) - len(values)
+        most_failed = max(most_failed, failed)
+        table.add_row(term, f"{mix.weights[term]:g}", *_figures(values), str(failed))
+    totals = list(map(itemgetter("total"), scored))
+    table.add_row("total", "", *_figures(totals), "", style="bold")
     console.print(table)
-    right = sum(s["right"] for s in scored)
-    console.print(
-        f"final answer right: {right} of {len(scored)} ({right / len(scored):.1%})", highlight=False
-    )
-    for term, reason in reasons.items():
-        console.print(f"[yellow]{term} failed; the last reason:[/yellow] {escape(reason)}", highlight=False)
-    order = sorted(range(len(scored)), key=lambda i: scored[i]["total"])
-    for title, chosen in (("lowest", order[:SHOWN]), ("highest", order[::-1][:SHOWN])):
-        console.print(f"\n[bold]{title} totals[/bold]")
-        for i in chosen:
-            text = " ".join(str(scored[i]["response"]).split())
-            console.print(
-                f"{scored[i]['total']:7.3f}  gold {scored[i]['answer']!s:.30}  ",
-                end="",
-                highlight=False,
-                markup=False,
-            )
-            console.print(
-                text[:160] + ("…" if len(text) > 160 else ""), highlight=False, markup=False, soft_wrap=True
-            )
+    return most_failed
 
 
-def _figures(values: list[float]) -> tuple[str, ...]:
+def _figures(values: list[float]) -> list[str]:
+    """Mean, standard deviation, least and largest of a term's values, as cells."""
     if not values:
-        return ("-",) * 4
-    return tuple(
-        f"{v:.3f}" for v in (statistics.fmean(values), statistics.pstdev(values), min(values), max(values))
-    )
+        return ["-"] * 4
+    figures = (statistics.fmean(values), statistics.pstdev(values), min(values), max(values))
+    return [f"{figure:.3f}" for figure in figures]
+
+
+def _show_examples(console, title: str, lines: list[dict]) -> None:
+    console.print(f"\n[bold]{title} totals[/bold]")
+    for line in lines:
+        text = " ".join(str(line["response"]).split())
+        if len(text) > 160:
+            text = text[:160] + "…"
+        console.print(f"{line['total']:7.3f}  gold {line['answer']!s:.30}  ", end="", markup=False)
+        console.print(text, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

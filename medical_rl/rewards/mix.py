@@ -6,7 +6,8 @@ combine: sum              # sum of weight * term
 combine: normalised_sum   # the same divided by sum of weight * the term's maximum
 on_failure: group_mean    # a failed term takes its mean over the group's other samples
 on_failure: drop_sample   # the sample takes no part in its group
-max_failure_rate: 0.2     # a term that failed for a larger share of the last samples stops the run: see `failures`
+max_failure_rate: 0.2     # a term that failed for a larger share of the last samples stops the run: see
+`failures`
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from medical_rl.errors import BudgetMet, RewardFailed
+from medical_rl.errors import BudgetMet, RewardFailed, UserError, unknown
 from medical_rl.parsing.response import Response, parse
-from medical_rl.rewards import failures, mix_settings
-from medical_rl.rewards.term import number, read_term
+from medical_rl.rewards import REWARDS, failures
+from medical_rl.rewards.term import Term, finite_number, read_term
 from medical_rl.rewards.terms.accuracy import accuracy
 from medical_rl.rewards.terms.detection import detection
 from medical_rl.sample import Sample
+
+COMBINE = ("sum", "normalised_sum")
+ON_FAILURE = ("group_mean", "drop_sample")
+# Keys of results and metrics beside the terms' own.
+RESERVED = frozenset(("score", "acc", "reward", "total"))
+SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate")
 
 
 class Mix:
@@ -41,42 +48,69 @@ class Mix:
     ):
         """Raises UserError for an unknown term, parameter or combination, or a term without a weight."""
         self.combine, self.on_failure = combine, on_failure
-        self.max_failure_rate = number(max_failure_rate, "conf.rewards.max_failure_rate")
-        self.terms = {
-            name: read_term(name, given) for name, given in (terms or {}).items() if given is not False
-        }
-        self.weights = {name: term.weight for name, term in self.terms.items()}
+        self.max_failure_rate = finite_number(max_failure_rate, "conf.rewards.max_failure_rate")
+        self.terms: dict[str, Term] = {}
+        for name, settings in (terms or {}).items():
+            if settings is not False:
+                self.terms[name] = read_term(name, settings)
         self.services: dict[str, object] = {}
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
-        mix_settings.refuse_unusable(self.terms, combine, on_failure, self.max_failure_rate)
+        self._check()
 
     @classmethod
     def from_config(cls, rewards: Mapping) -> Mix:
-        """The mix of a `conf/rewards` file."""
-        mix_settings.refuse_unknown(rewards)
+        """The mix of a `conf/rewards` file; UserError for a key that such a file does not have."""
+        for key in rewards:
+            if key not in SETTINGS:
+                raise unknown("setting of a reward mix named", key, SETTINGS)
         return cls(**{"terms": {}, **rewards})
+
+    def _check(self) -> None:
+        """Raise UserError for a mix that could not be used, before anything is scored."""
+        if not self.terms:
+            raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
+        if self.combine not in COMBINE:
+            raise unknown("way to combine rewards", self.combine, COMBINE)
+        if self.on_failure not in ON_FAILURE:
+            raise unknown("way to treat a failed reward", self.on_failure, ON_FAILURE)
+        for name in RESERVED.intersection(self.terms):
+            raise UserError(
+                f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
+            )
+        if not 0 <= self.max_failure_rate <= 1:
+            raise UserError(
+                f"conf.rewards.max_failure_rate={self.max_failure_rate} is no share between 0 and 1."
+            )
+        if self.combine == "normalised_sum":
+            _check_maxima(self.terms.values())
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """{term: its weight}."""
+        return {name: term.weight for name, term in self.terms.items()}
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Every key that `score` returns, on every path."""
-        found = ["score", "acc"]
+        keys = ["score", "acc"]
         for name, term in self.terms.items():
-            found += [name, f"{name}/weighted", f"{name}/failed"]
-            found += [f"{name}/budget"] if "judge" in term.needs else []
-            found += [f"{name}/max"] if self.combine == "normalised_sum" else []
-        return tuple(found)
+            keys += [name, f"{name}/weighted", f"{name}/failed"]
+            if "judge" in term.needs:
+                keys.append(f"{name}/budget")
+            if self.combine == "normalised_sum":
+                keys.append(f"{name}/max")
+        return tuple(keys)
 
     @property
     def needs(self) -> frozenset[str]:
         """Names of the services that the mix asks."""
-        return frozenset(n for term in self.terms.values() for n in term.needs)
+        return frozenset(name for term in self.terms.values() for name in term.needs)
 
     def without(self, services: Iterable[str]) -> Mix:
         """This mix without the terms that ask one of `services`; it may have none left."""
-        left = copy.copy(self)
-        left.terms = {name: term for name, term in self.terms.items() if not set(term.needs) & set(services)}
-        left.weights = {name: term.weight for name, term in left.terms.items()}
-        return left
+        smaller = copy.copy(self)
+        smaller.terms = {n: term for n, term in self.terms.items() if not set(term.needs) & set(services)}
+        return smaller
 
     async def score(self, text: str, sample: Sample) -> dict[str, float]:
         """{"score": total, "acc": accuracy, "<term>": raw, "<term>/weighted", "<term>/failed"}.
@@ -88,91 +122,124 @@ class Mix:
         the mix rewards.
         """
         response = parse(text)
-        raw = await self._raw(response, sample)
-        return self._result(raw, self._right(response, sample), sample)
+        values = await self._raw_values(response, sample)
+        return self._result(values, self._accuracy(response, sample), sample)
 
-    def failed(self, sample: Sample, error: RewardFailed) -> dict[str, float]:
+    def failed_result(self, sample: Sample, error: RewardFailed) -> dict[str, float]:
         """The result of a response that could not be scored at all: every term failed, nothing right."""
         for name in self.terms:
             self.on_failed(name, sample, error)
         return self._result(dict.fromkeys(self.terms, error), 0.0, sample)
 
     def _result(
-        self, raw: Mapping[str, float | RewardFailed], right: float, sample: Sample
+        self, values: Mapping[str, float | RewardFailed], accuracy: float, sample: Sample
     ) -> dict[str, float]:
-        result = {"score": 0.0, "acc": right}
+        result = {"score": 0.0, "acc": accuracy}
         for name, term in self.terms.items():
-            lost = isinstance(raw[name], RewardFailed)
-            result[name] = 0.0 if lost else raw[name]
+            value = values[name]
+            has_failed = isinstance(value, RewardFailed)
+            result[name] = 0.0 if has_failed else value
             result[f"{name}/weighted"] = term.weight * result[name]
-            result[f"{name}/failed"] = float(lost)
+            result[f"{name}/failed"] = float(has_failed)
             if "judge" in term.needs:
-                result[f"{name}/budget"] = float(isinstance(raw[name], BudgetMet))
+                result[f"{name}/budget"] = float(isinstance(value, BudgetMet))
             if self.combine == "normalised_sum":
                 result[f"{name}/max"] = term.maximum(sample)
         result["score"] = self.total(result)
         return result
 
-    async def _raw(self, response: Response, sample: Sample) -> dict[str, float | RewardFailed]:
-        """Each term's raw value, or why it failed; those that wait are waited for together."""
-        raw, waiting = {}, {}
+    async def _raw_values(self, response: Response, sample: Sample) -> dict[str, float | RewardFailed]:
+        """{term: its raw value, or why it failed}; those that wait are waited for together."""
+        values, waiting = {}, {}
         for name, term in self.terms.items():
             try:
                 value = term(response, sample, self.services)
             except RewardFailed as error:
-                self.on_failed(name, sample, error)
-                raw[name] = error
-                continue
+                value = error
             if inspect.isawaitable(value):
                 waiting[name] = value
             else:
-                raw[name] = float(value)
-        if waiting:
-            found = await asyncio.gather(*waiting.values(), return_exceptions=True)
-            for name, value in zip(waiting, found, strict=True):
-                if (
-                    isinstance(value, Exception)
-                    and self.terms[name].needs
-                    and not isinstance(value, RewardFailed)
-                ):
-                    # whatever a client raises (a lost actor, an image that cannot be sent), nothing was judged
-                    value = RewardFailed(f"{type(value).__name__}: {value}")
-                if isinstance(value, RewardFailed):
-                    self.on_failed(name, sample, value)
-                elif isinstance(value, BaseException):
-                    raise value
-                raw[name] = value if isinstance(value, RewardFailed) else float(value)
-        return raw
+                values[name] = value
+        results = await asyncio.gather(*waiting.values(), return_exceptions=True)
+        for name, value in zip(waiting, results, strict=True):
+            if (
+                isinstance(value, Exception)
+                and not isinstance(value, RewardFailed)
+                and self.terms[name].needs
+            ):
+                # whatever a client raises (a lost actor, an image that cannot be sent), nothing was judged
+                value = RewardFailed(f"{type(value).__name__}: {value}")
+            values[name] = value
+        for name, value in values.items():
+            if isinstance(value, RewardFailed):
+                self.on_failed(name, sample, value)
+            elif isinstance(value, BaseException):
+                raise value
+            else:
+                values[name] = float(value)
+        return values
 
-    def _right(self, response: Response, sample: Sample) -> float:
+    def _accuracy(self, response: Response, sample: Sample) -> float:
         """1.0 if the answer is right; boxes are read in the frame that the detection term names."""
-        term = next((t for t in self.terms.values() if t.function is detection), None)
-        if sample.kind == "box" and term:
-            return float(term.function(response, sample, **{**term.parameters, "continuous": False}) == 1.0)
+        if sample.kind == "box":
+            for term in self.terms.values():
+                if term.function is detection:
+                    strict = {**term.parameters, "continuous": False}
+                    return float(detection(response, sample, **strict) == 1.0)
         return accuracy(response, sample)
 
     def total(self, result: Mapping[str, float]) -> float:
         """The combined reward of a result's raw terms; a failed term is left out."""
-        kept = [name for name in self.weights if not result[f"{name}/failed"]]
-        value = sum(self.weights[name] * result[name] for name in kept)
+        total = scale = 0.0
+        for name, term in self.terms.items():
+            if not result[f"{name}/failed"]:
+                total += term.weight * result[name]
+                scale += term.weight * result.get(f"{name}/max", 0.0)
         if self.combine == "normalised_sum":
-            scale = sum(self.weights[name] * result[f"{name}/max"] for name in kept)
-            value = value / scale if scale else 0.0
-        return value
+            return total / scale if scale else 0.0
+        return total
 
     def with_group_means(
         self, results: Sequence[Mapping[str, float]], groups: Sequence[str]
     ) -> list[dict[str, float]]:
-        """`results` with each failed term at its mean over the group's other samples, and the totals that follow.
+        """`results` with each failed term at its group's mean over the others, and the totals that follow.
 
         A term that failed in the whole group is left out of it. So an outage neither rewards
         nor punishes a sample against its group.
         """
-        mended = failures.at_group_means(results, groups, self.weights)
-        return [result | {"score": self.total(result)} for result in mended]
+        mended = failures.with_group_means(results, groups, self.weights)
+        for result in mended:
+            result["score"] = self.total(result)
+        return mended
 
-    def dropped(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
-        """Which samples `on_failure: drop_sample` takes out of their groups; see `lost_terms.out_of_groups`."""
+    def dropped_samples(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
+        """Which samples `on_failure: drop_sample` takes out of their groups (`failures.dropped_samples`)."""
         if self.on_failure != "drop_sample":
             return [False] * len(results)
-        return failures.out_of_groups(results, groups, self.weights)
+        return failures.dropped_samples(results, groups, self.weights)
+
+
+def _check_maxima(terms: Iterable[Term]) -> None:
+    """Raise UserError for terms by whose largest values `combine: normalised_sum` cannot divide."""
+    unknown_maxima, negative, advice = [], [], {}
+    for term in terms:
+        if term.weight < 0:
+            negative.append(term.name)
+        if term.largest is None:
+            unknown_maxima.append(term.name)
+            if REWARDS.get(term.name) is term.function:
+                function, file = term.function.__name__, term.function.__module__.replace(".", "/")
+                advice[f"declare {function}.maximum = <number> in {file}.py"] = None
+            else:
+                advice["add max: <number> to the term"] = None
+    if unknown_maxima:
+        raise UserError(
+            "combine: normalised_sum divides by each term's largest value, which is not known of "
+            f"{', '.join(unknown_maxima)}: {'; '.join(advice)}."
+        )
+    if negative:
+        raise UserError(
+            "combine: normalised_sum divides by the sum of weights times largest values, which the negative "
+            "weight of "
+            f"{', '.join(negative)} would turn round. Use combine: sum, or give the term negative values."
+        )

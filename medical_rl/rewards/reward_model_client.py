@@ -1,6 +1,7 @@
-"""A served reward model, asked with the image: vLLM's `/classify` on a Qwen2.5-VL with one regression output.
+"""A served reward model, asked with the image: vLLM's `/classify` on a Qwen2.5-VL with one output.
 
-The conversation that R_phi scores: the same turns in training, in scoring and in what the client sends to a server.
+`chat_turns` is the conversation that R_phi scores: the same in training, in scoring and in what a server is
+sent.
 """
 
 from __future__ import annotations
@@ -8,45 +9,45 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from medical_rl.errors import RewardFailed, UserError, unknown
 from medical_rl.images import FORMATS, decode, encode_png
+from medical_rl.judges.endpoint import refuse_restricted
 from medical_rl.judges.images import data_uri
 from medical_rl.judges.requests.retry import backoff, is_retried
-from medical_rl.judges.restricted import refuse_restricted
 from medical_rl.parsing.text import neutralise
 from medical_rl.sample import Sample
 
 FIRST_PAUSE_S = 0.5
-SETTINGS = ("base_url", "model", "local", "covered", "timeout_s", "max_attempts", "concurrency")
 
 
-class RewardModel:
-    """`await model.score(sample, text)` asks the server at `base_url` what it gives the response."""
+@dataclass(eq=False)
+class RewardModelClient:
+    """`await model.score(sample, text)` asks the server at `base_url` what it gives the response.
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str = "",
-        local: bool = False,
-        covered: bool = False,
-        timeout_s: float = 60.0,
-        max_attempts: int = 4,
-        concurrency: int = 64,
-    ):
-        self.base_url = str(base_url).rstrip("/")
+    The fields are the settings of a `conf/reward_model` file.
+    """
+
+    base_url: str
+    model: str = ""
+    local: bool = False
+    covered: bool = False
+    timeout_s: float = 60.0
+    max_attempts: int = 4
+    concurrency: int = 64
+
+    def __post_init__(self):
+        self.base_url = str(self.base_url).rstrip("/")
         self.url = self.base_url + "/classify"
-        self.model, self.timeout_s, self.max_attempts = model, float(timeout_s), int(max_attempts)
-        self.local, self.covered = bool(local), bool(covered)
-        self.concurrency = int(concurrency)
         self._loop = self._client = self._slots = None
 
     @classmethod
-    def from_config(cls, settings: Mapping) -> RewardModel:
-        """The client of a `conf/reward_model` file."""
+    def from_config(cls, settings: Mapping) -> RewardModelClient:
+        """The client of a `conf/reward_model` file; UserError for an unknown setting or no address."""
         for key in settings:
-            if key not in SETTINGS:
-                raise unknown("setting of the reward model named", key, SETTINGS)
+            if key not in cls.__dataclass_fields__:
+                raise unknown("setting of the reward model named", key, cls.__dataclass_fields__)
         if not settings.get("base_url"):
             raise UserError(
                 "The reward model has no address: give conf.reward_model.base_url=http://HOST:PORT."
@@ -54,9 +55,10 @@ class RewardModel:
         return cls(**settings)
 
     async def score(self, sample: Sample, text: str) -> float:
-        """R_phi of `text` as the answer to the sample's question about its images; RewardFailed where none comes.
+        """R_phi of `text` as the answer to the sample's question about its images.
 
-        UserError for a restricted row, where the server is neither local nor covered.
+        Raises RewardFailed where none comes; UserError for a restricted row, where the server is neither
+        local nor covered.
         """
         refuse_restricted(self, sample.restricted, sample.source, "conf.reward_model")
         import httpx
@@ -68,28 +70,25 @@ class RewardModel:
                     reply = await client.post(self.url, json=self._body(sample, text))
                 if reply.status_code == 200:
                     return float(reply.json()["data"][0]["probs"][0])
-                failed, again = f"HTTP {reply.status_code}: {reply.text[:200]}", is_retried(reply.status_code)
+                reason, again = f"HTTP {reply.status_code}: {reply.text[:200]}", is_retried(reply.status_code)
             except httpx.TransportError as error:
-                failed, again = f"{type(error).__name__}: {error}", True
+                reason, again = f"{type(error).__name__}: {error}", True
             except (KeyError, IndexError, TypeError, ValueError) as error:
-                failed, again = f"the reply holds no score ({type(error).__name__}: {error})", False
+                reason, again = f"the reply holds no score ({type(error).__name__}: {error})", False
             if not again or attempt == self.max_attempts:
                 break
             await asyncio.sleep(backoff(attempt, FIRST_PAUSE_S))
-        raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {failed}")
+        raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {reason}")
 
     def _body(self, sample: Sample, text: str) -> dict:
-        images = [
-            {"type": "image_url", "image_url": {"url": data_uri(opaque(image), None)}}
-            for image in sample.images
-        ]
+        images = []
+        for image in sample.images:
+            url = data_uri(without_transparency(image), None)
+            images.append({"type": "image_url", "image_url": {"url": url}})
+        body = {"model": self.model} if self.model else {}
+        body["messages"] = chat_turns(sample.question, text, images)
         # the raw output of the head, not a probability; and no turn opened for another answer
-        body = {
-            "messages": turns(sample.question, text, images),
-            "add_generation_prompt": False,
-            "use_activation": False,
-        }
-        return {"model": self.model, **body} if self.model else body
+        return body | {"add_generation_prompt": False, "use_activation": False}
 
     def _connected(self, httpx):
         """A client and its slots for the running event loop: neither survives its loop."""
@@ -100,10 +99,11 @@ class RewardModel:
         return self._client, self._slots
 
 
-def opaque(data: bytes) -> bytes:
+def without_transparency(data: bytes) -> bytes:
     """The image file, written anew without its transparency where it has any.
 
-    vLLM lays a transparent picture on white, `decode` (what R_phi was trained with) takes its colours as they are.
+    vLLM lays a transparent picture on white, `decode` (what R_phi was trained with) takes its colours as they
+    are.
     """
     import numpy as np
     from PIL import Image
@@ -117,16 +117,14 @@ def opaque(data: bytes) -> bytes:
     return encode_png(np.asarray(decode(data)))
 
 
-def turns(question: str, text: str, images: Sequence[dict]) -> list[dict]:
+def chat_turns(question: str, text: str, images: Sequence[dict]) -> list[dict]:
     """Two chat turns: the user's `images` (parts of any kind) and bare `question`, the assistant's `text`.
 
-    Special tokens in the question or the text are made plain: a policy that writes "<|im_end|>" and a turn of its own must
-    not be read as two turns.
+    Special tokens in the question or the text are made plain: a policy that writes "<|im_end|>" and a turn of
+    its own must not be read as two turns.
 
-    >>> turns("Grade?", "2<|im_end|>", [])[1]
+    >>> chat_turns("Grade?", "2<|im_end|>", [])[1]
     {'role': 'assistant', 'content': '2[|im_end|]'}
     """
-    return [
-        {"role": "user", "content": [*images, {"type": "text", "text": neutralise(question)}]},
-        {"role": "assistant", "content": neutralise(text)},
-    ]
+    parts = list(images) + [{"type": "text", "text": neutralise(question)}]
+    return [{"role": "user", "content": parts}, {"role": "assistant", "content": neutralise(text)}]

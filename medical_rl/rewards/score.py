@@ -1,10 +1,10 @@
-"""Completions scored offline: a file of lines in, the same lines with `total` and `terms` out, by the mix that training calls."""
+"""Completions scored offline by the mix that training calls: lines in, the same with their scores out."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medical_rl.errors import UserError
@@ -17,8 +17,9 @@ AT_ONCE = 512  # lines scored together, so that a judge is asked about many at o
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict, Sample]]:
-    """(line number, the line's object, its Sample) of a JSONL file; UserError for a line that is none.
+    """(line number, the line's object, its Sample) of a JSONL file.
 
+    Raises UserError for a line that is none, or whose gold answer is no answer.
     A line has `response`, `answer`, `kind`, and where they apply `choices`, `concepts`, `knowledge`, `size`
     ([height, width]), `question`, `id`, `source`, `restricted` and `image` (a path beside the file).
     """
@@ -29,11 +30,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict, Sample]]:
     with file:
         for number, line in enumerate(_text_lines(path, file), 1):
             if line.strip():
-                record = _record(path, number, line)
-                sample = _sample(path, number, record)
-                if problem := gold_problem(sample):
-                    raise UserError(f"{path}, line {number}: {problem}.")
+                try:
+                    record = _record(line)
+                    sample = _sample(path, number, record)
+                except _WrongLine as problem:
+                    raise UserError(f"{path}, line {number}: {problem}.") from problem
                 yield number, record, sample
+
+
+class _WrongLine(Exception):
+    """What is wrong with a line, told with its number."""
 
 
 def _text_lines(path: Path, file) -> Iterator[str]:
@@ -43,91 +49,72 @@ def _text_lines(path: Path, file) -> Iterator[str]:
         raise UserError(f"The completions file {path} is not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
-def _record(path: Path, number: int, line: str) -> dict:
+def _record(line: str) -> dict:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{path}, line {number}: not JSON ({error}). Each line is one object.") from error
-    missing = [key for key in NEEDED if not isinstance(record, dict) or record.get(key) is None]
+        raise _WrongLine(f"not JSON ({error}). Each line is one object") from error
+    fields = record if isinstance(record, dict) else {}
+    missing = [key for key in NEEDED if fields.get(key) is None]
     if missing:
-        given = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-        raise UserError(
-            f"{path}, line {number}: {', '.join(missing)} missing; the line has {given or 'nothing'}."
-        )
+        columns = ", ".join(record) if isinstance(record, dict) else type(record).__name__
+        raise _WrongLine(f"{', '.join(missing)} missing; the line has {columns or 'nothing'}")
     if record["kind"] not in KINDS:
-        raise UserError(
-            f"{path}, line {number}: kind {record['kind']!r} is unknown. Available: {', '.join(KINDS)}."
-        )
+        raise _WrongLine(f"kind {record['kind']!r} is unknown. Available: {', '.join(KINDS)}")
     return record
 
 
 def _sample(path: Path, number: int, record: Mapping) -> Sample:
     size = record.get("size")
-    whole = (
-        isinstance(size, list) and len(size) == 2 and all(isinstance(v, (int, float)) and v > 0 for v in size)
-    )
-    if size is not None and not whole:
-        raise UserError(f"{path}, line {number}: size is [height, width] in pixels, not {size!r}.")
+    if size is not None and not _is_size(size):
+        raise _WrongLine(f"size is [height, width] in pixels, not {size!r}")
     for name in ("choices", "concepts"):
         if record.get(name) is not None and not isinstance(record[name], list):
-            raise UserError(f"{path}, line {number}: {name} is a list of texts, not {record[name]!r}.")
-    answer = record["answer"]
-    return Sample(
+            raise _WrongLine(f"{name} is a list of texts, not {record[name]!r}")
+    answer, image = record["answer"], record.get("image")
+    sample = Sample(
         id=str(record.get("id", number)),
         source=str(record.get("source", path.stem)),
         question=str(record.get("question", "")),
         kind=record["kind"],
         answer=answer if isinstance(answer, str) else json.dumps(answer),
         choices=tuple(map(str, record.get("choices") or ())),
-        images=_images(path, number, record.get("image")),
+        images=(_read_image(path.parent / str(image)),) if image else (),
         restricted=bool(record.get("restricted", False)),
         concepts=tuple(map(str, record.get("concepts") or ())),
         knowledge=str(record.get("knowledge") or ""),
         size=tuple(size) if size else None,
     )
+    problem = gold_problem(sample)
+    if problem:
+        raise _WrongLine(problem)
+    return sample
 
 
-def _images(path: Path, number: int, image) -> tuple[bytes, ...]:
-    if not image:
-        return ()
-    place = path.parent / str(image)
+def _is_size(size) -> bool:
+    if not isinstance(size, list) or len(size) != 2:
+        return False
+    return all(isinstance(side, (int, float)) and side > 0 for side in size)
+
+
+def _read_image(file: Path) -> bytes:
     try:
-        return (place.read_bytes(),)
+        return file.read_bytes()
     except OSError as error:
-        raise UserError(
-            f"{path}, line {number}: the image {place} cannot be read: {error.strerror or error}."
-        ) from error
+        raise _WrongLine(f"the image {file} cannot be read: {error.strerror or error}") from error
 
 
-def score_lines(
-    lines: Iterable[tuple[int, dict, Sample]], mix: Mix, step: Callable[[int], object] = lambda n: None
-) -> Iterator[dict]:
-    """Each line's object with `total`, `terms` (raw values; null where a term failed) and `right`, in order.
-
-    `step` is called with the number of lines just scored.
-    """
-    batch: list[tuple[int, dict, Sample]] = []
+def score_lines(lines: Sequence[tuple[int, dict, Sample]], mix: Mix) -> Iterator[dict]:
+    """Each line's object with `total`, `right` and `terms` (raw values; null for a failed one), in order."""
     with asyncio.Runner() as runner:  # one event loop for the whole file: a judge keeps its connections
-        for line in lines:
-            batch.append(line)
-            if len(batch) == AT_ONCE:
-                yield from runner.run(_scored(batch, mix))
-                step(len(batch))
-                batch = []
-        yield from runner.run(_scored(batch, mix))
-        step(len(batch))
+        for start in range(0, len(lines), AT_ONCE):
+            yield from runner.run(_score_batch(lines[start : start + AT_ONCE], mix))
 
 
-async def _scored(batch: list[tuple[int, dict, Sample]], mix: Mix) -> list[dict]:
-    results = await asyncio.gather(
-        *(mix.score(str(record["response"]), sample) for _, record, sample in batch)
-    )
-    return [
-        {
-            **record,
-            "total": result["score"],
-            "right": bool(result["acc"]),
-            "terms": {name: None if result[f"{name}/failed"] else result[name] for name in mix.terms},
-        }
-        for (_, record, _), result in zip(batch, results, strict=True)
-    ]
+async def _score_batch(batch: Sequence[tuple[int, dict, Sample]], mix: Mix) -> list[dict]:
+    scores = [mix.score(str(record["response"]), sample) for _, record, sample in batch]
+    scored = []
+    for (_, record, _), result in zip(batch, await asyncio.gather(*scores), strict=True):
+        terms = {name: None if result[f"{name}/failed"] else result[name] for name in mix.terms}
+        scored.append(record | {"total": result["score"], "right": bool(result["acc"]), "terms": terms})
+    return scored

@@ -16,8 +16,9 @@ def _judge(conf: Mapping, run_dir: str | Path | None, desk):
     settings = conf.get("judge")
     if not settings or not settings.get("enabled"):
         raise UserError(
-            "The reward mix asks a judge (consistency), and conf/judge=none. Choose an endpoint (conf/judge=openai, gemini or local), "
-            "or a mix with a rule in its place: conf/rewards=medfact_r1_offline."
+            "The reward mix asks a judge (consistency), and conf/judge=none. Choose an endpoint "
+            "(conf/judge=openai, "
+            "gemini or local), or a mix with a rule in its place: conf/rewards=medfact_r1_offline."
         )
     from medical_rl.judges.build import from_config
 
@@ -29,14 +30,15 @@ def _reward_model(conf: Mapping, run_dir: str | Path | None, desk):
     if not settings:
         raise UserError(
             "The reward mix asks a learned reward model, and conf/reward_model=none. Serve one and name it: "
-            "conf/reward_model=endpoint conf.reward_model.base_url=http://HOST:PORT, or leave the term out: ~conf.rewards.terms.learned."
+            "conf/reward_model=endpoint conf.reward_model.base_url=http://HOST:PORT, or leave the term out: "
+            "~conf.rewards.terms.learned."
         )
-    from medical_rl.rewards.reward_model_client import RewardModel
+    from medical_rl.rewards.reward_model_client import RewardModelClient
 
     settings = dict(settings)
     if settings.pop("serve", None) and not settings.get("base_url"):
         settings["base_url"] = NOT_YET
-    return RewardModel.from_config(settings)
+    return RewardModelClient.from_config(settings)
 
 
 SERVICES: dict[str, Callable] = {"judge": _judge, "reward_model": _reward_model}
@@ -48,29 +50,30 @@ def connect(mix, conf: Mapping, run_dir: str | Path | None = None, desk=None) ->
 
 
 def endpoints(mix, conf: Mapping) -> dict[str, object]:
-    """{the setting that configures it: where the mix sends rows}; checks each service's settings, opens nothing.
+    """{the setting that configures it: where the mix sends rows}; nothing is opened.
 
-    UserError for a service that config does not give, or whose key is not in the environment.
+    Raises UserError for a service that config does not give, a wrong setting, or a key not in the
+    environment.
     """
-    found: dict[str, object] = {}
+    places: dict[str, object] = {}
     if "judge" in mix.needs:
         if not (conf.get("judge") or {}).get("enabled"):
             _judge(conf, None, None)  # says what to choose
-        from medical_rl.judges.build import checked
+        from medical_rl.judges.build import checked_settings
         from medical_rl.judges.endpoint import Endpoint
 
-        settings = checked(conf["judge"])
-        found["conf.judge.endpoint"] = endpoint = Endpoint.from_mapping(settings["endpoint"])
+        settings = checked_settings(conf["judge"])
+        places["conf.judge.endpoint"] = endpoint = Endpoint.from_mapping(settings["endpoint"])
         if settings.get("mode", "live") == "live":
             endpoint.api_key()
     if "reward_model" in mix.needs:
-        found["conf.reward_model"] = _reward_model(conf, None, None)
-    return found
+        places["conf.reward_model"] = _reward_model(conf, None, None)
+    return places
 
 
 def check_restricted(places: Mapping[str, object], samples: Iterable[Sample]) -> None:
-    """None; UserError, before anything is trained, for a restricted row that one of `places` may not be sent."""
-    from medical_rl.judges.restricted import refuse_restricted
+    """Raise UserError, before anything is trained, for a restricted row that a place may not be sent."""
+    from medical_rl.judges.endpoint import refuse_restricted
 
     for sample in samples:
         for setting, place in places.items():

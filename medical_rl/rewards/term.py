@@ -1,7 +1,8 @@
-"""One term of a mix: its function, weight, parameters and largest value, read from YAML and tried before use."""
+"""One term of a mix: function, weight, parameters and largest value, read from YAML and tried once."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from medical_rl.errors import UserError, WrongKind, unknown
 from medical_rl.parsing.response import Response, parse
-from medical_rl.rewards import MAXIMUM, REWARDS
+from medical_rl.rewards import REWARDS
 from medical_rl.rewards.user_functions import user_term
 from medical_rl.sample import KINDS, Sample
 
@@ -19,86 +20,97 @@ _OWN = ("fn", "signature", "max", "weight")  # settings of a user's term that ar
 
 @dataclass(frozen=True)
 class Term:
-    """A term ready to be called: `await` the call's result where it is awaitable."""
+    """A term ready to be called: `await` the call's result where it is awaitable.
+
+    needs    the services that it asks, handed to it by name
+    largest  its largest value, or a function of (sample, **parameters); None where it is not known
+    """
 
     name: str
     weight: float
     function: Callable
     parameters: Mapping
     needs: tuple[str, ...] = ()
-    most: float | Callable | None = None
+    largest: float | Callable | None = None
 
     def __call__(self, response: Response, sample: Sample, services: Mapping):
         """The function's raw value, or an awaitable of it."""
-        if not self.needs:
-            return self.function(response, sample, **self.parameters)
-        return self.function(response, sample, **self.parameters, **{n: services[n] for n in self.needs})
+        arguments = dict(self.parameters)
+        for name in self.needs:
+            arguments[name] = services[name]
+        return self.function(response, sample, **arguments)
 
     def maximum(self, sample: Sample) -> float:
         """The largest raw value for this sample."""
-        return float(self.most(sample, **self.parameters) if callable(self.most) else self.most)
+        return float(self.largest(sample, **self.parameters) if callable(self.largest) else self.largest)
 
 
-def read_term(name: str, given: Mapping | None) -> Term:
-    """The term that YAML describes; UserError for an unknown one, a parameter it has not, or no weight."""
-    settings = dict(given or {})
+def read_term(name: str, settings: Mapping | None) -> Term:
+    """The term that YAML describes.
+
+    Raises UserError for an unknown one, a parameter it has not, a value it refuses, or no weight.
+    """
+    settings = dict(settings or {})
     if "weight" not in settings:
         raise UserError(f"The reward term {name!r} has no weight: write {name}: {{weight: 1.0}}.")
-    weight = number(settings.pop("weight"), f"the weight of the reward term {name!r}")
+    weight = finite_number(settings.pop("weight"), f"the weight of the reward term {name!r}")
     if "fn" in settings:
-        function = user_term(settings["fn"], settings.get("signature"))
-        kept = {key: value for key, value in settings.items() if key not in _OWN}
-        most = settings.get("max")
-        return Term(
-            name,
-            weight,
-            function,
-            kept,
-            most=None if most is None else number(most, f"max of the reward term {name!r}"),
-        )
+        return _user_term(name, weight, settings)
     if name not in REWARDS:
         error = unknown("reward term", name, REWARDS)
         raise UserError(
-            f"{error} A function of yours is named by {name}: {{fn: package.module:function, weight: {weight}}}."
+            f"{error} A function of yours is named by {name}: "
+            f"{{fn: package.module:function, weight: {weight}}}."
         )
-    parameters = list(inspect.signature(REWARDS[name]).parameters.values())[2:]
-    needs = tuple(p.name for p in parameters if p.name in SERVICES)
-    allowed = [p.name for p in parameters if p.name not in SERVICES]
-    for parameter in settings:
-        if parameter not in allowed:
-            raise unknown(f"parameter of the reward term {name!r} named", parameter, [*allowed, "weight"])
-    _check_types(name, settings, parameters)
-    term = Term(name, weight, REWARDS[name], settings, needs, MAXIMUM.get(name))
-    try_parameters(term)
+    function = REWARDS[name]
+    defaults, needs = {}, []
+    for parameter in list(inspect.signature(function).parameters.values())[2:]:
+        if parameter.name in SERVICES:
+            needs.append(parameter.name)
+        else:
+            defaults[parameter.name] = parameter.default
+    for parameter, value in settings.items():
+        if parameter not in defaults:
+            allowed = list(defaults) + ["weight"]
+            raise unknown(f"parameter of the reward term {name!r} named", parameter, allowed)
+        _check_type(f"The parameter {parameter} of the reward term {name!r}", value, defaults[parameter])
+    term = Term(name, weight, function, settings, tuple(needs), getattr(function, "maximum", None))
+    _try_parameters(term)
     return term
 
 
-def number(value, what: str) -> float:
+def _user_term(name: str, weight: float, settings: Mapping) -> Term:
+    function = user_term(settings["fn"], settings.get("signature"))
+    parameters = {key: value for key, value in settings.items() if key not in _OWN}
+    largest = settings.get("max")
+    if largest is not None:
+        largest = finite_number(largest, f"max of the reward term {name!r}")
+    return Term(name, weight, function, parameters, largest=largest)
+
+
+def finite_number(value, what: str) -> float:
     """`value` as a finite float; UserError, naming `what` it is, for anything else."""
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found) or isinstance(value, bool):
+        number = math.nan
+    if not math.isfinite(number) or isinstance(value, bool):
         raise UserError(f"{what} is {value!r}; a finite number is needed.")
-    return found
+    return number
 
 
-def _check_types(name: str, settings: Mapping, parameters: list[inspect.Parameter]) -> None:
-    """None; UserError for a value of another type than the parameter's default."""
-    defaults = {p.name: p.default for p in parameters}
-    for parameter, value in settings.items():
-        what, default = f"The parameter {parameter} of the reward term {name!r}", defaults[parameter]
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise UserError(f"{what} is {value!r}; true or false is needed.")
-        elif isinstance(default, (int, float)) or (default is None and value is not None):
-            number(value, what)
-        elif isinstance(default, str) and not isinstance(value, str):
-            raise UserError(f"{what} is {value!r}; a text is needed.")
+def _check_type(what: str, value, default) -> None:
+    """Raise UserError for a value of another type than the parameter's default."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UserError(f"{what} is {value!r}; true or false is needed.")
+    elif isinstance(default, (int, float)) or (default is None and value is not None):
+        finite_number(value, what)
+    elif isinstance(default, str) and not isinstance(value, str):
+        raise UserError(f"{what} is {value!r}; a text is needed.")
 
 
-class _Anything:
+class _StandIn:
     """Stands in for a judge and a reward model while a term's parameters are tried: it answers at once."""
 
     verdict = "sound"
@@ -106,40 +118,30 @@ class _Anything:
     async def score(self, sample: Sample, text: str) -> float:
         return 0.0
 
-    async def consistency(self, **asked) -> _Anything:
+    async def consistency(self, **question) -> _StandIn:
         return self
 
 
-def try_parameters(term: Term) -> None:
-    """None; UserError for a parameter's value that its term refuses, found before any training."""
+def _try_parameters(term: Term) -> None:
+    """Score one made-up sample, of the first kind that the term is for.
+
+    Raises UserError for a parameter's value that its term refuses, found before any training.
+    """
     for kind in KINDS:
         answer = {"grade": "1", "box": "[0, 0, 1, 1]", "yes_no": "yes"}.get(kind, "a")
-        full = Sample(
-            "",
-            "",
-            "?",
-            kind,
-            answer,
-            choices=("a", "b"),
-            images=(b"",),
-            concepts=("a",),
-            knowledge="a",
-            size=(56, 56),
-        )
+        fields = {"choices": ("a", "b"), "images": (b"",), "concepts": ("a",), "knowledge": "a"}
+        sample = Sample("", "", "?", kind, answer, size=(56, 56), **fields)
         response = parse(f"<think>a</think><answer>{answer}</answer>")
         try:
-            value = term(response, full, dict.fromkeys(SERVICES, _Anything()))
+            value = term(response, sample, dict.fromkeys(SERVICES, _StandIn()))
             if inspect.iscoroutine(value):
-                try:
+                with contextlib.closing(value), contextlib.suppress(StopIteration):
                     value.send(None)  # the stand-in answers at once, so nothing is waited for
-                except StopIteration:
-                    pass
-                finally:
-                    value.close()
             return
         except WrongKind:
             continue  # a term for another kind of answer
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"The reward term {term.name!r} cannot be used with the parameters {dict(term.parameters)}: {error}."
+                f"The reward term {term.name!r} cannot be used with the parameters {dict(term.parameters)}: "
+                f"{error}."
             ) from error

@@ -3,7 +3,8 @@
 fn: package.module:function, or path/to/file.py:function
 
 signature: medical_rl   (response, sample, **kwargs) -> float
-           verl         (data_source, solution_str, ground_truth, extra_info, **kwargs) -> float or {"score": float}
+           verl         (data_source, solution_str, ground_truth, extra_info, **kwargs) -> float or {"score":
+                        float}
            easyr1       ([{"response", "ground_truth", ...}], **kwargs) -> [{"overall": float}]
            trl          (prompts, completions, **columns) -> [float or None]
 
@@ -14,6 +15,7 @@ may be `async`. A function that is not runs in a thread, so that it cannot hold 
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -33,26 +35,23 @@ def user_term(fn: str, signature: str | None = None) -> Callable:
     Whatever the function raises, and None, NaN or infinity in place of a number, becomes RewardFailed: the
     sample is marked failed, not scored. Raises UserError if there is no such function.
     """
-    function = load(fn)
-    name = signature or told_by_parameters(function, fn)
+    function = load_function(fn)
+    name = signature or signature_by_parameters(function, fn)
     if name not in SIGNATURES:
         raise unknown(f"signature of the reward function {fn} named", name, SIGNATURES)
-    arguments = SIGNATURES[name]
 
     async def term(response: Response, sample: Sample, **kwargs) -> float:
-        given, named = arguments(response, sample, function)
+        positional, named = SIGNATURES[name](response, sample, function)
         try:
-            if inspect.iscoroutinefunction(function):
-                value = await function(*given, **named, **kwargs)
-            else:
-                value = await asyncio.to_thread(function, *given, **named, **kwargs)
-                value = await value if inspect.isawaitable(value) else value
+            call = functools.partial(function, *positional, **named, **kwargs)
+            value = call() if inspect.iscoroutinefunction(function) else await asyncio.to_thread(call)
+            if inspect.isawaitable(value):
+                value = await value
             number = _number(value)
         except RewardFailed:
             raise
-        except (
-            Exception
-        ) as error:  # the user's program: whatever it raises is a broken reward, never the model's fault
+        except Exception as error:
+            # the user's program: whatever it raises is a broken reward, never the model's fault
             raise RewardFailed(f"{fn} raised {type(error).__name__}: {error}") from error
         if number is None or not math.isfinite(number):
             raise RewardFailed(f"{fn} gave {number}, not a finite number.")
@@ -61,26 +60,23 @@ def user_term(fn: str, signature: str | None = None) -> Callable:
     return term
 
 
-def load(fn: str) -> Callable:
+def load_function(fn: str) -> Callable:
     """The function that `package.module:function` or `path/file.py:function` names."""
-    place, colon, name = str(fn).rpartition(":")
-    if not colon or not place or not name:
+    source, colon, name = str(fn).rpartition(":")
+    if not colon or not source or not name:
         raise UserError(
             f"fn: {fn} names no function. Write package.module:function or path/to/file.py:function."
         )
-    module = _from_file(place, fn) if place.endswith(".py") else _from_package(place, fn)
+    module = _load_file(source, fn) if source.endswith(".py") else _load_module(source, fn)
     function = getattr(module, name, None)
     if not callable(function):
-        raise unknown(
-            f"function in {place} named",
-            name,
-            [n for n, v in vars(module).items() if callable(v) and n[0] != "_"],
-        )
+        functions = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise unknown(f"function in {source} named", name, functions)
     return function
 
 
-def _from_file(place: str, fn: str):
-    path = Path(place).expanduser().resolve()
+def _load_file(file: str, fn: str):
+    path = Path(file).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"fn: {fn} names the file {path}, which is not there.")
     name = f"medical_rl_user_{abs(hash(str(path)))}"
@@ -99,20 +95,20 @@ def _from_file(place: str, fn: str):
     return module
 
 
-def _from_package(place: str, fn: str):
+def _load_module(name: str, fn: str):
     try:
-        return importlib.import_module(place)
+        return importlib.import_module(name)
     except Exception as error:
         raise UserError(
-            f"fn: {fn}: the module {place} cannot be imported ({type(error).__name__}: {error}). "
+            f"fn: {fn}: the module {name} cannot be imported ({type(error).__name__}: {error}). "
             "It must be installed or on PYTHONPATH; a file can be named by its path, ending in .py."
         ) from error
 
 
-def told_by_parameters(function: Callable, fn: str) -> str:
+def signature_by_parameters(function: Callable, fn: str) -> str:
     """The signature that the names of the function's parameters tell; UserError where they tell none.
 
-    >>> told_by_parameters(lambda data_source, solution_str, ground_truth, extra_info=None: 0.0, "f")
+    >>> signature_by_parameters(lambda data_source, solution_str, ground_truth, extra_info=None: 0.0, "f")
     'verl'
     """
     names = list(inspect.signature(function).parameters)
@@ -125,54 +121,39 @@ def told_by_parameters(function: Callable, fn: str) -> str:
     if names[:2] == ["response", "sample"]:
         return "medical_rl"
     raise UserError(
-        f"The reward function {fn} has the parameters ({', '.join(names)}), which tell none of the signatures {', '.join(SIGNATURES)}. "
-        "Add signature: <name> to its term."
+        f"The reward function {fn} has the parameters ({', '.join(names)}), which tell none of the "
+        f"signatures {', '.join(SIGNATURES)}. Add signature: <name> to its term."
     )
 
 
-def _ours(response: Response, sample: Sample, function):
+def _medical_rl_arguments(response: Response, sample: Sample, function):
     return (response, sample), {}
 
 
-def _verl(response: Response, sample: Sample, function):
+def _verl_arguments(response: Response, sample: Sample, function):
     extra = {
-        **sample.meta,
         "id": sample.id,
         "question": sample.question,
         "split": sample.split,
         "choices": list(sample.choices),
     }
-    return (), {
-        "data_source": sample.source,
-        "solution_str": response.text,
-        "ground_truth": sample.answer,
-        "extra_info": extra,
-    }
+    arguments = {"data_source": sample.source, "solution_str": response.text, "ground_truth": sample.answer}
+    return (), {**arguments, "extra_info": {**sample.meta, **extra}}
 
 
-def _easyr1(response: Response, sample: Sample, function):
-    item = {
-        "response": response.text,
-        "response_length": len(response.text.split()),
-        "ground_truth": sample.answer,
-    }
+def _easyr1_arguments(response: Response, sample: Sample, function):
+    text = response.text
+    item = {"response": text, "response_length": len(text.split()), "ground_truth": sample.answer}
     return ([{**item, "data_source": sample.source, "problem": sample.question}],), {}
 
 
-def _trl(response: Response, sample: Sample, function):
-    columns = {
-        "answer": [sample.answer],
-        "solution": [sample.answer],
-        "ground_truth": [sample.answer],
-        "choices": [list(sample.choices)],
-        "kind": [sample.kind],
-    }
+def _trl_arguments(response: Response, sample: Sample, function):
+    columns = dict.fromkeys(("answer", "solution", "ground_truth"), [sample.answer])
+    columns |= {"choices": [list(sample.choices)], "kind": [sample.kind], "prompts": [sample.question]}
     parameters = inspect.signature(function).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
         columns = {name: column for name, column in columns.items() if name in parameters}
-        if "prompts" not in parameters:
-            return (), {"completions": [response.text], **columns}
-    return (), {"prompts": [sample.question], "completions": [response.text], **columns}
+    return (), {**columns, "completions": [response.text]}
 
 
 def _number(value) -> float | None:
@@ -185,10 +166,14 @@ def _number(value) -> float | None:
         for key in ("score", "overall"):
             if key in value:
                 return _number(value[key])
-        raise RewardFailed(
-            f'the reward has neither "score" nor "overall"; its keys: {", ".join(map(str, value))}'
-        )
+        keys = ", ".join(map(str, value))
+        raise RewardFailed(f'the reward has neither "score" nor "overall"; its keys: {keys}')
     return None if value is None else float(value)
 
 
-SIGNATURES = {"medical_rl": _ours, "verl": _verl, "easyr1": _easyr1, "trl": _trl}
+SIGNATURES = {
+    "medical_rl": _medical_rl_arguments,
+    "verl": _verl_arguments,
+    "easyr1": _easyr1_arguments,
+    "trl": _trl_arguments,
+}

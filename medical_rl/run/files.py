@@ -1,31 +1,100 @@
-"""Folders of models: written whole or not at all, and linked where the file system allows."""
+"""Files and folders written whole or not at all, hard links, locks, and hashes of content."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 
 @contextlib.contextmanager
-def replacing_folder(goal: Path) -> Iterator[Path]:
-    """A scratch path beside `goal`; what the block made there replaces `goal`, and a failure leaves the old one."""
-    scratch = goal.with_name(f".{goal.name}.{os.getpid()}.new")
-    shutil.rmtree(scratch, ignore_errors=True)
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary path in the same folder that becomes `path` on success and is removed on any failure.
+
+    A reader of `path` sees the old file or the new one, never half of it. The folder is made where it is
+    missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str, encoding: str = "utf-8") -> None:
+    """Write `text` to `path` atomically; on failure `path` holds what it held before."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding=encoding)
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path | str, content: Any) -> None:
+    """Write `content` as indented JSON to `path` atomically."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A scratch path beside `path`.
+
+    What the block made there replaces the folder, and a failure leaves the old one.
+
+    The old folder is renamed before it is removed: only a kill between two renames leaves none at `path`.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    for leftover in (scratch, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         yield scratch
-        shutil.rmtree(goal, ignore_errors=True)
-        scratch.rename(goal)
+        if path.exists():
+            path.rename(old)
+        scratch.rename(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def try_lock(path: Path) -> FileLock | None:
+    """The lock of the file `path`, held until `release()` or the process's end.
+
+    None where another process holds it.
+
+    Some network disks have no locks. There it is not held, and two processes at a time are the user's to
+    avoid.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    return lock
 
 
 def link_or_copy(source: str, target: str) -> str:
-    """`target`, a hard link to `source` where the file system allows, else a copy. For files never edited in place."""
+    """Link `target` to `source` where the file system allows, else copy it.
+
+    For files never edited in place.
+    """
     try:
         os.link(source, target)
     except OSError:
@@ -33,29 +102,28 @@ def link_or_copy(source: str, target: str) -> str:
     return target
 
 
-def write_json(path: Path, content) -> None:
-    """None; writes `content` atomically: a reader sees the old file or the new one, never half of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's relative names and contents."""
+    """The SHA-256 of a file, or of a folder's relative names and contents."""
     sha = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
+    for file in _files(path):
         sha.update(str(file.relative_to(path)).encode() + b"\0")
         with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
+            for block in iter(lambda: stream.read(1 << 20), b""):
                 sha.update(block)
     return sha.hexdigest()
 
 
 def stamp(path: Path) -> list:
     """Sizes and modification times below `path`: equal stamps need no second hashing of many gigabytes."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return [[str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    stamps = []
+    for file in _files(path):
+        facts = file.stat()
+        stamps.append([str(file.relative_to(path)), facts.st_size, facts.st_mtime_ns])
+    return stamps
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or all files below a folder, in order."""
+    if path.is_file():
+        return [path]
+    return sorted(filter(Path.is_file, path.rglob("*")))

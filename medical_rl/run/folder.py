@@ -6,15 +6,15 @@ metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/  round
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from pathlib import Path
 
+from filelock import FileLock
+
 from medical_rl.errors import UserError
-from medical_rl.run.files import digest, stamp, write_json
-from medical_rl.run.stage_names import split_stage
+from medical_rl.run.files import digest, stamp, try_lock, write_json
 
 
 class RunFolder:
@@ -29,7 +29,7 @@ class RunFolder:
         self.logs = self.path / "logs"
 
     def create(self) -> None:
-        """None; makes the folder, or raises UserError saying why it cannot be written."""
+        """Make the folder. Raises UserError saying why it cannot be written."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".probe.{os.getpid()}"
@@ -37,17 +37,24 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(
-                f"The run folder {self.path} cannot be written: {error.strerror or error}. Choose another with conf.run_dir=FOLDER."
+                f"The run folder {self.path} cannot be written: {error.strerror or error}. "
+                "Choose another with conf.run_dir=FOLDER."
             ) from None
 
-    def rows(self, split: str = "train") -> Path:
-        """The prepared file of `split`; pseudo-labelled rows where there are any, and in a round of the loop rows of its own."""
-        round_, _ = split_stage(self.stage)
-        if split == "train" and round_ is not None:
-            return self.round(round_) / "train.parquet"
-        if (labelled := self.output("pseudo_label", split)) is not None:
-            return labelled
-        return self.path / "data" / f"{split}.parquet"
+    def lock(self) -> FileLock:
+        """The lock of this folder, held until its `release()`.
+
+        Raises UserError if another process works in this folder.
+        """
+        file = self.path / ".lock"
+        lock = try_lock(file)
+        if lock is None:
+            raise UserError(
+                f"Another process ({file.read_text().strip() or 'unknown'}) is working in {self.path}. "
+                "Wait for it, end it, or choose another conf.run_dir."
+            )
+        file.write_text(f"pid {os.getpid()}")
+        return lock
 
     def round(self, number: int) -> Path:
         """The folder of a round's own files."""
@@ -59,25 +66,11 @@ class RunFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def lock(self):
-        """An open file whose lock holds while it lives; UserError if another process works in this folder."""
-        file = (self.path / ".lock").open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise UserError(
-                f"Another process ({file.read().strip() or 'unknown'}) is working in {self.path}. Wait for it, end it, or choose another conf.run_dir."
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()}")
-        file.flush()
-        os.set_inheritable(file.fileno(), False)
-        return file
-
     def manifest(self) -> dict:
-        """The manifest; an empty one where there is none; UserError if it is not readable JSON."""
+        """The manifest; an empty one where there is none.
+
+        Raises UserError if it is not readable JSON.
+        """
         if not self.manifest_file.exists():
             return {"stages": {}}
         try:
@@ -88,7 +81,7 @@ class RunFolder:
             ) from None
 
     def update_stage(self, stage: str, **fields) -> dict:
-        """The stage's manifest entry after merging `fields` into it and writing the manifest."""
+        """Merge `fields` into the stage's manifest entry, write the manifest, return the entry."""
         manifest = self.manifest()
         entry = manifest["stages"].setdefault(stage, {})
         entry.update(fields)
@@ -110,17 +103,19 @@ class RunFolder:
     def output(self, stage: str, name: str) -> Path | None:
         """Path of a done stage's output, None where the stage is not done or has no such output."""
         entry = self.manifest()["stages"].get(stage, {})
-        found = entry.get("outputs", {}).get(name)
-        return self.path / found["path"] if entry.get("status") == "done" and found else None
+        output = entry.get("outputs", {}).get(name)
+        if output is None or entry.get("status") != "done":
+            return None
+        return self.path / output["path"]
 
     def is_current(self, stage: str) -> bool:
         """True if what a done stage took from stages before it is what they give now."""
         stages = self.manifest()["stages"]
         for name, sha in stages[stage].get("inputs", {}).items():
             need, _, output = name.rpartition("/")
+            if not output:
+                continue
             now = stages.get(need, {})
-            if output and (
-                now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha
-            ):
+            if now.get("status") != "done" or now["outputs"].get(output, {}).get("sha256") != sha:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""The processes of a run: a stage as a child that dies with its parent, and the end of all it leaves behind.
+"""The processes of a run: a stage as a child that dies with its parent, and the end of all it leaves.
 
 Ray and vLLM start processes in sessions of their own. Each carries MEDICAL_RL_RUN in its
 environment, by which all of them are found, those of an earlier run that was killed too.
@@ -11,83 +11,87 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
+# What the driver tells its children by environment variables: the run's id, metrics.jsonl, the stage, the
+# device. A Ray actor without a GPU of its own must not look for one and conclude that the host has none.
 RUN = "MEDICAL_RL_RUN"
+METRICS = "MEDICAL_RL_METRICS"
+STAGE = "MEDICAL_RL_STAGE"
+DEVICE = "MEDICAL_RL_ENGINE_DEVICE"
+# Lines that only say that something inside failed; the line to show is the one inside.
+WRAPPERS = re.compile("CalledProcessError|ChildFailedError|RayTaskError|ActorDiedError")
+_ERROR = re.compile(r"\b\w*(Error|Exception)\b: ")
 _PR_SET_PDEATHSIG = 1
+
+
+def start(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen:
+    """Start a child in a session of its own (Ctrl-C reaches the parent alone), killed with its parent.
+
+    Its output is appended to `log`.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
 
 
 def _die_with_parent() -> None:
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def start(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen:
-    """The started child: own session (Ctrl-C reaches the parent alone), output appended to `log`, killed with its parent."""
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-            start_new_session=True, preexec_fn=_die_with_parent,
-        )  # fmt: skip
-
-
-def of_run(run_id: str) -> list[psutil.Process]:
+def processes_of_run(run_id: str) -> list[psutil.Process]:
     """Processes other than this one that carry the run's mark."""
-    found = []
+    marked = []
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(RUN) == run_id:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError):
+                marked.append(process)
+        except (psutil.Error, OSError):
             continue  # ended meanwhile, or another user's: not ours to end
-    return found
+    return marked
 
 
 def end_all(run_id: str, wait_s: float = 3.0) -> int:
-    """Number of the run's processes ended: asked first, killed after `wait_s` seconds."""
-    found = of_run(run_id)
-    for process in found:
-        _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(found, timeout=wait_s)
-    for process in [*alive, *of_run(run_id)]:
-        _send(process, signal.SIGKILL)
+    """End the run's processes, the killing `wait_s` seconds after the asking; return how many there were."""
+    processes = processes_of_run(run_id)
+    _send(processes, signal.SIGTERM)
+    _, alive = psutil.wait_procs(processes, timeout=wait_s)
+    _send(alive + processes_of_run(run_id), signal.SIGKILL)
     psutil.wait_procs(alive, timeout=wait_s)
-    return len(found)
+    return len(processes)
 
 
-def _send(process: psutil.Process, sign: int) -> None:
-    try:
-        process.send_signal(sign)
-    except psutil.NoSuchProcess:
-        return
-
-
-# Lines that only say that something inside failed; the line to show is the one inside.
-WRAPPERS = ("CalledProcessError", "ChildFailedError", "RayTaskError", "ActorDiedError")
+def _send(processes: Iterable[psutil.Process], number: int) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
 
 
 def last_error(log: Path, begins: int = 0) -> str:
-    """The last line after byte `begins` of the log that names an error, as a sentence; empty where there is none."""
+    """The last line after byte `begins` of the log that names an error, as a sentence.
+
+    Empty where there is none.
+    """
     if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(begins)
         lines = file.read().decode("utf-8", "replace").splitlines()[-2000:]
-    named = [line.strip() for line in lines if re.search(r"\b\w*(Error|Exception)\b: ", line)]
-    found = [line for line in named if not any(w in line for w in WRAPPERS)] or named
-    return f"The last error in its log: {found[-1][:300]} " if found else ""
-
-
-# Set by the driver for its children: a Ray actor without a GPU of its own must not
-# look for one and conclude that the host has none.
-DEVICE = "MEDICAL_RL_ENGINE_DEVICE"
-
-
-RUN = "MEDICAL_RL_RUN"
-
-
-METRICS = "MEDICAL_RL_METRICS"
-
-
-STAGE = "MEDICAL_RL_STAGE"
+    last = inner = ""
+    for line in filter(_ERROR.search, lines):
+        last = line.strip()
+        if not WRAPPERS.search(line):
+            inner = last
+    return f"The last error in its log: {(inner or last)[:300]} " if last else ""

@@ -1,61 +1,199 @@
-"""What a person sees while a stage runs: a bar with step and ETA, or plain lines where there is no terminal.
+"""What a person sees of long work: a bar on a terminal, elsewhere a plain line now and then.
 
-The source is metrics.jsonl (one line a step, appended by the stage) and, before the first step,
-the stage's log. Nothing is printed by the stage itself.
-
-How far a preparation is: a bar on a terminal, elsewhere a line now and then (a stage's parent shows the newest).
-
-How far a count is that has a known end: a bar in a terminal, elsewhere a line now and then.
+Rows of a preparation and items of a known number are counted as they pass. A stage is another process and
+prints nothing itself: what is shown of it is read off metrics.jsonl (one line a step) and, before its first
+step, its log.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from medical_rl.sample import Sample
+Row = TypeVar("Row")
 
-HEARTBEAT_S = 10.0
-LINES_S = 5.0
-# Text of the log that tells a person what a silent engine is doing, the newest that occurs wins.
-PHASES = (
-    ("Started a local Ray instance", "Ray is up; starting the actors"),
-    ("init_model", "building the actor"),
-    ("overlong filter", "rows are read; building the actor"),
-    ("EngineCore", "vLLM is starting"),
-    ("Initial validation metrics", "validated the starting model"),
-    ("Loading weights", "loading weights"),
-    ("predicting with", "predicting"),
-)
+LINE_S = 10.0  # something is printed at least this often while anything goes on
+STEP_LINE_S = 5.0  # a new step is printed at most this often
+BAR_S = 0.2
+MARK = "prepare: "  # how a preparation's line begins in a stage's log
+# Text of the log that tells a person what a silent engine is doing; the newest that occurs wins.
+PHASES = {
+    "Started a local Ray instance": "Ray is up; starting the actors",
+    "init_model": "building the actor",
+    "overlong filter": "rows are read; building the actor",
+    "EngineCore": "vLLM is starting",
+    "Initial validation metrics": "validated the starting model",
+    "Loading weights": "loading weights",
+    "predicting with": "predicting",
+}
+VALIDATION = "validation/score"
+SHOWN = {
+    "reward/total": "reward",
+    "reward/accuracy": "accuracy",
+    VALIDATION: "validation",
+    "train/loss": "loss",
+}
+
+
+class Progress:
+    """One display of work that goes on.
+
+    `with Progress() as progress:`, then `count` rows or `advance` to a total.
+    """
+
+    def __init__(self, console: Console | None = None, title: str = "", total: int | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.title, self.total = title, total
+        self.done = 0
+        self.shown = time.monotonic()
+        self.bar = None
+        if self.console.is_terminal:
+            self.bar = rich_progress.Progress(
+                rich_progress.SpinnerColumn(),
+                rich_progress.TextColumn("{task.description}", markup=False),
+                rich_progress.BarColumn(bar_width=24),
+                rich_progress.TextColumn("{task.fields[text]}", style="dim", markup=False),
+                rich_progress.TimeElapsedColumn(),
+                rich_progress.TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self.task = self.bar.add_task(title, total=total, text="")
+
+    def __enter__(self):
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def count(self, split: str, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows, with their number and rate shown while they pass.
+
+        How many a source has is known at its end only.
+        """
+        start = time.monotonic()
+        for number, row in enumerate(rows, start=1):
+            now = time.monotonic()
+            if self._is_due(now):
+                text = rows_read(split, number, now - start)
+                self.show(f"{MARK}{text}", description=text)
+            yield row
+
+    def advance(self) -> None:
+        """Count one more of the total."""
+        self.done += 1
+        if self._is_due(time.monotonic()):
+            text = f"{self.done:,}/{self.total:,}"
+            self.show(f"{self.title}: {self.done:,} of {self.total:,}", completed=self.done, text=text)
+
+    def show(self, line: str, **fields) -> None:
+        """Set `fields` of the bar (description, completed, text); without a terminal print `line`."""
+        if self.bar:
+            self.bar.update(self.task, refresh=True, **fields)
+        else:
+            self.console.print(line, highlight=False, markup=False)
+
+    def _is_due(self, now: float) -> bool:
+        """Whether something is to be shown again; if so the clock starts anew."""
+        if now - self.shown < (BAR_S if self.bar else LINE_S):
+            return False
+        self.shown = now
+        return True
+
+
+class StageProgress(Progress):
+    """The progress of a stage: `with StageProgress(...) as progress:` and `progress.look()` often.
+
+    A new step is shown at most every STEP_LINE_S seconds, and something at least every LINE_S seconds.
+    """
+
+    def __init__(self, console: Console, stage: str, metrics: Path, log: Path, total: int | None):
+        super().__init__(console, stage, total)
+        self.metrics, self.log = metrics, log
+        self.start = self.moved = self.shown
+        self.first: tuple[int, float] | None = None  # this attempt's first step, and when
+        # Steps of an earlier attempt are not progress of this one.
+        self.step = max(read_metrics(metrics, stage), default=None)
+        self.size = _size(metrics)
+        if self.bar:
+            self.bar.update(self.task, completed=self.step or 0, text="starting")
+
+    def look(self) -> None:
+        """Show a new step if there is one, else after LINE_S silent seconds that the stage is working."""
+        now, size = time.monotonic(), _size(self.metrics)
+        if size != self.size:
+            self.size = size
+            self._read_steps(now)
+        if now - self.shown >= LINE_S:
+            self._report("still working" if self.first else phase(self.log), now)
+
+    def silent_s(self) -> float:
+        """Seconds since the stage last moved: a new step, or a growing log."""
+        if self.log.exists():
+            self.moved = max(self.moved, time.monotonic() - (time.time() - self.log.stat().st_mtime))
+        return time.monotonic() - self.moved
+
+    def _read_steps(self, now: float) -> None:
+        steps = read_metrics(self.metrics, self.title)
+        newest = max(steps, default=None)
+        if newest is None or newest == self.step:
+            return
+        self.step, self.moved = newest, now
+        self.first = self.first or (newest, now)
+        figures = steps[newest]
+        important = self.bar or newest == self.total or VALIDATION in figures
+        if important or now - self.shown >= STEP_LINE_S:
+            self._report(", ".join(_figures(figures)), now)
+
+    def _report(self, text: str, now: float) -> None:
+        of_total = f"/{self.total}" if self.total else ""
+        position = f"step {self.step}{of_total}: " if self.first else ""
+        times = self._remaining(now) or f", {duration(now - self.start)} so far"
+        done = self.step or 0
+        self.show(f"  {self.title}  {position}{text}{times}", completed=done, text=f"{done}{of_total} {text}")
+        self.shown = now
+
+    def _remaining(self, now: float) -> str:
+        """ ", about 2 min left" once two steps tell the pace, else nothing."""
+        if not self.total or not self.first or self.step <= self.first[0]:
+            return ""
+        pace_s = (now - self.first[1]) / (self.step - self.first[0])
+        return f", about {duration(pace_s * (self.total - self.step))} left"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
+
+
+def _figures(metrics: dict) -> Iterator[str]:
+    for name, heading in SHOWN.items():
+        if name in metrics:
+            yield f"{heading} {metrics[name]:.3f}"
 
 
 def read_metrics(path: Path, stage: str) -> dict[int, dict]:
     """{step: metrics} of a stage; of a step that ran twice (before and after a resume) the later line."""
-    found: dict[int, dict] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # the last line, cut short while it is being written
-            if record.get("stage") == stage:
-                found[record["step"]] = found.get(record["step"], {}) | record
-    return found
+    steps: dict[int, dict] = {}
+    if not path.exists():
+        return steps
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the last line, cut short while it is being written
+        if record.get("stage") == stage:
+            steps.setdefault(record["step"], {}).update(record)
+    return steps
 
 
 def phase(log: Path) -> str:
@@ -65,9 +203,26 @@ def phase(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 20000))
         text = file.read().decode("utf-8", "replace")
-    found = [(text.rfind(mark), says) for mark, says in PHASES if mark in text]
-    found += [(line.start(), line[1]) for line in re.finditer(rf"^{MARK}(.+)$", text, re.MULTILINE)]
-    return max(found)[1] if found else "starting"
+    positions = [(-1, "starting")]
+    for words, meaning in PHASES.items():
+        if words in text:
+            positions.append((text.rfind(words), meaning))
+    for line in re.finditer(rf"^{MARK}(.+)$", text, re.MULTILINE):
+        positions.append((line.start(), line[1]))
+    return max(positions)[1]
+
+
+def rows_read(split: str, count: int, seconds: float) -> str:
+    """The rows so far and their rate in words.
+
+    >>> rows_read("train", 12345, 100.0), rows_read("val", 3, 0.0), rows_read("test", 5, 20.0)
+    ('train, 12,345 rows read, 123 a second', 'val, 3 rows read', 'test, 5 rows read, 0.2 a second')
+    """
+    text = f"{split}, {count:,} rows read"
+    if not seconds or not count:
+        return text
+    rate = count / seconds
+    return f"{text}, {rate:,.0f} a second" if rate >= 10 else f"{text}, {rate:,.1f} a second"
 
 
 def duration(seconds: float) -> str:
@@ -82,205 +237,3 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
-VALIDATION = "validation/score"
-SHOWN = (
-    ("reward/total", "reward"),
-    ("reward/accuracy", "accuracy"),
-    (VALIDATION, "validation"),
-    ("train/loss", "loss"),
-)
-
-
-class StageProgress:
-    """Shows the progress of one stage: `with StageProgress(...) as progress:` and `progress.look()` often.
-
-    In a terminal a bar; elsewhere a line for a new step at most every LINES_S seconds. Either way
-    something new is shown at least every HEARTBEAT_S seconds.
-    """
-
-    def __init__(self, console: Console, stage: str, metrics: Path, log: Path, total: int | None):
-        self.console, self.stage, self.metrics, self.log, self.total = console, stage, metrics, log, total
-        self.start = self.printed = self.moved = time.monotonic()
-        self.first: tuple[int, float] | None = None
-        # steps of an earlier attempt are not progress of this one
-        self.step = max(read_metrics(metrics, stage), default=None)
-        self.size = metrics.stat().st_size if metrics.exists() else -1
-        self.bar = _bar(console) if console.is_terminal else None
-        self.task = (
-            self.bar.add_task(stage, total=total, completed=self.step or 0, says="starting")
-            if self.bar
-            else None
-        )
-
-    def __enter__(self):
-        if self.bar:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_):
-        if self.bar:
-            self.bar.stop()
-
-    def look(self) -> None:
-        """None; shows a new step if there is one, else after HEARTBEAT_S silent seconds that the stage is working."""
-        size, now = (self.metrics.stat().st_size if self.metrics.exists() else -1), time.monotonic()
-        if size != self.size:
-            self.size = size
-            steps = read_metrics(self.metrics, self.stage)
-            newest = max(steps, default=None)
-            if newest is not None and newest != self.step:
-                self.step, self.moved = newest, now
-                self.first = self.first or (newest, now)
-                self._show(
-                    _figures(steps[newest]),
-                    now,
-                    due=now - self.printed >= LINES_S or newest == self.total or VALIDATION in steps[newest],
-                )
-        if now - self.printed >= HEARTBEAT_S:
-            self._show("still working" if self.first else phase(self.log), now, due=True)
-
-    def _show(self, says: str, now: float, due: bool) -> None:
-        if self.bar:
-            self.bar.update(self.task, completed=self.step or 0, says=says)
-        elif due:
-            of = f"/{self.total}" if self.total else ""
-            where = f"step {self.step}{of}: " if self.first else ""
-            times = self._remaining(now) or f", {duration(now - self.start)} so far"
-            self.console.print(f"  [dim]{self.stage}[/dim]  {where}{says}{times}", highlight=False)
-        else:
-            return
-        self.printed = now
-
-    def _remaining(self, now: float) -> str:
-        """ ", about 2 min left" once two steps tell the pace, else nothing."""
-        if not self.total or not self.first or self.step <= self.first[0]:
-            return ""
-        pace = (now - self.first[1]) / (self.step - self.first[0])
-        return f", about {duration(pace * (self.total - self.step))} left"
-
-    def silent_s(self) -> float:
-        """Seconds since the stage last moved: a new step, or a growing log."""
-        if self.log.exists():
-            self.moved = max(self.moved, time.monotonic() - (time.time() - self.log.stat().st_mtime))
-        return time.monotonic() - self.moved
-
-
-def _figures(metrics: dict) -> str:
-    return ", ".join(f"{says} {metrics[name]:.3f}" for name, says in SHOWN if name in metrics)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[says]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)
-
-
-LOOK_S = 0.2
-LINE_S = 10.0
-MARK = "prepare: "  # how a line begins, by which `medical_rl.run.progress.phase` knows it in a stage's log
-
-
-class Pace:
-    """Counts rows on their way: `with Pace() as pace:` and `pace.reading(split, rows)` in place of the rows."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        # How many rows a source has is known at its end only, so the bar tells that rows come, not how many are left.
-        columns = (
-            SpinnerColumn(),
-            BarColumn(bar_width=16),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-        )
-        self.bar = (
-            Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
-        )
-
-    def __enter__(self) -> Pace:
-        if self.bar:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self.bar:
-            self.bar.stop()
-
-    def reading(self, split: str, rows: Iterable[Sample]) -> Iterator[Sample]:
-        """The rows, with their number and rate shown while they pass."""
-        task = self.bar.add_task(told(split, 0, 0), total=None) if self.bar else None
-        start = shown = time.monotonic()
-        every = LOOK_S if self.bar else LINE_S
-        for count, row in enumerate(rows, start=1):
-            if (now := time.monotonic()) - shown >= every:
-                shown = now
-                self._show(task, told(split, count, now - start))
-            yield row
-        if self.bar:
-            self.bar.remove_task(task)
-
-    def _show(self, task, text: str) -> None:
-        if self.bar:
-            self.bar.update(task, description=text, refresh=True)
-        else:
-            self.console.print(f"{MARK}{text}", highlight=False, markup=False)
-
-
-def told(split: str, count: int, seconds: float) -> str:
-    """The rows so far and their rate in words.
-
-    >>> told("train", 12345, 100.0), told("val", 3, 0.0), told("test", 5, 20.0)
-    ('train, 12,345 rows read, 123 a second', 'val, 3 rows read', 'test, 5 rows read, 0.2 a second')
-    """
-    rate = count / seconds if seconds else 0
-    return f"{split}, {count:,} rows read" + (
-        f", {rate:,.{0 if rate >= 10 else 1}f} a second" if rate else ""
-    )
-
-
-COUNTING_HEARTBEAT_S = 10.0
-
-
-@contextlib.contextmanager
-def counting(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A function that counts one of `total`: a bar in a terminal, elsewhere a line every HEARTBEAT_S seconds."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    done, printed = 0, time.monotonic()
-
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance() -> None:
-            nonlocal done, printed
-            done += 1
-            bar.advance(task)
-            if not console.is_terminal and time.monotonic() - printed >= COUNTING_HEARTBEAT_S:
-                console.print(f"{title}: {done:,} of {total:,}", highlight=False)
-                printed = time.monotonic()
-
-        yield advance

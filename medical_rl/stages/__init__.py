@@ -1,95 +1,88 @@
 """The stages a recipe is made of; `conf.stages` names them in order.
 
-A stage is a function `(config, run) -> {"outputs": {name: path below the run folder}, "notes": [...], "figures": {...}}`,
-run in a process of its own by `medical_rl.pipeline.run`. To add one: write `stages/<name>.py` and list it here.
-`loop` is no stage but stands for MedGR2's rounds: their steps are stages named `round_<k>/<step>`.
+To add one, write a file that ends with its declaration (`STAGE = Stage(...)`, see stage.py) and name it in STAGES: nothing
+else lists stages. `loop` is no stage but stands for MedGR2's rounds: their steps are stages named `round_<k>/<step>`.
 """
 
+from __future__ import annotations
+
+import importlib
 from collections.abc import Iterable, Mapping
 
+from medical_rl.errors import UserError, unknown
 from medical_rl.loop import plan
-from medical_rl.run.stage_names import split_stage
+from medical_rl.loop.plan import split_stage
+from medical_rl.stages.stage import Stage
 
+# {name: where it is declared}, in the order in which recipes have them.
 STAGES = {
-    "prepare": "medical_rl.stages.common.prepare:run",
-    "retrieve": "medical_rl.stages.medfact_r1.retrieve:run",
-    "calibrate": "medical_rl.stages.medfact_r1.calibrate:run",
-    "align": "medical_rl.stages.medfact_r1.align:run",
-    "pseudo_label": "medical_rl.stages.medfact_r1.pseudo_label:run",
-    "warm_start": "medical_rl.stages.common.warm_start:run",
-    "sft": "medical_rl.stages.common.warm_start:run_sft",
-    "rl": "medical_rl.stages.common.rl:run",
-    "localize_sft": "medical_rl.stages.common.warm_start:run_sft",
-    "localize_rl": "medical_rl.stages.common.rl:run",
-    "reward_model": "medical_rl.stages.medgr2.reward_model:run",
-    "generate": "medical_rl.stages.medgr2.generate:run",
-    "score": "medical_rl.stages.medgr2.score:run",
-    "select": "medical_rl.stages.medgr2.select:run",
-    "preferences": "medical_rl.stages.medgr2.preferences:run",
-    "distil": "medical_rl.stages.medgr2.distil:run",
-    "best": "medical_rl.stages.medgr2.best:run",
-    "evaluate": "medical_rl.stages.common.evaluate:run",
+    "prepare": "medical_rl.stages.common.prepare:STAGE",
+    "retrieve": "medical_rl.stages.medfact_r1.retrieve:STAGE",
+    "calibrate": "medical_rl.stages.medfact_r1.calibrate:STAGE",
+    "align": "medical_rl.stages.medfact_r1.align:STAGE",
+    "pseudo_label": "medical_rl.stages.medfact_r1.pseudo_label:STAGE",
+    "warm_start": "medical_rl.stages.common.warm_start:STAGE",
+    "sft": "medical_rl.stages.common.sft:STAGE",
+    "rl": "medical_rl.stages.common.rl:STAGE",
+    "localize_sft": "medical_rl.stages.common.sft:LOCALIZE",
+    "localize_rl": "medical_rl.stages.common.rl:LOCALIZE",
+    "reward_model": "medical_rl.stages.medgr2.reward_model:STAGE",
+    "generate": "medical_rl.stages.medgr2.generate:STAGE",
+    "score": "medical_rl.stages.medgr2.score:STAGE",
+    "select": "medical_rl.stages.medgr2.select:STAGE",
+    "preferences": "medical_rl.stages.medgr2.preferences:STAGE",
+    "distil": "medical_rl.stages.medgr2.distil:STAGE",
+    "best": "medical_rl.stages.medgr2.best:STAGE",
+    "evaluate": "medical_rl.stages.common.evaluate:STAGE",
 }
 LOOP = "loop"
-# Stages that are another one under the name of the model they leave.
-SUPERVISED = ("sft", "localize_sft")
-REINFORCED = ("rl", "localize_rl")
-# The outputs of these stages, where the recipe has them, decide what a stage outside the loop gives.
-NEEDS = {
-    "prepare": (),
-    "retrieve": ("prepare",),
-    "calibrate": ("prepare", "retrieve"),
-    "align": ("prepare", "retrieve", "calibrate"),
-    "pseudo_label": ("prepare", "retrieve", "calibrate", "align"),
-    "warm_start": ("prepare", "pseudo_label"),
-    "sft": ("prepare", "warm_start"),
-    "rl": ("prepare", "pseudo_label", "warm_start"),
-    "localize_sft": ("prepare", "warm_start"),
-    "localize_rl": ("prepare", "warm_start"),
-    "reward_model": ("prepare",),
-    "best": (),
-    "evaluate": ("prepare", "pseudo_label", "warm_start", *SUPERVISED, *REINFORCED),
-}
-# Steps that have a place in the loop alone; the others may stand in conf.stages too.
-IN_LOOP_ONLY = tuple(step for step in plan.STEPS if step not in NEEDS)
-TITLES = {
-    "prepare": "data preparation",
-    "retrieve": "reports for every question",
-    "calibrate": "factuality-risk calibration",
-    "align": "preference alignment of the labeller",
-    "pseudo_label": "pseudo-labels",
-    "warm_start": "supervised warm start",
-    "sft": "supervised arm",
-    "rl": "GRPO",
-    "localize_sft": "localisation by SFT",
-    "localize_rl": "localisation by GRPO",
-    "reward_model": "reward model",
-    "generate": "generated questions",
-    "score": "scores by the reward model",
-    "select": "filter",
-    "preferences": "graded samples of the policy",
-    "distil": "distillation of the generator",
-    "best": "the best round's model",
-    "evaluate": "greedy evaluation",
-}
 
 
-def reinforces(stages: Iterable[str]) -> bool:
-    """True if one of `stages` scores responses by the rewards."""
-    return not {*REINFORCED, LOOP}.isdisjoint(stages)
+def declared(name: str) -> Stage:
+    """The declaration of the stage `name`; `round_2/rl` is that of rl. Its module is imported now, not before."""
+    module, attribute = STAGES[split_stage(name)[1]].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def planned(conf: Mapping) -> list[str]:
+    """The stages to run, in order.
+
+    Raises UserError for one that does not exist or has its place in the loop alone.
+    """
+    names = list(conf["stages"])
+    for name in names:
+        if name != LOOP and (name not in STAGES or declared(name).in_loop_only):
+            outside = [stage for stage in STAGES if not declared(stage).in_loop_only]
+            raise unknown("stage", name, [LOOP, *outside])
+    if LOOP in names and not conf.get("loop"):
+        raise UserError("conf.stages has loop, and this recipe has no conf/loop. conf=medgr2 has one.")
+    return [name for name in names if name != "warm_start" or conf["warm_start"]["enabled"]]
 
 
 def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
     """The stages whose outputs decide what `stage` gives; not all of them need be there."""
     if split_stage(stage)[0] is not None:
         return tuple(plan.needs(stage, conf["loop"]))
-    stages = list(conf["stages"])
-    if stage in ("calibrate", "align") and {"calibrate", "align"} <= set(stages):
-        # whichever comes first decides the other: the aligned labeller may be calibrated, or the calibrated one aligned
-        other = "align" if stage == "calibrate" else "calibrate"
-        before = (other,) if stages.index(other) < stages.index(stage) else ()
-        return ("prepare", "retrieve", *before)
-    looping = LOOP in stages
-    return NEEDS[stage] + (
-        tuple(plan.trained(conf["loop"])) if looping and stage in ("best", "evaluate") else ()
-    )
+    named = declared(stage).needs
+    return named(conf) if callable(named) else named
+
+
+def that_train(how: str | None = None) -> list[str]:
+    """The stages that train the policy, in the order of STAGES: all, or those that do it `supervised` or `reinforced`."""
+    training = []
+    for name in STAGES:
+        trains = declared(name).trains
+        if trains and how in (None, trains):
+            training.append(name)
+    return training
+
+
+def supervised_arms(stages: Iterable[str]) -> list[str]:
+    """Those of `stages` that are a supervised rival of RL, by conf.sft."""
+    return [stage for stage in stages if stage in that_train("supervised") and stage != "warm_start"]
+
+
+def reinforces(stages: Iterable[str]) -> bool:
+    """True if one of `stages` scores responses by the rewards."""
+    reinforcing = {LOOP, *that_train("reinforced")}
+    return not reinforcing.isdisjoint(stages)

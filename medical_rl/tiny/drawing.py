@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
+
+from medical_rl.seeding import hash_order
 
 SIDE = 56  # pixels of a picture's side
 
 
-def stream(*names) -> np.random.Generator:
-    """A random stream of its own for each name, such as (seed, task, split, index): none depends on another's length."""
-    name = "/".join(map(str, names)).encode()
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(name).digest()[:8], "big"))
+def picture_rng(*names) -> np.random.Generator:
+    """A random stream for each name, such as (seed, task, split, index); none depends on another's length."""
+    return np.random.default_rng(hash_order("/".join(map(str, names))))
 
 
 def background(rng) -> np.ndarray:
@@ -29,6 +28,13 @@ def soft_disc(centre, radius: float, soft: float = 1.5) -> np.ndarray:
     return np.clip((radius - distance) / soft + 0.5, 0, 1)
 
 
-def finish(image: np.ndarray) -> np.ndarray:
+def graded_place(rng, grade: int) -> tuple[float, np.ndarray]:
+    """(radius, centre as y, x) of a disc graded 1 to 4 by its size; all in the picture where it fits."""
+    radius = 3 + 4 * grade + rng.uniform(-0.7, 0.7)
+    margin = min(radius, SIDE / 2 - 4)
+    return radius, rng.uniform(margin, SIDE - margin, 2)
+
+
+def grey_levels(image: np.ndarray) -> np.ndarray:
     """`image` as grey levels 0 to 255."""
     return np.clip(image, 0, 255).astype(np.uint8)

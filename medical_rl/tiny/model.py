@@ -1,8 +1,8 @@
 """A tiny real Qwen2.5-VL with its processor, built locally in seconds and cached by content hash.
 
-It is a `Qwen2_5_VLForConditionalGeneration` of about 2 million random parameters with
-Qwen's special tokens, chat format and image processor, and a byte-level BPE tokenizer
-trained on the task's own texts. It knows nothing: a recipe warms it up first.
+It is a `Qwen2_5_VLForConditionalGeneration` of about 2 million random parameters with Qwen's special tokens,
+chat format and image processor, and a byte-level BPE tokenizer trained on the task's own texts. It knows
+nothing: a recipe warms it up first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SPECIAL_TOKENS = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>",
-    "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
+    "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>",
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 BUILT_IN_TEXT = (
@@ -31,14 +31,21 @@ BUILT_IN_TEXT = (
 # Qwen's chat format in our own words: turns between <|im_start|> and <|im_end|>, an image as one
 # <|image_pad|> that the processor expands, and the default system turn where none is given.
 CHAT_TEMPLATE = (
-    "{%- if not messages or messages[0].role != 'system' -%}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{%- endif -%}"
+    "{%- if not messages or messages[0].role != 'system' -%}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{%- endif -%}"
     "{%- for message in messages -%}<|im_start|>{{ message.role }}\n"
     "{%- if message.content is string -%}{{ message.content }}{%- else -%}{%- for part in message.content -%}"
     "{%- if part.type == 'image' or 'image' in part -%}<|vision_start|><|image_pad|><|vision_end|>"
     "{%- elif part.type == 'video' or 'video' in part -%}<|vision_start|><|video_pad|><|vision_end|>"
-    "{%- elif 'text' in part -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}<|im_end|>\n{%- endfor -%}"
+    "{%- elif 'text' in part -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}<|im_end|>\n"
+    "{%- endfor -%}"
     "{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"
 ).replace("\n", "{{ '\\n' }}")
+SIZE = {
+    "hidden_size": 192, "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2,
+    "intermediate_size": 384, "vision_depth": 3, "vision_hidden_size": 128, "vision_heads": 4,
+    "vision_intermediate_size": 256, "min_pixels": 56 * 56, "max_pixels": 56 * 56,
+}  # fmt: skip
 MODEL_CARD = """# Tiny Qwen2.5-VL (random weights)
 
 Built by medical_rl for tests and demonstrations: about 2 million random parameters, a
@@ -47,13 +54,9 @@ tokenizer of {vocabulary} tokens trained on the task's own texts. Not for clinic
 
 
 def build_tiny_model(
-    texts: Iterable[str],
-    *,
-    seed: int = 0,
-    vocab_size: int = 512,
-    size: dict | None = None,
+    texts: Iterable[str], *, seed: int = 0, vocab_size: int = 512, size: dict | None = None,
     cache: Path | None = None,
-) -> Path:
+) -> Path:  # fmt: skip
     """Folder of a tiny Qwen2.5-VL whose tokenizer was trained on `texts` (and a few built-in lines).
 
     texts       prompts and answers of the task; order and repeats do not matter
@@ -63,13 +66,11 @@ def build_tiny_model(
     The same texts, seed and sizes give the same folder, built once.
     """
     corpus = sorted(set(texts) | set(BUILT_IN_TEXT))
-    size = {**SIZE, **dict(size or {})}
-    key = hashlib.sha256(json.dumps([corpus, seed, vocab_size, size, CHAT_TEMPLATE, 1]).encode()).hexdigest()[
-        :16
-    ]
-    parent = (
-        Path(cache or os.environ.get("MEDICAL_RL_CACHE") or Path.home() / ".cache" / "medical_rl") / "tiny"
-    )
+    size = SIZE | dict(size or {})
+    content = json.dumps([corpus, seed, vocab_size, size, CHAT_TEMPLATE, 1])
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    cache = cache or os.environ.get("MEDICAL_RL_CACHE") or Path.home() / ".cache" / "medical_rl"
+    parent = Path(cache) / "tiny"
     folder = parent / key
     if (folder / "config.json").exists():
         return folder
@@ -84,13 +85,6 @@ def build_tiny_model(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
-
-
-SIZE = {
-    "hidden_size": 192, "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2,
-    "intermediate_size": 384, "vision_depth": 3, "vision_hidden_size": 128, "vision_heads": 4,
-    "vision_intermediate_size": 256, "min_pixels": 56 * 56, "max_pixels": 56 * 56,
-}  # fmt: skip
 
 
 def _save(folder: Path, corpus: list[str], seed: int, vocab_size: int, size: dict) -> None:
@@ -124,15 +118,13 @@ def train_tokenizer(corpus: list[str], vocab_size: int):
     from tokenizers import pre_tokenizers
     from transformers import Qwen2Tokenizer
 
-    alphabet = {char: i for i, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    blank = Qwen2Tokenizer(vocab=alphabet, merges=[])
-    learned = blank.train_new_from_iterator(
-        corpus, vocab_size=vocab_size - len(SPECIAL_TOKENS), show_progress=False
-    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    blank = Qwen2Tokenizer(vocab=dict(zip(alphabet, range(len(alphabet)), strict=True)), merges=[])
+    learned = blank.train_new_from_iterator(corpus, vocab_size - len(SPECIAL_TOKENS), show_progress=False)
     model = json.loads(learned.backend_tokenizer.to_str())["model"]
-    vocab = {token: i for token, i in model["vocab"].items() if token not in SPECIAL_TOKENS}
-    vocab = {token: i for i, token in enumerate(sorted(vocab, key=vocab.get))}
-    merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(" ")) for m in model["merges"]]
+    tokens = sorted(set(model["vocab"]) - set(SPECIAL_TOKENS), key=model["vocab"].get)
+    vocab = dict(zip(tokens, range(len(tokens)), strict=True))
+    merges = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in model["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=vocab, merges=merges, eos_token="<|im_end|>", pad_token="<|endoftext|>",
         extra_special_tokens=SPECIAL_TOKENS[3:], model_max_length=32768,
@@ -145,21 +137,24 @@ def train_tokenizer(corpus: list[str], vocab_size: int):
 def _config(tokenizer, size: dict):
     from transformers import Qwen2_5_VLConfig
 
-    ids = {
-        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
-        for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
-    }
+    ids = {}
+    for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext"):
+        ids[name] = tokenizer.convert_tokens_to_ids(f"<|{name}|>")
     head = size["hidden_size"] // size["num_attention_heads"]
+    # mRoPE splits half a head's dimensions over time, height and width
+    sections = [head // 2 - 2 * (head // 6), head // 6, head // 6]
     text = {
-        **{k: size[k] for k in ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")},
+        "hidden_size": size["hidden_size"], "intermediate_size": size["intermediate_size"],
+        "num_hidden_layers": size["num_hidden_layers"], "num_attention_heads": size["num_attention_heads"],
+        "num_key_value_heads": size["num_key_value_heads"],
         "vocab_size": len(tokenizer), "max_position_embeddings": 4096, "tie_word_embeddings": True,
         "bos_token_id": ids["endoftext"], "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"],
-        # mRoPE splits half a head's dimensions over time, height and width
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [head // 2 - 2 * (head // 6), head // 6, head // 6]},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections},
     }  # fmt: skip
     vision = {
-        "depth": size["vision_depth"], "hidden_size": size["vision_hidden_size"], "num_heads": size["vision_heads"],
-        "intermediate_size": size["vision_intermediate_size"], "out_hidden_size": size["hidden_size"],
+        "depth": size["vision_depth"], "hidden_size": size["vision_hidden_size"],
+        "num_heads": size["vision_heads"], "intermediate_size": size["vision_intermediate_size"],
+        "out_hidden_size": size["hidden_size"],
         "fullatt_block_indexes": list(range(size["vision_depth"])),
     }  # fmt: skip
     return Qwen2_5_VLConfig(

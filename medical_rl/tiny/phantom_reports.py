@@ -1,31 +1,83 @@
-"""Phantom images with written reports and yes/no questions, drawn by code with known truth, for MEDFACT-R1 at a tiny scale.
+"""Phantom studies with reports and yes/no questions, of known truth, for MEDFACT-R1 at a tiny scale.
 
 Source: none, every picture and report is made here from a seed. Licence: that of this package.
-One row: a 56 x 56 grey picture, question "Series K117: is there a bright disc?", answer "yes"; a report of another
-study: "Series K117. There is no dark band. A bright disc stands out. We find no striped patch. Slight noise."
-What the splits do not prove: anything about patients. They prove that retrieval, calibration, labelling and training run,
-and by how much pseudo-labels from the reports of like studies are wrong.
+One row: a 56 x 56 grey picture, question "Series K117: is there a bright disc?", answer "yes"; a report of
+another study: "Series K117. There is no dark band. A bright disc stands out. We find no striped patch."
+What the splits do not prove: anything about patients. They prove that retrieval, calibration, labelling and
+training run, and by how much pseudo-labels from the reports of like studies are wrong.
 
-Rows are about studies of a split's own series (medical_rl/tiny/phantom_studies.py), so what is learned of one series by
-heart helps with no tested one. The corpus has `library` reports of every series, whose studies no row asks about, the
-reports of a share `reported` of the training studies, which a row must not be given for itself, and those of all
-validation and test studies, which must never be retrieved.
+A study has a picture with three findings that are there or not, and a short report of it. Studies come in
+series, named by a code ("K117"). A series has a pattern of findings of its own, and each of its studies departs
+from it in each finding with probability `flip`. So a report of another study of the series tells the truth
+about a study more often than not, as reports of like patients do, and one of another series tells nothing.
+
+Rows are about studies of a split's own series, so what is learned of one series by heart helps with no tested
+one. The corpus has `library` reports of every series, whose studies no row asks about, the reports of a share
+`reported` of the training studies, which a row must not be given for itself, and those of all validation and
+test studies, which must never be retrieved.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+
+import numpy as np
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.images import encode_png
 from medical_rl.sample import Sample
-from medical_rl.tiny.drawing import SIDE, stream
-from medical_rl.tiny.phantom_studies import FINDINGS, Study, study
+from medical_rl.tiny.drawing import SIDE, background, grey_levels, picture_rng, soft_disc
 
 SPLITS = ("train", "val", "test")
 SIZES = {"train": 1600, "val": 100, "test": 300}
 SOURCE = "phantom_reports"
-ASKED = ("is there a {}?", "is a {} seen?")
+WORDINGS = ("is there a {}?", "is a {} seen?")
+# Each large and in a part of the picture of its own.
+FINDINGS = ("bright disc", "dark band", "striped patch")
+# The letter of a split's series, so that one split's do not depend on how many another has.
+LETTERS = {"train": "K", "val": "V", "test": "X"}
+SEEN = (
+    "A {} is seen.", "There is a clear {}.", "We find one {}.", "The picture shows a {}.", "A {} stands out.",
+    "Note the obvious {}.", "A {} can be made out well.", "Again present: {}.",
+)  # fmt: skip
+ABSENT = (
+    "No {} is seen.", "There is no {}.", "We find no {}.", "The picture shows no {}.", "Without any {}.",
+    "No sign of a {}.", "A {} is not present.", "No {} can be made out.",
+)  # fmt: skip
+CLOSING = (
+    "Quality is good.", "Slight noise.", "Exposure varies a little.", "First of its kind.",
+    "Nothing else of note.", "Background uneven.", "Grain as usual here.", "Otherwise plain.",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study: its series, and which findings are there; `report` and `image` follow from `name`."""
+
+    name: tuple
+    series: str
+    facts: dict[str, bool]
+
+    @property
+    def report(self) -> str:
+        """About 25 words: the series, a sentence for each finding in any order, and a closing remark."""
+        rng = picture_rng(*self.name, "report")
+        sentences = []
+        for finding, present in self.facts.items():
+            sentences.append(str(rng.choice(SEEN if present else ABSENT)).format(finding))
+        in_order = [sentences[i] for i in rng.permutation(len(sentences))]
+        return " ".join([f"Series {self.series}."] + in_order + [str(rng.choice(CLOSING))])
+
+    def image(self) -> np.ndarray:
+        """A SIDE x SIDE picture in grey levels, place, size and contrast of each finding varied."""
+        rng = picture_rng(*self.name, "image")
+        picture = background(rng)
+        for finding, draw in zip(FINDINGS, (_disc, _band, _stripes), strict=True):
+            drawn = draw(rng)  # drawn from the stream even where it is absent: a finding moves no other one
+            if self.facts[finding]:
+                picture = picture + drawn
+        return grey_levels(picture + 40)
 
 
 def rows(
@@ -43,30 +95,29 @@ def rows(
     """
     if split not in SPLITS:
         raise unknown("phantom split", split, SPLITS)
-    _check(per_study, per_series, library, reported, flip)
-    for index in range(_sizes(sizes)[split]):
-        number, which = divmod(index, per_study)
-        asked = _asked(seed, split, number, per_series, flip)
+    for index in range(_checked_sizes(sizes, per_study, per_series, library, reported, flip)[split]):
+        number, question = divmod(index, per_study)
+        pictured = _pictured_study(seed, split, number, per_series, flip)
         # Which finding comes first runs through all of them.
-        finding = FINDINGS[(number + which) % len(FINDINGS)]
-        wording = str(stream(*asked.name, "question", finding).choice(ASKED)).format(finding)
-        there = asked.facts[finding]
-        answer = "yes" if there else "no"
+        finding = FINDINGS[(number + question) % len(FINDINGS)]
+        wording = str(picture_rng(*pictured.name, "question", finding).choice(WORDINGS))
+        present = pictured.facts[finding]
+        answer = "yes" if present else "no"
         yield Sample(
             id=f"{SOURCE}/{seed}/{split}/{index}",
             source=SOURCE,
-            question=f"Series {asked.series}: {wording}",
+            question=f"Series {pictured.series}: {wording.format(finding)}",
             kind="yes_no",
             answer=answer,
             choices=("yes", "no"),
-            images=(encode_png(asked.image()),),
+            images=(encode_png(pictured.image()),),
             group=f"{split}/{number}",
             split=split,
             concepts=(finding,),
             size=(SIDE, SIDE),
             meta={
-                "truth": answer, "thought": thought(finding, there), "phantom": True, "series": asked.series,
-                "finding": finding, "facts": asked.facts, "report": asked.report,
+                "truth": answer, "thought": thought(finding, present), "phantom": True,
+                "series": pictured.series, "finding": finding, "facts": pictured.facts, "report": pictured.report,
             },
         )  # fmt: skip
 
@@ -76,81 +127,116 @@ def describe(
     reported: float = 0.5, flip: float = 0.12,
 ) -> dict:  # fmt: skip
     """What the data card says of these phantoms."""
-    _check(per_study, per_series, library, reported, flip)
-    _sizes(sizes)
-    return {
-        "source": SOURCE,
-        "phantom": True,
-        "licence": "drawn by this package",
-        "notes": [
-            "Phantom images drawn by code, with phantom reports written by code. They are not medical images.",
-            f"Studies of a series are alike and not equal: each finding departs from its series with probability {flip:g}, so a "
-            f"report of another study of the series is right about {(1 - flip) ** 2 + flip**2:.0%} of the findings.",
-        ],
-        "seed": seed,
-    }
+    _checked_sizes(sizes, per_study, per_series, library, reported, flip)
+    alike = (1 - flip) ** 2 + flip**2
+    notes = [
+        "Phantom images drawn by code, with phantom reports written by code. They are not medical images.",
+        "Studies of a series are alike and not equal: each finding departs from its series with probability "
+        f"{flip:g}, so a report of another study of the series is right about {alike:.0%} of the findings.",
+    ]
+    card = {"source": SOURCE, "phantom": True, "licence": "drawn by this package"}
+    return card | {"notes": notes, "seed": seed}
 
 
-def reports(
-    source=None, *, drops=None, seed: int = 0, sizes=None, per_study: int = 2, per_series: int = 1, library: int = 6,
-    reported: float = 0.5, flip: float = 0.12,
-) -> Iterator[dict]:  # fmt: skip
-    """The corpus, as `medical_rl.data.prepare.corpus` takes it: id, text, study, split; without images, which no retriever looks at."""
-    for name, split, found in corpus(seed, sizes, per_study, per_series, library, reported, flip):
-        yield {"id": f"report {name}", "text": found.report, "study": name, "split": split}
+def reports(source=None, *, drops=None, **settings) -> Iterator[dict]:
+    """The corpus, as `medical_rl.data.prepare.corpus` takes it: id, text, study, split; without images.
+
+    No retriever looks at images. The settings are those of `corpus`.
+    """
+    for name, split, of_study in corpus(**settings):
+        yield {"id": f"report {name}", "text": of_study.report, "study": name, "split": split}
 
 
 def corpus(
-    seed: int = 0, sizes=None, per_study: int = 2, per_series: int = 1, library: int = 6, reported: float = 0.5,
-    flip: float = 0.12,
+    seed: int = 0, sizes=None, per_study: int = 2, per_series: int = 1, library: int = 6,
+    reported: float = 0.5, flip: float = 0.12,
 ) -> Iterator[tuple[str, str, Study]]:  # fmt: skip
-    """(study's name, split of its report, study) of every report there is; that a study is told of is the study's own chance."""
-    _check(per_study, per_series, library, reported, flip)
-    for split, rows_ in _sizes(sizes).items():
-        studies = -(-rows_ // per_study)
+    """(study's name, split of its report, study) of every report; that a study has one is its own chance."""
+    sizes = _checked_sizes(sizes, per_study, per_series, library, reported, flip)
+    for split, size in sizes.items():
+        studies = -(-size // per_study)
         for number in range(-(-studies // per_series)):
             for member in range(library):
-                yield (
-                    f"library/{split}/{number}/{member}",
-                    "train",
-                    study(seed, split, number, f"library/{member}", flip),
-                )
+                name = f"library/{split}/{number}/{member}"
+                yield name, "train", study(seed, split, number, f"library/{member}", flip)
         for number in range(studies):
-            asked = _asked(seed, split, number, per_series, flip)
-            if split != "train" or stream(*asked.name, "reported").random() < reported:
-                yield f"{split}/{number}", split, asked
+            pictured = _pictured_study(seed, split, number, per_series, flip)
+            if split != "train" or picture_rng(*pictured.name, "reported").random() < reported:
+                yield f"{split}/{number}", split, pictured
 
 
-def thought(finding: str, there: bool) -> str:
+def thought(finding: str, present: bool) -> str:
     """What is seen, in words.
 
     >>> thought("dark band", False)
     'no dark band is seen'
     """
-    return f"{'a' if there else 'no'} {finding} is seen"
+    return f"{'a' if present else 'no'} {finding} is seen"
 
 
-def _asked(seed: int, split: str, number: int, per_series: int, flip: float) -> Study:
+def study(seed: int, split: str, number: int, member: str, flip: float) -> Study:
+    """The study `member` of series `number` of a split."""
+    pattern = picture_rng(seed, "phantom_reports", split, "series", number).random(len(FINDINGS)) < 0.5
+    name = (seed, "phantom_reports", split, number, member)
+    flipped = picture_rng(*name).random(len(FINDINGS)) < flip
+    facts = dict(zip(FINDINGS, (pattern != flipped).tolist(), strict=True))
+    return Study(name, series_name(split, number), facts)
+
+
+def series_name(split: str, number: int) -> str:
+    """A code, one word to a reader of words: no part of it is shared with another series.
+
+    >>> series_name("train", 0), series_name("test", 41)
+    ('K100', 'X141')
+    """
+    return f"{LETTERS[split]}{100 + number}"
+
+
+def _pictured_study(seed: int, split: str, number: int, per_series: int, flip: float) -> Study:
     """Study `number` of those that a split's rows ask about."""
     series, member = divmod(number, per_series)
     return study(seed, split, series, f"asked/{member}", flip)
 
 
-def _sizes(sizes) -> dict[str, int]:
-    """The rows of each split; UserError for a split that there is not."""
-    for name in (given := dict(sizes or {})):
-        if name not in SPLITS:
-            raise unknown("phantom split", name, SPLITS)
-    return {**SIZES, **given}
+def _checked_sizes(
+    sizes, per_study: int, per_series: int, library: int, reported: float, flip: float
+) -> dict[str, int]:
+    """The rows of each split.
 
-
-def _check(per_study: int, per_series: int, library: int, reported: float, flip: float) -> None:
+    Raises UserError for a split that there is not, and for settings by which nothing can be drawn.
+    """
     if not 1 <= per_study <= len(FINDINGS):
         raise UserError(f"per_study={per_study}: a phantom study has {len(FINDINGS)} findings to ask about.")
     if per_series < 1 or library < 0:
         raise UserError(
-            f"per_series={per_series}, library={library}: a series needs a study, and no fewer than 0 reports."
+            f"per_series={per_series}, library={library}: a series needs a study, "
+            "and no fewer than 0 reports."
         )
     for name, share in (("reported", reported), ("flip", flip)):
         if not 0 <= share <= 1:
             raise UserError(f"{name}={share} is no share from 0 to 1.")
+    sizes = dict(sizes or {})
+    for name in sizes:
+        if name not in SPLITS:
+            raise unknown("phantom split", name, SPLITS)
+    return SIZES | sizes
+
+
+def _disc(rng) -> np.ndarray:
+    """In the upper left."""
+    centre = rng.uniform(12, 16, 2)
+    return rng.uniform(90, 120) * soft_disc(centre, rng.uniform(9, 12))
+
+
+def _stripes(rng) -> np.ndarray:
+    """Upright, in the upper right."""
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    inside = (x > SIDE / 2 + rng.uniform(1, 4)) & (y < SIDE / 2 - rng.uniform(1, 4))
+    return rng.uniform(60, 90) * inside * ((x + int(rng.integers(4))) // 2 % 2)
+
+
+def _band(rng) -> np.ndarray:
+    """Across the lower half."""
+    y, _ = np.mgrid[0:SIDE, 0:SIDE]
+    top = rng.uniform(SIDE / 2 + 3, SIDE - 22)
+    return -rng.uniform(65, 85) * ((y > top) & (y < top + rng.uniform(16, 20)))

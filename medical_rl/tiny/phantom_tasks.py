@@ -1,8 +1,8 @@
-"""What each phantom task draws and asks: a picture, a question, its truth, and the answer that is wrong on purpose.
+"""What each phantom task draws and asks: picture, question, truth, and an answer wrong on purpose.
 
 A task is `(rng, index) -> {"image", "kind", "question", "choices", "knowledge", "truth", "thought", "wrong",
-"wrong_thought"}`, and where they apply "concepts"; `index` runs over its classes, and `rng` draws the rest. The task
-of several modalities and question types is in `phantom_vqa`.
+"wrong_thought"}`, and where they apply "concepts"; `index` runs over its classes, and `rng` draws the rest.
+The task of several modalities and question types is in `phantom_vqa`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from medical_rl.tiny.drawing import SIDE, background, finish, soft_disc
+from medical_rl.tiny.drawing import SIDE, background, graded_place, grey_levels, soft_disc
 
 SHAPES = ("disc", "ring", "stripes")
 
@@ -21,20 +21,17 @@ def grading(rng, index: int) -> dict:
     grade = index % 5
     image = background(rng)
     if grade:
-        radius = 3 + 4 * grade + rng.uniform(-0.7, 0.7)
-        margin = min(radius, SIDE / 2 - 4)
-        centre = rng.uniform(margin, SIDE - margin, 2)
+        radius, centre = graded_place(rng, grade)
         image = image + rng.uniform(90, 120) * soft_disc(centre, radius)
-    low = max(grade - 1, 0)
     return {
-        "image": finish(image),
+        "image": grey_levels(image),
         "kind": "grade",
         "question": "What is the grade of the disc, from 0 to 4?",
         "choices": ("0", "1", "2", "3", "4"),
         "knowledge": "0 no disc; 1 small; 2 medium; 3 large; 4 very large",
         "truth": str(grade),
         "thought": "the size of the disc",
-        "wrong": str(low),
+        "wrong": str(max(grade - 1, 0)),
         "wrong_thought": "the size of the disc",
     }
 
@@ -51,7 +48,7 @@ def classification(rng, index: int) -> dict:
         mask = mask * (np.mgrid[0:SIDE, 0:SIDE][0] // 3 % 2)
     other = SHAPES[(index + 1 + int(rng.integers(len(SHAPES) - 1))) % len(SHAPES)]
     return {
-        "image": finish(background(rng) + rng.uniform(70, 130) * mask),
+        "image": grey_levels(background(rng) + rng.uniform(70, 130) * mask),
         "kind": "label",
         "question": "Which shape is in the picture?",
         "choices": SHAPES,
@@ -66,32 +63,31 @@ def classification(rng, index: int) -> dict:
 def localisation(rng, index: int, grid: int = 1) -> dict:
     """One bright disc and its box; wrong: the box shifted by 6 pixels.
 
-    With a `grid` of pixels above 1 the box's edges are multiples of it, and the wrong box is one step of the grid further right and
-    down (where there is room for either): a coarser task, and errors all of one kind, as grades that are all one too low are.
+    With a `grid` of pixels above 1 the box's edges are multiples of it, and the wrong box is one step of the
+    grid further right and down (where there is room for either): a coarser task, and errors all of one kind,
+    as grades that are all one too low are.
     """
     if grid > 1:
         steps = int(rng.integers(2, 4))
         corner = rng.integers(0, SIDE // grid - steps + 1, 2)
-        box = [int(grid * v) for v in (corner[1], corner[0], corner[1] + steps, corner[0] + steps)]
         radius, centre = grid * steps / 2, grid * (corner + steps / 2)
-        room = [grid * (box[i + 2] < SIDE) for i in (0, 1)]
-        shifted = [v + by for v, by in zip(box, room * 2, strict=True)]
+        edges = grid * np.concatenate([corner[::-1], corner[::-1] + steps])
+        room = edges[2:] < SIDE
+        shifted = edges + grid * np.concatenate([room, room])
     else:
         radius = rng.uniform(5, 12)
         centre = rng.uniform(radius + 1, SIDE - radius - 1, 2)
-        box = [centre[1] - radius, centre[0] - radius, centre[1] + radius, centre[0] + radius]
-        box = [int(round(v)) for v in box]
-        shift = int(rng.choice([-6, 6]))
-        shifted = [min(max(v + shift, 0), SIDE) for v in box]
+        edges = np.rint(np.concatenate([centre[::-1] - radius, centre[::-1] + radius])).astype(int)
+        shifted = np.clip(edges + rng.choice([-6, 6]), 0, SIDE)
     return {
-        "image": finish(background(rng) + rng.uniform(70, 130) * soft_disc(centre, radius)),
+        "image": grey_levels(background(rng) + rng.uniform(70, 130) * soft_disc(centre, radius)),
         "kind": "box",
         "question": "Where is the bright lesion? Give its box [x1, y1, x2, y2] in pixels.",
         "choices": (),
         "knowledge": "",
-        "truth": json.dumps(box),
+        "truth": json.dumps(edges.tolist()),
         "thought": "one bright lesion",
-        "wrong": json.dumps(shifted),
+        "wrong": json.dumps(shifted.tolist()),
         "wrong_thought": "one bright lesion",
     }
 
@@ -100,8 +96,10 @@ def questions(rng, index: int) -> dict:
     """Whether a shape is the one that is asked for, with concepts; wrong: the other answer."""
     picture = classification(rng, index // 2)
     shape = picture["truth"]
-    asked = shape if index % 2 else SHAPES[(SHAPES.index(shape) + 1 + int(rng.integers(2))) % len(SHAPES)]
-    truth = "yes" if asked == shape else "no"
+    asked, truth, wrong = shape, "yes", "no"
+    if index % 2 == 0:
+        asked = SHAPES[(SHAPES.index(shape) + 1 + int(rng.integers(2))) % len(SHAPES)]
+        truth, wrong = "no", "yes"
     return picture | {
         "kind": "yes_no",
         "question": f"Is it a {asked}?",
@@ -109,6 +107,6 @@ def questions(rng, index: int) -> dict:
         "concepts": (asked, "edge"),
         "truth": truth,
         "thought": f"{asked} edge: {truth}",
-        "wrong": "no" if truth == "yes" else "yes",
-        "wrong_thought": f"{asked} edge: {'no' if truth == 'yes' else 'yes'}",
+        "wrong": wrong,
+        "wrong_thought": f"{asked} edge: {wrong}",
     }

@@ -1,15 +1,15 @@
 """Phantom images drawn by code, with known truth: classification, grading and localisation.
 
 Source: none, every pixel is computed here from a seed. Licence: that of this package.
-One row: a 56 x 56 grey picture, one soft bright disc of radius 11, question "What is
-the grade of the disc, from 0 to 4?", answer "2".
+One row: a 56 x 56 grey picture, one soft bright disc of radius 11, question "What is the grade of the disc,
+from 0 to 4?", answer "2".
 What the splits do not prove: anything about patients. They prove that an engine learns.
 
-Every picture has a random stream of its own, named by (seed, task, split, index), so
-splits are disjoint by construction and a split does not change when another grows.
+Every picture has a random stream of its own, named by (seed, task, split, index), so splits are disjoint by
+construction and a split does not change when another grows.
 
-Warm-start labels may be made wrong on purpose (`label_noise`), as pseudo-labels are; a
-row keeps the truth in meta["truth"], and RL and test rows are always true.
+Warm-start labels may be made wrong on purpose (`label_noise`), as pseudo-labels are; a row keeps the truth in
+meta["truth"], and RL and test rows are always true.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from medical_rl.errors import UserError, unknown
 from medical_rl.images import encode_png
 from medical_rl.sample import Sample
-from medical_rl.tiny.drawing import SIDE, stream
+from medical_rl.tiny.drawing import SIDE, picture_rng
 from medical_rl.tiny.phantom_tasks import classification, grading, localisation, questions
 from medical_rl.tiny.phantom_vqa import MODALITIES, QUESTION_TYPES, vqa
 
@@ -43,104 +43,87 @@ WRONG = {
 
 
 def rows(
-    source=None,
-    split: str = "train",
-    *,
-    task: str = "grading",
-    seed: int = 0,
-    sizes=None,
-    label_noise: float = 0.0,
-    modalities=None,
-    question_types=None,
-    grid: int = 1,
-) -> Iterator[Sample]:
+    source=None, split: str = "train", *, task: str = "grading", seed: int = 0, sizes=None,
+    label_noise: float = 0.0, modalities=None, question_types=None, grid: int = 1,
+) -> Iterator[Sample]:  # fmt: skip
     """Samples of `split`, drawn by code.
 
     task         grading (kind grade, 0 to 4), classification (kind label), localisation (kind box) or
-                 questions (kind yes_no, with concepts) or vqa (several modalities and question types, with a report)
+                 questions (kind yes_no, with concepts) or vqa (several modalities and question types, with a
+                 report)
     sizes        {split: rows}; SIZES where a split is not named
     label_noise  share of warm_start rows whose label is wrong on purpose: a grade one too low
                  (grade 0 stays, nothing is below it), another shape, a shifted box
     grid         of the task localisation: the boxes' edges are multiples of so many pixels
     modalities, question_types  of the task vqa: those wanted; null takes all
     """
-    if task not in TASKS:
-        raise unknown("phantom task", task, TASKS)
+    options = _task_options(task, modalities, question_types, grid)
     if split not in SPLITS:
         raise unknown("phantom split", split, SPLITS)
-    count = {**SIZES, **dict(sizes or {})}[split]
-    chosen = _chosen(task, modalities, question_types, grid)
-    for index in range(count):
-        rng = stream(seed, task, split, index)
-        sample = TASKS[task](rng, index, **chosen)
-        wrong = split == "warm_start" and rng.random() < label_noise
-        answer, thought = (
-            (sample["wrong"], sample["wrong_thought"]) if wrong else (sample["truth"], sample["thought"])
-        )
+    for index in range((SIZES | dict(sizes or {}))[split]):
+        rng = picture_rng(seed, task, split, index)
+        drawn = TASKS[task](rng, index, **options)
+        answer, thought = drawn["truth"], drawn["thought"]
+        if split == "warm_start" and rng.random() < label_noise:
+            answer, thought = drawn["wrong"], drawn["wrong_thought"]
+        meta = {"truth": drawn["truth"], "thought": thought, "phantom": True}
         yield Sample(
             id=f"phantom_{task}/{seed}/{split}/{index}",
             source=f"phantom_{task}",
-            question=sample["question"],
-            kind=sample["kind"],
+            question=drawn["question"],
+            kind=drawn["kind"],
             answer=answer,
-            choices=sample["choices"],
-            images=(encode_png(sample["image"]),),
+            choices=drawn["choices"],
+            images=(encode_png(drawn["image"]),),
             group=f"{split}/{index}",
             split=split,
-            concepts=sample.get("concepts", ()),
-            knowledge=sample["knowledge"],
+            concepts=drawn.get("concepts", ()),
+            knowledge=drawn["knowledge"],
             size=(SIDE, SIDE),
-            meta={"truth": sample["truth"], "thought": thought, "phantom": True, **sample.get("meta", {})},
+            meta=meta | drawn.get("meta", {}),
         )
 
 
 def describe(
-    source=None,
-    *,
-    task: str = "grading",
-    seed: int = 0,
-    sizes=None,
-    label_noise: float = 0.0,
-    modalities=None,
-    question_types=None,
-    grid: int = 1,
-) -> dict:
+    source=None, *, task: str = "grading", seed: int = 0, sizes=None,
+    label_noise: float = 0.0, modalities=None, question_types=None, grid: int = 1,
+) -> dict:  # fmt: skip
     """What the data card says of these phantoms."""
-    if task not in TASKS:
-        raise unknown("phantom task", task, TASKS)
-    _chosen(task, modalities, question_types, grid)
+    _task_options(task, modalities, question_types, grid)
     notes = ["Phantom images drawn by code. They are not medical images."]
     if label_noise:
         notes.append(
-            f"The warm start's labels are wrong on purpose, as imperfect pseudo-labels are: in {label_noise:.0%} of its rows "
-            f"{WRONG[task]}. The rows of RL, validation and test have true labels."
+            "The warm start's labels are wrong on purpose, as imperfect pseudo-labels are: "
+            f"in {label_noise:.0%} of its rows {WRONG[task]}. "
+            "The rows of RL, validation and test have true labels."
         )
-    return {
-        "source": f"phantom_{task}",
-        "phantom": True,
-        "licence": "drawn by this package",
-        "notes": notes,
-        "seed": seed,
-    }
+    card = {"source": f"phantom_{task}", "phantom": True, "licence": "drawn by this package"}
+    return card | {"notes": notes, "seed": seed}
 
 
-def _chosen(task: str, modalities, question_types, grid: int) -> dict:
-    """What a task is told: of vqa what it draws and asks, of localisation its grid; UserError for what it does not take."""
-    wanted = {"modalities": (modalities, MODALITIES), "question_types": (question_types, QUESTION_TYPES)}
-    chosen = {}
+def _task_options(task: str, modalities, question_types, grid: int) -> dict:
+    """What a task is given: vqa what it draws and asks, localisation its grid.
+
+    Raises UserError for an unknown task and for what it does not take.
+    """
+    if task not in TASKS:
+        raise unknown("phantom task", task, TASKS)
+    options = {}
     if grid != 1:
         if task != "localisation" or grid not in GRIDS:
+            grids = ", ".join(map(str, GRIDS))
             raise UserError(
-                f"grid={grid} is of the phantom task localisation, one of {', '.join(map(str, GRIDS))}; asked of {task}."
+                f"grid={grid} is of the phantom task localisation, one of {grids}; asked of {task}."
             )
-        chosen["grid"] = int(grid)
-    for name, (given, known) in wanted.items():
-        if given is None:
+        options["grid"] = int(grid)
+    lists = {"modalities": (modalities, MODALITIES), "question_types": (question_types, QUESTION_TYPES)}
+    for name, (chosen, known) in lists.items():
+        if chosen is None:
             continue
         if task != "vqa":
             raise UserError(f"The phantom task {task} takes no {name}; vqa does.")
-        for value in given:
+        for value in chosen:
             if value not in known:
                 raise unknown(f"one of the phantom {name} named", value, known)
-        chosen[name] = tuple(given)
-    return chosen
+        options[name] = tuple(chosen)
+    return options

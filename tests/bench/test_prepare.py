@@ -24,7 +24,7 @@ REPEATS, TIMES, MOST = 5, 8, 32
 OURS = """
 import sys, time
 import pandas  # pyarrow imports it at the first array; `datasets` does so when it is imported
-from medical_rl.data import command, prepare
+from medical_rl.data.prepare import command, prepare
 prompt = command.load_prompt("class_names")
 data = {"name": "p", "reader": "medmnist", "source": sys.argv[1], "params": {"allow_altered": True, "flag": "pneumoniamnist"}}
 start = time.perf_counter()

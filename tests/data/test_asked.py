@@ -8,8 +8,8 @@ import yaml
 
 from medical_rl.data import __main__ as command_line
 from medical_rl.data import knowledge, parquet
-from medical_rl.data.inspect import attributes
-from medical_rl.data.inspect.check import check
+from medical_rl.data.inspect import draft_attributes
+from medical_rl.data.inspect.check import check_folder
 from medical_rl.data.prepare import command, prepare
 from tests.judges.fake_endpoint import FakeEndpoint
 
@@ -108,7 +108,7 @@ def test_only_training_images_of_the_class_are_shown_each_of_another_patient(pre
 
 def test_the_draw_is_seeded_and_does_not_depend_on_row_order(prepared, tmp_path):
     path = prepared(lambda split, i: {"answer": "ab"[i % 2], "choices": ("a", "b")}, n=40) / "train.parquet"
-    drawn = [attributes.choose(path, 4, seed)[0] for seed in (0, 0, 1)]
+    drawn = [draft_attributes.choose_rows(path, 4, seed)[0] for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2] and all(len(rows) == 4 for rows in drawn[0].values())
     assert [sorted(s) for s in drawn[0].values()] == list(drawn[0].values())
 
@@ -232,8 +232,8 @@ def test_concepts_of_a_judge_are_stored_with_training_and_validation_rows(prepar
     assert (
         card["concepts"]["questions"] == 3 and "Concepts of train, val" in (folder / "README.md").read_text()
     )
-    assert check(folder).exit_code == 0 and not [
-        f for f in check(folder).findings if "not the file" in f.message
+    assert check_folder(folder).exit_code == 0 and not [
+        f for f in check_folder(folder).findings if "not the file" in f.message
     ]
 
 
@@ -286,12 +286,12 @@ def test_too_many_failures_change_no_file(prepared, asks):
 def test_a_write_that_fails_leaves_the_folder_as_it_was(prepared, asks, monkeypatch):
     folder = prepared(questions)
     before = tree(folder)
-    from medical_rl.data.inspect import judged_concepts
+    from medical_rl.data.inspect import judge_concepts
 
     def full(self, table):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(judged_concepts.pq.ParquetWriter, "write_table", full)
+    monkeypatch.setattr(judge_concepts.pq.ParquetWriter, "write_table", full)
     code, _, error = asks("concepts", folder, text=CONCEPTS)
     assert code == 1 and "No space left" in error and tree(folder) == before
 

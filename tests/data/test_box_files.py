@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from medical_rl.data.drops import Drops
-from medical_rl.data.sources import box_files, box_match, files
-from medical_rl.data.sources.box_files import Drawn
+from medical_rl.data.sources import box_annotations, files, image_boxes
+from medical_rl.data.sources.box_annotations import DrawnBox
 from medical_rl.errors import UserError
 from medical_rl.images import image_size
 
@@ -25,7 +25,7 @@ CSV = "image,label,x1,y1,x2,y2\na.jpg,spur,10,5,30,15\n"
 
 def read(path):
     drops = Drops()
-    return box_files.read(path, drops), drops.summary()
+    return box_annotations.read_boxes(path, drops), drops.summary()
 
 
 def test_the_four_forms_give_the_same_box(put):
@@ -44,7 +44,7 @@ def test_the_four_forms_give_the_same_box(put):
     for form in forms:
         (drawn,), dropped = read(form)
         assert drawn.pixels(SIZE) == BOX and drawn.label == "spur" and not dropped, form
-        assert box_files.parts(drawn.image)[-1] == "a"
+        assert box_annotations.name_parts(drawn.image)[-1] == "a"
 
 
 def test_the_real_coco_file_has_its_one_and_two_boxes(realdata):
@@ -59,7 +59,7 @@ def test_the_real_boxes_find_their_images_and_lie_within_them(realdata):
     found = {path: path.parent.name for path in files.below(realdata / "cxr_bbox/imgs")}
     drawn, _ = read(realdata / "cxr_bbox/TBX11K_train.json")
     drops = Drops()
-    matched = box_match.match(drawn, found, {"tb": "tb", "health": "health"}.get, drops)
+    matched = image_boxes.match_to_images(drawn, found, {"tb": "tb", "health": "health"}.get, drops)
     # the healthy chest has none
     assert {path.name: len(boxes) for path, boxes in matched.items()} == {"tb0005.png": 1, "tb0007.png": 2}
     assert len(found) == 3 and not drops.summary()
@@ -76,11 +76,11 @@ EMPTY = [(10, 5, 10, 15), (30, 5, 10, 15), (float("nan"), 5, 30, 15), (float("-i
 
 @pytest.mark.parametrize("sides", OUTSIDE + EMPTY)
 def test_a_box_outside_the_image_or_without_area_is_none(sides):
-    assert Drawn("a", "", sides).pixels(SIZE) is None
+    assert DrawnBox("a", "", sides).pixels(SIZE) is None
 
 
 def test_a_pixel_of_rounding_beyond_the_edge_is_cut_off():
-    assert Drawn("a", "", (-0.4, 0, 100.6, 50)).pixels(SIZE) == [0, 0, 100, 50]
+    assert DrawnBox("a", "", (-0.4, 0, 100.6, 50)).pixels(SIZE) == [0, 0, 100, 50]
 
 
 def test_bad_files_and_lines_are_told_and_the_others_are_read(put):
@@ -110,7 +110,7 @@ def test_a_yolo_line_that_is_no_box_is_told_and_a_confidence_is_none(put, line, 
     put("yolo/a.txt", "0 0.2 0.2 0.2 0.2 0.93\n")
     (drawn,), dropped = read(put("yolo/b.txt", f"0 0.2 0.2 0.2 0.2\n{line}\n").parent)
     assert drawn.pixels(SIZE) == BOX
-    assert dropped[box_files.NO_BOX]["examples"] == [f"boxes b.txt: a line of {n} fields"]
+    assert dropped[box_annotations.NO_BOX]["examples"] == [f"boxes b.txt: a line of {n} fields"]
 
 
 def test_class_names_of_another_encoding_are_refused_with_their_file(put):
@@ -140,7 +140,7 @@ IMAGES = {Path("s/normal/1.jpg"): "normal", Path("s/spur/1.png"): "spur", Path("
 def match(*drawn):
     drops = Drops()
     known = {"normal": "normal", "spur": "spur"}.get
-    found = box_match.match([Drawn(*one, (0, 0, 1, 1)) for one in drawn], IMAGES, known, drops)
+    found = image_boxes.match_to_images([DrawnBox(*one, (0, 0, 1, 1)) for one in drawn], IMAGES, known, drops)
     return {path.name: len(boxes) for path, boxes in found.items()}, drops.summary()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medical_rl.data import parquet
-from medical_rl.data.prepare import command
+from medical_rl.data.prepare import command, readers
 from medical_rl.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +19,23 @@ ROOT = Path(__file__).resolve().parents[2]
 def by_hand(*arguments, cwd):
     command_line = [sys.executable, "-m", "medical_rl.data_preprocess.medmnist", *map(str, arguments)]
     return subprocess.run(command_line, cwd=cwd, capture_output=True, text=True)
+
+
+SETS = [name for name, module in readers.READERS.items() if "data_preprocess" in module]
+# From the checkout every set; by the package's name, as from a wheel, a file and a folder.
+MODULES = [f"data_preprocess.{name}" for name in SETS]
+MODULES += ["medical_rl.data_preprocess.medmnist", "medical_rl.data_preprocess.custom"]
+
+
+def test_there_are_ten_sets():
+    assert len(SETS) == 10
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_set_runs_as_a_module_and_its_help_says_how(module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(f"usage: python -m {module} [-h] --source PATH --out")
 
 
 def names(folder):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medical_rl.data.drops import Drops
-from medical_rl.data.inspect.check import check
+from medical_rl.data.inspect.check import check_folder
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import card as cards
 from medical_rl.data.prepare import prepare, readers
@@ -61,11 +61,11 @@ def test_reports_are_written_with_their_split_and_the_card_tells_count_and_hash(
     assert card["files"][FILE] == cards.sha256(tmp_path / FILE) and FILE not in card["splits"]
     assert "Reports to retrieve: 6 (2 of test, 2 of train, 2 of val" in (tmp_path / "README.md").read_text()
     # The check of a prepared folder takes them for no split.
-    report = check(tmp_path)
+    report = check_folder(tmp_path)
     assert [memory.split for memory in report.splits] == ["train", "val", "test"]
     assert not [f for f in report.findings if f.check in ("schema", "row")]
     (tmp_path / "card.json").unlink()
-    assert [memory.split for memory in check(tmp_path).splits] == ["train", "val", "test"]
+    assert [memory.split for memory in check_folder(tmp_path).splits] == ["train", "val", "test"]
 
 
 def test_a_tested_study_whose_row_was_not_chosen_is_held_out_all_the_same(with_reports, bare, tmp_path):

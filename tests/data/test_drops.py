@@ -1,4 +1,4 @@
-from medical_rl.data.drops import EXAMPLES, Drops, sentences
+from medical_rl.data.drops import EXAMPLES, Drops, drop_sentences
 
 
 def test_a_row_counts_once_and_keeps_its_first_reason():
@@ -20,7 +20,7 @@ def test_the_commonest_reason_comes_first_and_examples_are_few():
         drops.add(str(i), "common")
     assert list(drops.summary()) == ["common", "rare"]
     assert drops.summary()["common"]["examples"] == [str(i) for i in range(EXAMPLES)]
-    assert sentences(drops.summary()) == [
+    assert drop_sentences(drops.summary()) == [
         "Dropped 1,200 rows: common (0; 1; 2; 3; 4; ...).",
         "Dropped 1 row: rare (odd).",
     ]

@@ -13,7 +13,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1381
 
 def why(path):
     drops = Drops()
-    assert files.picture(path, "row 1", drops) is None
+    assert files.read_picture(path, "row 1", drops) is None
     ((reason, entry),) = drops.summary().items()
     assert entry["examples"][0].startswith("row 1")
     return reason
@@ -22,7 +22,7 @@ def why(path):
 def test_a_whole_image_comes_as_its_own_bytes(put, image_bytes):
     for format in ("PNG", "JPEG"):
         data = image_bytes(format=format)
-        found = files.picture(put(f"a.{format}", data), "row", Drops())
+        found = files.read_picture(put(f"a.{format}", data), "row", Drops())
         assert found.data == data and found.size == (8, 10)
 
 
@@ -71,8 +71,8 @@ def test_a_name_finds_its_file_without_suffixes_and_says_when_there_is_no_tellin
     root = put("one/a.png", b"x").parent.parent
     put("two/a.png", b"x")
     put("two/a.jpg", b"x")
-    index = files.Index(root)
-    named = {args: [p.relative_to(root).as_posix() for p in index.named(*args)] for args in [("a.png", "one"), ("a", ""), ("a.jpg", ""), ("a.png.bmp", "two"), ("b", "")]}  # fmt: skip
+    index = files.ImageIndex(root)
+    named = {args: [p.relative_to(root).as_posix() for p in index.find(*args)] for args in [("a.png", "one"), ("a", ""), ("a.jpg", ""), ("a.png.bmp", "two"), ("b", "")]}  # fmt: skip
     assert named == {
         ("a.png", "one"): ["one/a.png"],
         ("a", ""): ["one/a.png", "two/a.jpg", "two/a.png"],
@@ -106,11 +106,11 @@ def test_a_missing_folder_is_told_with_what_it_should_hold(source):
 
 def test_the_content_of_a_changed_file_is_read_again(put):
     path = put("a.png", b"one")
-    before = files.content(path)
+    before = files.content_hash(path)
     path.write_bytes(b"three")
-    assert len(before) == 64 and files.content(path) != before
+    assert len(before) == 64 and files.content_hash(path) != before
     path.unlink()
-    assert files.content(path) == str(path)
+    assert files.content_hash(path) == str(path)
 
 
 def test_one_file_is_not_the_image_of_two_names_but_of_its_own(put):
@@ -118,15 +118,15 @@ def test_one_file_is_not_the_image_of_two_names_but_of_its_own(put):
         root = put(f"set/{name}", b"").parent
     names = ("x.png", "x.jpg", "y.jpg", "y.bmp", "z.jpg", "gone.png")
     # x.png is the file's own name; which of the two y it is cannot be told; no other name means z.
-    assert files.Index(root).disputed((name, "") for name in names) == {"x.jpg", "y.jpg", "y.bmp"}
+    assert files.ImageIndex(root).disputed((name, "") for name in names) == {"x.jpg", "y.jpg", "y.bmp"}
 
 
 def test_files_of_one_id_are_one_image_where_they_are_equal(put, image_bytes):
     drops = Drops()
     paths = [put(f"{folder}/a.png", image_bytes(1)) for folder in "xy"]
-    assert files.only(paths, "a", drops).data == image_bytes(1) and not drops.summary()
+    assert files.read_only_picture(paths, "a", drops).data == image_bytes(1) and not drops.summary()
     paths[1].write_bytes(image_bytes(2))
-    assert files.only(paths, "a", drops) is None
+    assert files.read_only_picture(paths, "a", drops) is None
     assert drops.summary()["several files that differ could be its image"]["examples"] == [
         "a: x/a.png, y/a.png"
     ]

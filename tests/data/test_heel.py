@@ -50,7 +50,7 @@ def test_every_image_is_in_one_split_and_a_tenth_of_each_class_is_the_test(heel,
 
 def test_the_published_counts_give_the_papers_396_test_images(heel):
     rows = [(f"{name} {i}", name) for name, n in heel.OFFICIAL.items() for i in range(n)]
-    where = heel.grouped(rows, {"test": 0.1, "val": 0.05}, 0)
+    where = heel.split_by_group(rows, {"test": 0.1, "val": 0.05}, 0)
     # 10 % of 1842, 1316, 798, rounded: 184 + 132 + 80
     assert len(rows) == 3956 and collections.Counter(where.values())["test"] == 396
 

@@ -116,7 +116,7 @@ def test_other_formats_are_kept_as_png(format, tmp_path):
     picture = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6))
     path = tmp_path / "a.bin"
     picture.save(path, format=format, **({"lossless": True} if format == "WEBP" else {}))
-    found = files.picture(path, "row", Drops())
+    found = files.read_picture(path, "row", Drops())
     assert found.data.startswith(b"\x89PNG") and (
         decode(found.data).getchannel(0).tobytes() == picture.tobytes()
     )
@@ -125,4 +125,4 @@ def test_other_formats_are_kept_as_png(format, tmp_path):
 def test_a_png_or_jpeg_is_kept_byte_for_byte(image_bytes, tmp_path):
     for format in ("PNG", "JPEG"):
         (tmp_path / format).write_bytes(image_bytes(format=format))
-        assert files.picture(tmp_path / format, "row", Drops()).data == image_bytes(format=format)
+        assert files.read_picture(tmp_path / format, "row", Drops()).data == image_bytes(format=format)

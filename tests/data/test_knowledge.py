@@ -63,7 +63,7 @@ def test_a_text_of_the_rows_own_is_kept_and_no_knowledge_changes_nothing(make_sa
     assert list(knowledge.fill([own], SHAPES)) == [own]
     bare = make_sample(choices=("a", "b"))
     for nothing in (None, {}, knowledge.load("none")):
-        assert list(knowledge.fill([bare], nothing)) == [bare] and knowledge.told(nothing) is None
+        assert list(knowledge.fill([bare], nothing)) == [bare] and knowledge.facts(nothing) is None
 
 
 def test_describing_only_some_classes_is_refused(make_sample):

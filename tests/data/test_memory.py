@@ -11,7 +11,7 @@ ROWS, SIZE = 1200, 128
 PREPARE = """
 import re, sys
 from pathlib import Path
-from medical_rl.data import command, prepare
+from medical_rl.data.prepare import command, prepare
 data = {"name": "p", "reader": "medmnist", "source": sys.argv[1], "params": {"allow_altered": True}, "num_proc": int(sys.argv[3])}
 prepare.prepare(data, command.load_prompt("class_names"), sys.argv[2], 0, 1)
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)

@@ -34,7 +34,7 @@ def test_the_real_options_hold_their_gold_answers(realdata):
             listed = list(entry["index2ans"].values())
             row = {"question": "?", "options": repr(listed), "answer": answers[entry["id"]]["ground_truth"]}
             try:
-                _, choices, answer, _ = mmmu_row.asked({**row, "question_type": "multiple-choice"})
+                _, choices, answer, _ = mmmu_row.question_parts({**row, "question_type": "multiple-choice"})
             except BadOptions as error:
                 refused[entry["id"]] = (listed, str(error))
                 continue

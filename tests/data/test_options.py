@@ -2,7 +2,7 @@
 
 import pytest
 
-from medical_rl.data.options import clean
+from medical_rl.data.options import clean_options
 from medical_rl.parsing.response import parse, read
 from medical_rl.sample import Sample
 
@@ -20,7 +20,7 @@ SIGNS = [
 @pytest.mark.parametrize("options", SIGNS, ids=" ".join)
 @pytest.mark.parametrize("lettered", [True, False])
 def test_options_that_differ_in_signs_only_are_kept_and_each_is_read_as_itself(options, lettered):
-    assert list(clean(options, lettered)) == options
+    assert list(clean_options(options, lettered)) == options
     row = {"id": "1", "source": "demo", "question": "?", "answer": options[0], "choices": tuple(options)}
     for kind in ("choice", "label"):
         for option in options:
@@ -30,4 +30,4 @@ def test_options_that_differ_in_signs_only_are_kept_and_each_is_read_as_itself(o
 
 @pytest.mark.parametrize("other", ["normal", "NORMAL.", " Normal ", "Nor\u00admal"])
 def test_options_that_are_equal_but_for_case_are_one(other):
-    assert clean(["Normal", other, "Cyst"]) == ("Normal", "Cyst")
+    assert clean_options(["Normal", other, "Cyst"]) == ("Normal", "Cyst")

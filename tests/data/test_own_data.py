@@ -16,7 +16,11 @@ def checkout(tmp_path_factory):
     for command in own_data.blocks()[1]:
         if "medical_rl.predict" in command:
             continue  # there is no model yet
-        word = next(word for word in ("custom.py", "check", "preview", "medical_rl.main") if word in command)
+        word = next(
+            word
+            for word in ("data_preprocess.custom", "check", "preview", "medical_rl.main")
+            if word in command
+        )
         done = own_data.run(
             command + (" conf.dry_run=true" if word == "medical_rl.main" else ""), folder, 300
         )
@@ -43,7 +47,7 @@ def test_from_a_table_to_a_trained_model_is_under_20_lines_of_readme():
 
 def test_the_readmes_commands_prepare_check_and_show_a_table(checkout):
     folder, told = checkout
-    assert list(told) == ["custom.py", "check", "preview", "medical_rl.main"]
+    assert list(told) == ["data_preprocess.custom", "check", "preview", "medical_rl.main"]
     card = json.loads((folder / "prepared/scans/card.json").read_text())
     assert card["name"] == "scans" and sum(split["rows"] for split in card["splits"].values()) == 90
     assert set(card["splits"]["train"]["labels"]) == {"disc", "ring", "stripes"} and card["dropped"] == {}

@@ -23,8 +23,8 @@ def shown(monkeypatch):
                 yield row
 
         text = io.StringIO()
-        with progress.Pace(Console(file=text, width=120, **options)) as watch:
-            assert list(watch.reading("train", rows())) == list(range(n))
+        with progress.Progress(Console(file=text, width=120, **options)) as watch:
+            assert list(watch.count("train", rows())) == list(range(n))
         return text.getvalue()
 
     return show

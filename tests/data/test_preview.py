@@ -12,7 +12,7 @@ from PIL import Image
 
 from medical_rl.data import __main__ as command_line
 from medical_rl.data import parquet
-from medical_rl.data.inspect import preview, sheet
+from medical_rl.data.inspect import contact_sheet
 from medical_rl.data.prepare import command
 from medical_rl.images import encode_png
 from medical_rl.sample import Sample
@@ -39,7 +39,7 @@ def page(tmp_path):
 
     def make(*samples, **options):
         parquet.write_split(samples, tmp_path / "train.parquet", command.load_prompt("class_names"))
-        preview.write_sheet(tmp_path, tmp_path / "preview.html", **options)
+        contact_sheet.write_contact_sheet(tmp_path, tmp_path / "preview.html", **options)
         return (tmp_path / "preview.html").read_text(encoding="utf-8")
 
     return make
@@ -141,7 +141,7 @@ def test_by_hand(page, tmp_path, capsys):
 
 
 def test_an_empty_page_is_a_page():
-    assert sheet.page("t", [], []).startswith("<!doctype html>")
+    assert contact_sheet.html_page("t", [], []).startswith("<!doctype html>")
 
 
 def test_a_prompt_that_all_rows_share_stands_once_above_them(page):

@@ -17,8 +17,8 @@ def python(code, **options):
 def test_a_reader_is_loaded_once_and_is_not_the_published_package():
     module = readers.load_reader("medmnist")
     assert module is readers.load_reader("medmnist")
-    assert Path(module.__file__) == ROOT / "data_preprocess/medmnist.py"
-    assert readers.splits(module) == ("train", "val", "test")
+    assert Path(module.__file__).resolve() == ROOT / "data_preprocess/medmnist.py"
+    assert readers.split_names(module) == ("train", "val", "test")
 
 
 def test_every_reader_has_rows_and_describe():
@@ -35,7 +35,7 @@ def test_an_unknown_reader_is_named_with_the_nearest():
 def test_a_module_that_fails_to_load_is_not_remembered(tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text("raise RuntimeError('no')")
     monkeypatch.setitem(readers.READERS, "broken", "broken")
-    monkeypatch.setattr(readers, "folder", lambda: tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             readers.load_reader("broken")
@@ -56,8 +56,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_preparing_loads_no_torch_and_leaves_no_folder_at_home(tmp_path):
     code = (
-        "import sys; from medical_rl.data import command, readers, medmnist_file; "
-        "readers.load_reader('medmnist'); medmnist_file.official(); "
+        "import sys; from medical_rl.data.prepare import command, readers; "
+        "readers.load_reader('medmnist').official(); "
         "print(sorted({'torch', 'medmnist', 'verl', 'ray', 'transformers'} & set(sys.modules)))"
     )
     done = python(code, env={"HOME": str(tmp_path), "PATH": ""})

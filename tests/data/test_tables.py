@@ -5,7 +5,7 @@ from medical_rl.errors import UserError
 
 
 def read(path, needed=("a", "b")):
-    return list(tables.read(path, needed))
+    return list(tables.read_table(path, needed))
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,16 @@ def test_a_table_that_cannot_be_trusted_is_refused_with_its_line(put, text, reas
 def test_the_right_table_is_found_or_the_choice_is_the_users(put):
     root = put("one.csv", "a,b\n1,2\n").parent
     put("notes/other.csv", "x,y\n1,2\n")
-    assert tables.find(root, [("a", "b")], None, "The table").name == "one.csv"
+    assert tables.find_table(root, [("a", "b")], None, "The table").name == "one.csv"
     put("notes/two.tsv", "b\ta\n1\t2\n")
     with pytest.raises(
         UserError, match="Several tables fit .*notes/two.tsv, one.csv|Several .*one.csv, notes/two.tsv"
     ):
-        tables.find(root, [("a", "b")], None, "The table")
-    assert tables.find(root, [("a", "b")], "notes/two.tsv", "The table").name == "two.tsv"
+        tables.find_table(root, [("a", "b")], None, "The table")
+    assert tables.find_table(root, [("a", "b")], "notes/two.tsv", "The table").name == "two.tsv"
     put("known", "a,b\n")
-    assert tables.find(root, [("a", "b")], None, "The table", known="known").name == "known"
+    assert tables.find_table(root, [("a", "b")], None, "The table", known="known").name == "known"
     with pytest.raises(UserError, match="There is no table .*gone.csv"):
-        tables.find(root, [("a", "b")], "gone.csv", "The table")
+        tables.find_table(root, [("a", "b")], "gone.csv", "The table")
     with pytest.raises(UserError, match="No table fits .*The table has the columns q"):
-        tables.find(root, [("q",)], None, "The table")
+        tables.find_table(root, [("q",)], None, "The table")

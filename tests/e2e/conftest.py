@@ -62,11 +62,12 @@ def saved_step(folder: Path) -> int:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory, settings_read) -> Run:
     """The shared run: SIGKILL to its whole process group once step 3 is saved, then the same command again."""
     folder = tmp_path_factory.mktemp("e2e") / "vrft_aug"
     printed = Path(f"{folder}.out")
-    process = start(folder)
+    recorded = settings_read.environment(folder)
+    process = start(folder, **recorded)
     deadline = time.monotonic() + 1200
     while saved_step(folder) < 3:
         assert process.poll() is None, f"the run ended before step 3:\n{printed.read_text()}"
@@ -77,7 +78,7 @@ def run(tmp_path_factory) -> Run:
     process.wait()
     first = printed.read_text()
     printed.unlink()
-    code = start(folder).wait(timeout=1200)
+    code = start(folder, **recorded).wait(timeout=1200)
     second = printed.read_text()
     assert code == 0, second + (folder / "logs" / "rl.log").read_text()[-5000:]
     return Run(folder, first, second, killed_at)

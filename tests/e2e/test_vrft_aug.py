@@ -185,3 +185,9 @@ def test_no_secret_of_the_environment_is_in_anything_the_run_wrote(run):
     written = [p for p in run.path.rglob("*") if p.is_file() and p.suffix not in (".pt", ".safetensors")]
     assert len(written) > 50
     assert [str(p) for p in written if b"sk-canary" in p.read_bytes()] == []
+
+
+def test_every_stage_declares_the_settings_that_it_takes_and_no_other(run, settings_read):
+    undeclared, unread = settings_read.undeclared_and_unread(run.path)
+    assert undeclared == {}
+    assert unread == {}

@@ -97,7 +97,7 @@ def ask_engine(config, tmp_path_factory):
         environment = stage_environment(
             config.conf.engine, "test", "evaluate", str(file.with_name("metrics.jsonl"))
         )
-        command = [sys.executable, "-m", f"medical_rl.engine.{module}", str(file)]
+        command = [sys.executable, "-m", f"medical_rl.engine.vllm.{module}", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment)
         assert done.returncode == 0, done.stderr[-4000:]
         return [json.loads(line) for line in Path(request["output"]).read_text().splitlines()]

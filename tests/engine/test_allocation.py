@@ -2,7 +2,7 @@
 
 import pytest
 
-from medical_rl.engine.host.allocation import LONGEST_FOLDER, Allocation, allocation, ray_folder, ray_settings
+from medical_rl.engine.host.allocation import LONGEST_FOLDER, Allocation, slurm_allocation, ray_folder, ray_settings
 from medical_rl.engine.host.environment import stage_environment
 
 # As Slurm 22.05 sets them for `sbatch --gpus-per-node=2 --cpus-per-task=16 --mem=64G` on a node of 128 cores and 8 GPUs.
@@ -15,11 +15,11 @@ NOTHING = {"num_cpus": None}
 
 
 def fitted(environment, given=NOTHING, device="cuda", needed=14, **host):
-    return ray_settings(given, allocation(environment), device=device, needed=needed, **host)
+    return ray_settings(given, slurm_allocation(environment), device=device, needed=needed, **host)
 
 
 def test_outside_slurm_there_is_no_allocation_and_ray_is_as_it_was_but_never_another_one():
-    assert allocation({"SLURM_CONF": "/etc/slurm.conf", "SLURM_CPUS_ON_NODE": "4"}) is None
+    assert slurm_allocation({"SLURM_CONF": "/etc/slurm.conf", "SLURM_CPUS_ON_NODE": "4"}) is None
     assert fitted({}) == {"num_cpus": None, "address": "local"}
 
 
@@ -84,7 +84,7 @@ def test_objects_fit_into_the_shared_memory_that_is_free():
     ],
 )
 def test_slurms_variables_are_read_in_the_forms_they_have(environment, expected):
-    assert allocation({"SLURM_JOB_ID": "1"} | environment) == expected
+    assert slurm_allocation({"SLURM_JOB_ID": "1"} | environment) == expected
 
 
 def test_rays_longest_socket_path_fits_below_the_folder():

@@ -39,15 +39,15 @@ def test_our_trainer_overrides_methods_that_verl_has_with_the_same_parameters(ve
 def test_verls_replay_buffer_still_takes_what_we_pass_on(verl):
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-    from medical_rl.engine.verl.replay_buffer import PASSED_ON
+    from medical_rl.engine.verl.trainer import FORWARDED
 
-    assert set(PASSED_ON) <= set(parameters(ReplayBuffer.__init__))
+    assert set(FORWARDED) <= set(parameters(ReplayBuffer.__init__))
 
 
 def test_the_replay_buffer_polls_at_our_interval_and_knows_dapos_filter(verl, config):
     from omegaconf import OmegaConf
 
-    from medical_rl.engine.verl.replay_buffer import PollingReplayBuffer
+    from medical_rl.engine.verl.trainer import PollingReplayBuffer
     from medical_rl.engine.verl.settings import rl_config
 
     dapo = OmegaConf.merge(config, {"algorithm": {"filter_groups": {"enable": True, "metric": "reward"}}})
@@ -69,7 +69,7 @@ def test_verl_resolves_our_replay_buffer_and_dataset_by_path(verl, config):
     from verl.utils.import_utils import load_extern_object
 
     from medical_rl.engine.verl.dataset import MedicalDataset
-    from medical_rl.engine.verl.replay_buffer import PollingReplayBuffer
+    from medical_rl.engine.verl.trainer import PollingReplayBuffer
 
     assert get_dataset_class(config.data) is MedicalDataset
     sampler = config.trainer.v1.sampler.custom_sampler

@@ -139,7 +139,7 @@ def test_warm_start_rows_are_what_verls_sft_dataset_reads(
     from omegaconf import OmegaConf
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
 
-    from medical_rl.data.sft_rows import write_sft_rows
+    from medical_rl.data.parquet import write_sft_rows
 
     path = tmp_path / "sft.parquet"
     assert (

@@ -70,8 +70,8 @@ def test_a_line_holds_all_responses_of_its_row(generate):
 
 def test_explicit_turns_take_the_place_of_the_template(vllm_inputs, prompt):
     turns = [{"role": "user", "content": "<image>Say something."}]
-    assert vllm_inputs.turns_of(row(), {"prompt": prompt, "messages": turns}) == turns
-    assert vllm_inputs.turns_of(row(), {"prompt": prompt})[-1]["content"].startswith("<image>Which?")
+    assert vllm_inputs.chat_turns(row(), {"prompt": prompt, "messages": turns}) == turns
+    assert vllm_inputs.chat_turns(row(), {"prompt": prompt})[-1]["content"].startswith("<image>Which?")
 
 
 def test_several_greedy_responses_are_refused(generate, tmp_path):
@@ -82,7 +82,7 @@ def test_several_greedy_responses_are_refused(generate, tmp_path):
 
 
 def test_of_several_requests_the_first_that_fails_ends_it(generate, tmp_path, capfd):
-    from medical_rl.engine.vllm.forks import answer_each
+    from medical_rl.engine.vllm.requests import answer_each
 
     for name in "ab":
         (tmp_path / name).write_text(json.dumps({**GREEDY, "n": 2}))

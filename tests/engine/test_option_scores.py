@@ -7,7 +7,7 @@ import pytest
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
 from medical_rl.engine.verl.tokens import with_placeholders
-from medical_rl.evaluation.option_texts import continuations
+from medical_rl.evaluation.auroc import continuations
 from medical_rl.images import decode
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]

@@ -9,7 +9,7 @@ import asyncio, json, sys
 import numpy as np, torch
 from hydra import compose, initialize_config_dir
 from tensordict import TensorDict
-from medical_rl.compose import verl_config_folder
+from medical_rl.config.compose import verl_config_folder
 import verl
 from verl.trainer.ppo.reward import load_reward_manager
 from verl.utils import hf_tokenizer

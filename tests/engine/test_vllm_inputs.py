@@ -40,7 +40,7 @@ def test_another_vision_language_model_answers_as_in_plain_transformers(
 
 
 def test_only_the_qwen_family_is_resized_to_the_runs_limits(model, other_model, prepared):
-    from medical_rl.engine.vllm.inputs import load_processor, picture, takes_limits
+    from medical_rl.engine.vllm.inputs import load_processor, resized_image, takes_limits
 
     own, other = load_processor(str(model)), load_processor(str(other_model))
     assert takes_limits(own) and not takes_limits(other)
@@ -48,8 +48,8 @@ def test_only_the_qwen_family_is_resized_to_the_runs_limits(model, other_model, 
         next(iter(read_samples(prepared / "test.parquet"))).images[0],
         {"min_pixels": 112 * 112, "max_pixels": 112 * 112},
     )
-    assert picture(data, own, limits).size == (112, 112)
-    assert picture(data, other, limits).size == decode(data).size == (56, 56)
+    assert resized_image(data, own, limits).size == (112, 112)
+    assert resized_image(data, other, limits).size == decode(data).size == (56, 56)
 
 
 def test_a_model_without_images_or_a_chat_format_is_refused_by_name(other_model, tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.auroc import auroc, probabilities
+from medical_rl.evaluation.auroc import auroc, option_probabilities
 from medical_rl.evaluation.metrics import metrics
 
 
@@ -110,13 +110,13 @@ def test_a_gold_answer_that_is_no_option_is_bad_data():
 
 def test_probabilities_sum_to_one_and_survive_tiny_and_no_likelihoods():
     # e^-1000 and e^-1001: 1 / (1 + 1/e) = 0.7311
-    found = probabilities(("a", "b"), (-1000.0, -1001.0))
+    found = option_probabilities(("a", "b"), (-1000.0, -1001.0))
     assert found["a"] == pytest.approx(1 / (1 + math.exp(-1))) and sum(found.values()) == pytest.approx(1)
-    assert probabilities(("a", "b"), (-math.inf, -2.0)) == {"a": 0.0, "b": 1.0}
-    assert probabilities(("a", "b"), (-math.inf, -math.inf)) == {"a": 0.5, "b": 0.5}
+    assert option_probabilities(("a", "b"), (-math.inf, -2.0)) == {"a": 0.0, "b": 1.0}
+    assert option_probabilities(("a", "b"), (-math.inf, -math.inf)) == {"a": 0.5, "b": 0.5}
 
 
 def test_options_of_one_text_count_together():
     # weights 2, 1, 1 of 4
-    found = probabilities(("CT", "MRI", "CT"), (math.log(2), math.log(1), math.log(1)))
+    found = option_probabilities(("CT", "MRI", "CT"), (math.log(2), math.log(1), math.log(1)))
     assert found == {"CT": 0.75, "MRI": 0.25}

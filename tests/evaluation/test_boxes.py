@@ -34,7 +34,7 @@ def said(samples, boxes_of):
 def test_the_iou_of_each_cell_is_that_of_the_metrics(rows):
     path, samples = rows
     half = said(samples, lambda b: json.dumps([[b[0], b[1], b[2], (b[1] + b[3]) / 2]]))
-    found = boxes.sheet(
+    found = boxes.box_sheet(
         path,
         {"rl": said(samples, lambda b: json.dumps([b])), "half": half, "none": said(samples, lambda b: None)},
     )
@@ -42,12 +42,12 @@ def test_the_iou_of_each_cell_is_that_of_the_metrics(rows):
     for one in found:
         # the whole box, its upper half, and no box at all
         assert (
-            one.said["rl"][1] == 1.0
-            and one.said["half"][1] == pytest.approx(0.5)
-            and one.said["none"] == ([], 0.0)
+            one.predicted["rl"][1] == 1.0
+            and one.predicted["half"][1] == pytest.approx(0.5)
+            and one.predicted["none"] == ([], 0.0)
         )
         assert one.size == (56, 56)
-    assert boxes.summary({"half": half}) == ["half: mean IoU 0.500, hit rate 0.000, n = 30."]
+    assert boxes.overlap_notes({"half": half}) == ["half: mean IoU 0.500, hit rate 0.000, n = 30."]
     header, body = boxes.table(found)
     assert header == ["Image", "rl", "half", "none"] and body[0][1:] == ["1.000", "0.500", "0.000"]
 
@@ -55,16 +55,16 @@ def test_the_iou_of_each_cell_is_that_of_the_metrics(rows):
 def test_images_are_drawn_by_lot_the_same_for_the_same_seed_and_only_where_every_model_answered(rows):
     path, samples = rows
     whole = said(samples, lambda b: json.dumps([b]))
-    ids = [[one.id for one in boxes.sheet(path, {"rl": whole}, 5, seed)] for seed in (1, 1, 2)]
+    ids = [[one.id for one in boxes.box_sheet(path, {"rl": whole}, 5, seed)] for seed in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2] and len(ids[0]) == 5
-    some = boxes.sheet(path, {"rl": whole, "base": whole[:3]}, 12)
+    some = boxes.box_sheet(path, {"rl": whole, "base": whole[:3]}, 12)
     assert [one.id for one in some] == [s.id for s in samples[:3]]
 
 
 def test_classes_have_no_sheet(rows):
     records = [{"id": "1", "kind": "label", "gold": "a", "pred": "a", "correct": True}]
     with pytest.raises(UserError, match="needs predictions of boxes"):
-        boxes.sheet(rows[0], {"rl": records})
+        boxes.box_sheet(rows[0], {"rl": records})
     with pytest.raises(UserError, match="nothing to draw"):
         boxes.draw([])
 
@@ -75,7 +75,7 @@ def test_the_picture_has_both_boxes_in_their_places(rows, tmp_path):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     path, samples = rows
-    found = boxes.sheet(path, {"rl": said(samples, lambda b: None)}, 1)
+    found = boxes.box_sheet(path, {"rl": said(samples, lambda b: None)}, 1)
     figure = boxes.draw(found)
     FigureCanvasAgg(figure).draw()
     axis = figure.axes[0]

@@ -7,8 +7,13 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.runs import differing, find_runs, phantom, telling
-from medical_rl.evaluation.tables.collect import collect, markdown, write
+from medical_rl.evaluation.runs import (
+    differing_settings,
+    distinguishing_settings,
+    find_runs,
+    has_phantom_data,
+)
+from medical_rl.evaluation.tables.collect import collect_runs, collected_markdown, write_collected
 
 RL = ("rl", None)
 
@@ -41,9 +46,9 @@ def test_a_sweeps_runs_are_found_at_any_depth_and_nothing_in_a_run_is_one(sweep)
 def test_a_run_is_named_by_what_one_would_have_typed(sweep):
     runs = find_runs([sweep])
     # data.seed copies conf.seed, and paths below the run's own folder are no difference
-    assert differing(runs) == ["conf.data.shots", "conf.seed", "data.seed"]
-    assert telling(runs, differing(runs)) == ["conf.data.shots", "conf.seed"]
-    names = {row["run"] for row in collect(runs)["runs"]}
+    assert differing_settings(runs) == ["conf.data.shots", "conf.seed", "data.seed"]
+    assert distinguishing_settings(runs, differing_settings(runs)) == ["conf.data.shots", "conf.seed"]
+    names = {row["run"] for row in collect_runs(runs)["runs"]}
     assert "conf.data.shots=10, conf.seed=2" in names and len(names) == 5
 
 
@@ -52,18 +57,18 @@ def test_a_choices_name_stands_for_what_is_in_it_and_ours_for_verls(made_up):
         made_up(name, {"conf.data.name": name, "conf.data.source": f"/{name}.npz", "actor.lr": rate}, None)
     runs = find_runs([made_up("retinamnist2", {"conf.data.name": "retinamnist", "conf.data.source": "/retinamnist.npz",
                                                "actor.lr": 1e-4}, None).parent])  # fmt: skip
-    assert telling(runs, differing(runs)) == ["conf.data.name"]
+    assert distinguishing_settings(runs, differing_settings(runs)) == ["conf.data.name"]
 
 
 def test_a_setting_of_verl_that_differs_by_itself_is_told(made_up):
     for seed, rate in ((1, 1e-4), (1, 2e-4), (2, 2e-4)):
         run = made_up(f"{seed}{rate}", {"conf.seed": seed, "actor.lr": rate}, said(5))
     runs = find_runs([run.parent])
-    assert telling(runs, differing(runs)) == ["actor.lr", "conf.seed"]
+    assert distinguishing_settings(runs, differing_settings(runs)) == ["actor.lr", "conf.seed"]
 
 
 def test_means_are_over_runs_that_differ_by_their_seed_alone(sweep):
-    means = {row["runs"]: row for row in collect(find_runs([sweep]))["means"]}
+    means = {row["runs"]: row for row in collect_runs(find_runs([sweep]))["means"]}
     assert set(means) == {"conf.data.shots=5", "conf.data.shots=10"}
     # 0.4 and 0.6: mean 0.5, sample sd sqrt((0.01 + 0.01) / 1) = 0.1414
     five = means["conf.data.shots=5"]
@@ -80,8 +85,8 @@ def test_the_rows_of_an_ablation_are_named_by_it_and_what_follows_from_it_is_not
             said(5),
         )
     runs = find_runs([made_up("base1", {"conf.ablation": "base", "conf.seed": 1}, said(1)).parent])
-    assert telling(runs, differing(runs)) == ["conf.ablation", "conf.seed"]
-    assert {row["runs"] for row in collect(runs)["means"]} == {
+    assert distinguishing_settings(runs, differing_settings(runs)) == ["conf.ablation", "conf.seed"]
+    assert {row["runs"] for row in collect_runs(runs)["means"]} == {
         "conf.ablation=sft",
         "conf.ablation=fact",
         "conf.ablation=full",
@@ -91,7 +96,7 @@ def test_the_rows_of_an_ablation_are_named_by_it_and_what_follows_from_it_is_not
 def test_two_runs_with_one_seed_are_no_two_seeds(made_up):
     for name, stages in (("short", "[sft]"), ("long", "[sft,rl]")):
         run = made_up(name, {"conf.stages": stages}, said(5))
-    assert collect(find_runs([run.parent]))["means"] == []
+    assert collect_runs(find_runs([run.parent]))["means"] == []
 
 
 def test_numbers_that_some_runs_have_get_columns_of_their_own(made_up):
@@ -99,25 +104,25 @@ def test_numbers_that_some_runs_have_get_columns_of_their_own(made_up):
     results = json.loads((run / "results.json").read_text())
     results["evaluations"][0]["metrics"] |= {"precision": 0.5, "f1": 0.25}
     (run / "results.json").write_text(json.dumps(results))
-    text = markdown(collect(find_runs([run])))
+    text = collected_markdown(collect_runs(find_runs([run])))
     assert "| Macro F1 | Precision | F1 |" in text and "| 0.500 | 0.250 |" in text and "Recall" not in text
 
 
 def test_another_setting_can_be_averaged_over_or_none(sweep):
     runs = find_runs([sweep])
-    means = {row["runs"]: row["accuracy"]["mean"] for row in collect(runs, by="data.shots")["means"]}
+    means = {row["runs"]: row["accuracy"]["mean"] for row in collect_runs(runs, by="data.shots")["means"]}
     # seed 1: 0.4 and 0.7; seed 2: 0.6 and 0.9
     assert means == {"conf.seed=1": pytest.approx(0.55), "conf.seed=2": pytest.approx(0.75)}
-    assert collect(runs, by=None)["means"] == []
+    assert collect_runs(runs, by=None)["means"] == []
     with pytest.raises(UserError, match="no setting to average over 'shot'"):
-        collect(runs, by="shot")
+        collect_runs(runs, by="shot")
 
 
 def test_different_models_rounds_and_data_are_never_averaged_together(made_up):
     for seed in (1, 2):
         of = {("rl", 1): [1, 0], ("rl", 2): [1, 1], ("base", None): [0, 0]}
         run = made_up(str(seed), {"conf.seed": seed}, of, further={"other": {("rl", 2): [0, 1]}})
-    means = collect(find_runs([run.parent]))["means"]
+    means = collect_runs(find_runs([run.parent]))["means"]
     found = {(row["model"], row["round"], row["dataset"]): row["accuracy"] for row in means}
     assert {key: of["mean"] for key, of in found.items()} == {
         ("rl", 1, "made_up"): 0.5, ("rl", 2, "made_up"): 1.0, ("base", None, "made_up"): 0.0, ("rl", 2, "other"): 0.5
@@ -126,7 +131,7 @@ def test_different_models_rounds_and_data_are_never_averaged_together(made_up):
 
 
 def test_a_run_without_results_is_listed_with_how_far_it_came(sweep):
-    text = markdown(collect(find_runs([sweep])))
+    text = collected_markdown(collect_runs(find_runs([sweep])))
     assert "5 runs, 1 without results." in text
     assert "| conf.data.shots=20, conf.seed=1 | **no results (prepare done, rl failed)** | – |" in text
     assert "| conf.data.shots=5, conf.seed=2 | made_up, test | rl | 10 | 0.600 [0.313, 0.832] |" in text
@@ -136,24 +141,24 @@ def test_a_run_without_results_is_listed_with_how_far_it_came(sweep):
 
 def test_broken_results_are_listed_as_such_and_not_taken_for_none(sweep):
     (sweep / "shots=5,seed=1" / "results.json").write_text("{")
-    row = next(r for r in collect(find_runs([sweep]))["runs"] if "shots=5, conf.seed=1" in r["run"])
+    row = next(r for r in collect_runs(find_runs([sweep]))["runs"] if "shots=5, conf.seed=1" in r["run"])
     assert "cannot be read as JSON" in row["problem"]
 
 
 def test_real_images_are_not_called_phantoms(made_up):
     run = made_up("real", {}, said(5), phantom=False)
-    assert not phantom(run) and "phantom" not in markdown(collect(find_runs([run])))
+    assert not has_phantom_data(run) and "phantom" not in collected_markdown(collect_runs(find_runs([run])))
 
 
 def test_the_files_hold_what_the_table_holds(sweep, tmp_path):
-    found = collect(find_runs([sweep]))
-    names = [path.name for path in write(found, tmp_path / "out")]
+    found = collect_runs(find_runs([sweep]))
+    names = [path.name for path in write_collected(found, tmp_path / "out")]
     assert names == ["collected.md", "collected.csv", "collected.json"]
     rows = list(csv.DictReader((tmp_path / "out" / "collected.csv").open()))
     assert len(rows) == 5 and {row["accuracy"] for row in rows} == {"0.4", "0.6", "0.7", "0.9", ""}
     assert [row["problem"] for row in rows if not row["accuracy"]] == ["no results (prepare done, rl failed)"]
     assert json.loads((tmp_path / "out" / "collected.json").read_text()) == json.loads(json.dumps(found))
-    assert (tmp_path / "out" / "collected.md").read_text() == markdown(found)
+    assert (tmp_path / "out" / "collected.md").read_text() == collected_markdown(found)
 
 
 def test_a_folder_without_runs_is_explained(tmp_path):

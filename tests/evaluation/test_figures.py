@@ -5,20 +5,20 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
-from medical_rl.evaluation.figures.curve import curve
-from medical_rl.evaluation.figures.plot import canvas, save
-from medical_rl.evaluation.predictions import read_predictions
+from medical_rl.evaluation.figures.plot import canvas, save_figure
+from medical_rl.evaluation.figures.scaling import scaling_arms
+from medical_rl.evaluation.figures.training_curves import run_curve
+from medical_rl.evaluation.figures.transfer import transfer_matrices
+from medical_rl.evaluation.figures.transitions import mcnemar_p, transition_counts
+from medical_rl.evaluation.results import read_predictions
 from medical_rl.evaluation.runs import find_runs
-from medical_rl.evaluation.tables.scaling import scaling
-from medical_rl.evaluation.tables.transfer import transfer
-from medical_rl.evaluation.tables.transitions import mcnemar, transitions
 
 GROUPS = {"modality": ["CT", "MRI"]}
 
 
 def test_transitions_count_each_row_once_in_all_and_in_its_group(records):
     before, after = records([1, 1, 0, 0, 0, 1], GROUPS), records([1, 0, 1, 0, 1, 1], GROUPS)
-    found = transitions(before, after)
+    found = transition_counts(before, after)
     flows = {
         name: [of[f] for f in ("correct → correct", "wrong → correct", "correct → wrong", "wrong → wrong")]
         for name, of in found.items()
@@ -32,19 +32,19 @@ def test_transitions_count_each_row_once_in_all_and_in_its_group(records):
 
 def test_mcnemars_p_is_exact():
     # 8 against 2 of 10: 2 x (1 + 10 + 45) / 1024
-    assert mcnemar(8, 2) == mcnemar(2, 8) == pytest.approx(2 * 56 / 1024)
-    assert mcnemar(10, 0) == pytest.approx(2 / 1024) and mcnemar(0, 0) == 1.0
+    assert mcnemar_p(8, 2) == mcnemar_p(2, 8) == pytest.approx(2 * 56 / 1024)
+    assert mcnemar_p(10, 0) == pytest.approx(2 / 1024) and mcnemar_p(0, 0) == 1.0
 
 
 def test_an_unparsed_answer_is_wrong_whatever_the_verdict_says(records):
     before, after = records([1]), records([1])
     after[0]["pred"] = None
-    assert transitions(before, after)["all rows"]["correct → wrong"] == 1
+    assert transition_counts(before, after)["all rows"]["correct → wrong"] == 1
 
 
 def test_models_that_answered_other_rows_are_not_compared(records):
     with pytest.raises(UserError, match="1 rows are in one only, such as .'row 2'"):
-        transitions(records([1, 1]), records([1, 1, 1]))
+        transition_counts(records([1, 1]), records([1, 1, 1]))
 
 
 def test_a_model_without_predictions_is_answered_with_those_there_are(made_up):
@@ -64,7 +64,7 @@ def test_transfer_reads_the_row_from_the_runs_data_and_the_base_from_its_own_res
     run = made_up(
         "all", {"conf.data.params.modalities": None}, {("base", None): [0, 0], ("rl", None): [1, 0]}, GROUPS
     )
-    found = transfer(find_runs([run.parent]), "modality")
+    found = transfer_matrices(find_runs([run.parent]), "modality")
     assert (
         found["rows"] == ["CT", "(all)"]
         and found["columns"] == ["CT", "MRI"]
@@ -89,7 +89,7 @@ def test_transfer_reads_the_row_from_the_runs_data_and_the_base_from_its_own_res
 def test_transfer_without_such_groups_says_what_is_missing(made_up):
     run = made_up("run", {}, {("rl", None): [1]}, GROUPS)
     with pytest.raises(UserError, match="None of the 1 runs has 'rl' evaluated by question type"):
-        transfer(find_runs([run]), "question_type")
+        transfer_matrices(find_runs([run]), "question_type")
 
 
 def test_scaling_has_an_arm_for_each_filter_and_model_and_averages_seeds(made_up):
@@ -105,7 +105,7 @@ def test_scaling_has_an_arm_for_each_filter_and_model_and_averages_seeds(made_up
     loop("d", "random_k", 10, 1, (0, 0))
     loop("e", "none", None, 1, (1, 0))
     folder = made_up("f", {}, {("rl", None): [1]}).parent
-    found = scaling(find_runs([folder]))
+    found = scaling_arms(find_runs([folder]))
     short = {arm: [(p["k"], p["mean"], p["runs"]) for p in points] for arm, points in found.items()}
     assert short == {
         "TopK (SFT)": [(10, 0.75, 2), (20, 1.0, 1)],  # the last round; 0.5 and 1.0 over two seeds
@@ -115,7 +115,7 @@ def test_scaling_has_an_arm_for_each_filter_and_model_and_averages_seeds(made_up
     }
     assert found["TopK (SFT)"][0]["sd"] == pytest.approx(0.3536, abs=1e-4)  # |1 - 0.5| / sqrt(2)
     with pytest.raises(UserError, match="conf.loop.filter.by"):
-        scaling(find_runs([folder / "f"]))
+        scaling_arms(find_runs([folder / "f"]))
 
 
 def steps(stage, *totals):
@@ -138,18 +138,18 @@ def test_a_curve_has_the_terms_and_accuracies_of_each_round_and_the_later_line_o
     warm = [{"stage": "round_1/warm_start", "step": 1, "train/loss": 2.0}]
     again = [{"stage": "round_1/rl", "step": 2, "reward/total": 0.75}]  # the step ran again after a resume
     run = made_up("run", metrics=[*warm, *steps("round_1/rl", 0.25, 0.5), *again, *steps("round_2/rl", 0.5)])
-    found = curve(run)
+    found = run_curve(run)
     assert list(found) == ["round_1/rl", "round_2/rl"]
     assert found["round_1/rl"]["rewards"] == {"total": {1: 0.25, 2: 0.75}, "format": {1: 1.0, 2: 1.0}}
     assert found["round_1/rl"]["accuracy"] == {
         "training rollouts": {1: 0.125, 2: 0.25},
         "validation": {0: 0.25},
     }
-    assert "validation" in curve(run, "reward")["round_1/rl"]["rewards"], (
+    assert "validation" in run_curve(run, "reward")["round_1/rl"]["rewards"], (
         "a reward is not drawn as an accuracy"
     )
     with pytest.raises(UserError, match="no step with rewards"):
-        curve(made_up("none", metrics=warm))
+        run_curve(made_up("none", metrics=warm))
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_every_picture_says_n_phantom_and_not_for_clinical_use(study, tmp_path, 
 
 def test_the_share_of_each_modality_is_that_of_the_prepared_rows(tmp_path, capsys):
     from medical_rl.data.prepare.prepare import prepare
-    from medical_rl.evaluation.tables.distribution import distribution
+    from medical_rl.evaluation.figures.distribution import group_counts
 
     sizes = {"warm_start": 4, "train": 20, "val": 4, "test": 4}
     data = {
@@ -203,17 +203,17 @@ def test_the_share_of_each_modality_is_that_of_the_prepared_rows(tmp_path, capsy
     prompt = {"name": "p", "template": "{{ question }}", "target": '\\boxed{{ "{" }}{{ answer }}{{ "}" }}'}
     prepare(data, prompt, tmp_path / "data", seed=1, batch_size=4)
     # rows run over five grades, then modalities: 5 bright, 5 dark, 5 speckled, 5 bright
-    assert distribution(tmp_path / "data") == {"bright": 10, "dark": 5, "speckled": 5}
+    assert group_counts(tmp_path / "data") == {"bright": 10, "dark": 5, "speckled": 5}
     assert main(["distribution", str(tmp_path), "--out", str(tmp_path / "d.png")]) == 0
     assert "| bright | 10 | 50.0% |" in capsys.readouterr().out
     with pytest.raises(UserError, match="no split in .* 'nosuch'"):
-        distribution(tmp_path / "data", "nosuch")
+        group_counts(tmp_path / "data", "nosuch")
 
 
 def test_the_notes_are_in_the_picture_below_the_axes_and_within_the_page(tmp_path):
     figure, axes = canvas(6, 3)
     axes.plot([0, 1])
-    save(figure, tmp_path / "x.png", "Title", ["word " * 60])
+    save_figure(figure, tmp_path / "x.png", "Title", ["word " * 60])
     small = next(text for text in figure.texts if text.get_text().endswith("Not for clinical use."))
     box = small.get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 < axes.get_tightbbox().y0

@@ -7,9 +7,8 @@ from rich.console import Console
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.groups import UNNAMED, group_metrics, macro_accuracy
-from medical_rl.evaluation.markdown import markdown
 from medical_rl.evaluation.results import entry
-from medical_rl.evaluation.tables.terminal import print_results
+from medical_rl.evaluation.tables.results_table import print_results, results_markdown
 
 
 def row(number, kind, gold, pred, **groups):
@@ -68,7 +67,7 @@ def test_data_that_name_no_group_have_none():
     rows = [{k: v for k, v in r.items() if k != "groups"} for r in mixed()]
     found = entry("rl", "d", "test", rows)
     assert found["groups"] == {} and found["macro_accuracy"] == {}
-    text = markdown({"recipe": "r", "scale": "tiny", "seed": 0, "evaluations": [found]})
+    text = results_markdown({"recipe": "r", "scale": "tiny", "seed": 0, "evaluations": [found]})
     assert "Accuracy by" not in text
 
 
@@ -80,7 +79,7 @@ def test_boxes_and_classes_are_refused_though_each_group_holds_one_kind():
 
 def test_the_markdown_has_a_table_of_accuracies_models_by_groups():
     rounds = [entry("base", "d", "test", mixed()), entry("rl", "d", "test", mixed(), round=2)]
-    text = markdown({"recipe": "medgr2", "scale": "tiny", "seed": 0, "evaluations": rounds})
+    text = results_markdown({"recipe": "medgr2", "scale": "tiny", "seed": 0, "evaluations": rounds})
     assert "Accuracy by modality:" in text and "Accuracy by question type:" in text
     assert "| Model | All rows (micro) | Mean of groups (macro) | CT (n 4) | MRI (n 1) |\n" in text
     assert "| round 2 rl | 0.600 | 0.375 | 0.750 | 0.000 |\n" in text

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.metrics import interval, metrics, per_class
+from medical_rl.evaluation.metrics import metrics, per_class, wilson_interval
 
 
 def rows(kind, golds, preds, choices=()):
@@ -149,12 +149,12 @@ def test_per_class_by_hand_in_the_order_of_the_grades():
 def test_interval_is_wilsons():
     # z = 1.959964, z^2 = 3.841459; k/n = 1/2, n = 4: centre 1/2, half width z/(1+z^2/4) * sqrt(1/16 + z^2/64)
     # = 1.959964/1.960365 * sqrt(0.0625 + 0.0600228) = 0.999796 * 0.350032 = 0.349960
-    assert interval(2, 4) == pytest.approx((0.150040, 0.849960), abs=2e-5)
+    assert wilson_interval(2, 4) == pytest.approx((0.150040, 0.849960), abs=2e-5)
     # k = n: high is 1, low is n / (n + z^2) = 10 / 13.841459
-    assert interval(10, 10) == pytest.approx((0.722467, 1), abs=1e-6)
+    assert wilson_interval(10, 10) == pytest.approx((0.722467, 1), abs=1e-6)
 
 
-@pytest.mark.parametrize("ask", [lambda: metrics([]), lambda: per_class([]), lambda: interval(0, 0)])
+@pytest.mark.parametrize("ask", [lambda: metrics([]), lambda: per_class([]), lambda: wilson_interval(0, 0)])
 def test_nothing_to_measure_is_the_users_error(ask):
     with pytest.raises(UserError):
         ask()
@@ -205,7 +205,7 @@ def test_every_number_is_in_its_range_and_accuracy_is_the_mean_of_correct(record
     assert -1 - 1e-12 <= found.pop("quadratic_kappa", 0) <= 1
     assert all(0 <= value <= 1 for value in found.values())
     assert found["accuracy"] == sum(r["correct"] for r in records) / len(records)
-    low, high = interval(sum(r["correct"] for r in records), len(records))
+    low, high = wilson_interval(sum(r["correct"] for r in records), len(records))
     assert 0 <= low <= found["accuracy"] <= high <= 1
     assert sum(of["n"] for of in per_class(records).values()) == len(records)
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from medical_rl.evaluation.option_texts import continuations, opening, options
+from medical_rl.evaluation.auroc import answer_opening, answer_options, continuations
 from medical_rl.parsing.response import parse, read
 from medical_rl.sample import Sample
 
@@ -22,11 +22,11 @@ def prompt(root):
 
 
 def test_which_rows_have_options():
-    assert options(sample()) == CHOICES
-    assert options(sample("yes_no", "no", ())) == ("yes", "no")
-    assert options(sample("grade", "1", ("0", "1"))) == ("0", "1")
-    assert options(sample("box", "[1, 2, 3, 4]", ())) == ()
-    assert options(sample("label", "anything", ())) == ()
+    assert answer_options(sample()) == CHOICES
+    assert answer_options(sample("yes_no", "no", ())) == ("yes", "no")
+    assert answer_options(sample("grade", "1", ("0", "1"))) == ("0", "1")
+    assert answer_options(sample("box", "[1, 2, 3, 4]", ())) == ()
+    assert answer_options(sample("label", "anything", ())) == ()
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_which_rows_have_options():
     ],
 )
 def test_options_follow_the_models_own_text_up_to_the_answer_that_is_read(response, head, closing):
-    assert opening(response) == (head, closing)
+    assert answer_opening(response) == (head, closing)
 
 
 @pytest.mark.parametrize(
     "response", ["", "bone", "<think>\\boxed{bone}</think>", "<think>\\boxed{bone}", "\\boxed{bone"]
 )
 def test_a_response_without_a_final_answer_has_no_opening(response):
-    assert opening(response) is None
+    assert answer_opening(response) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_response_without_a_final_answer_has_no_opening(response):
 def test_each_continuation_is_read_as_the_option_it_scores(prompt, name, response):
     one = sample("yes_no", "no", ()) if name == "yes_no" else sample("choice")
     texts = continuations(one, prompt(name), response)
-    assert [read(parse(text), one) for text in texts] == list(options(one))
+    assert [read(parse(text), one) for text in texts] == list(answer_options(one))
     if response != "no mark":
         assert all(text.startswith("<think>red</think>") for text in texts)
 

@@ -22,7 +22,7 @@ PROGRAM = {
     "busy_above": None,
 }  # fmt: skip
 KEY = "0" * 16  # stands for a request's key in a reply that is made once
-STATUS = {"ok": 200, "garbage": 200, "429": 429, "500": 500, "400": 400, "401": 401, "408": 408, "503": 503}
+STATUS = {"ok": 200, "garbage": 200, "429": 429, "500": 500, "400": 400, "401": 401, "408": 408, "503": 503, "302": 302}
 
 
 class State:
@@ -83,6 +83,8 @@ def _reply(outcome: str, key: str, authorization: str) -> bytes:
         body = {"error": {"message": said, "type": "fake", "code": outcome}}
         if outcome == "429" and program["retry_after"] is not None:
             head = f"retry-after: {program['retry_after']}\r\n"
+        if outcome == "302":
+            head = "location: /v1/elsewhere\r\n"
     return respond(STATUS[outcome], json.dumps(body).encode(), head)
 
 

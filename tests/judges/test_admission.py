@@ -3,8 +3,9 @@
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.admission import KEPT_S, Counts, admit
-from medical_rl.judges.desk.limits import Budget, Limits, Wanted
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.limits import BUCKET_LIFE_S, Counts, Limits, admit
+from medical_rl.judges.desk.protocol import CallRequest
 
 
 def ask(limits=None, budget=None, counts=None, now=1000.0, **wanted):
@@ -12,7 +13,7 @@ def ask(limits=None, budget=None, counts=None, now=1000.0, **wanted):
         limits or Limits(),
         budget or Budget(),
         counts or Counts(),
-        Wanted("key", **{"owner": "a", **wanted}),
+        CallRequest("key", **{"owner": "a", **wanted}),
         now,
     )
 
@@ -46,8 +47,8 @@ def test_a_minute_is_any_sixty_seconds_with_a_second_to_spare_for_the_way():
     # 2 requests in second 1000 leave the window at 1000 + 62; until then the third waits.
     counts = Counts(window={1000: [2, 0]})
     grant = ask(Limits(requests_per_minute=2), counts=counts, now=1030.5)
-    assert (grant.kind, grant.seconds) == ("wait", 1000 + KEPT_S - 1030.5)
-    assert KEPT_S == 62
+    assert (grant.kind, grant.seconds) == ("wait", 1000 + BUCKET_LIFE_S - 1030.5)
+    assert BUCKET_LIFE_S == 62
 
 
 def test_tokens_of_a_minute_wait_until_enough_have_passed():

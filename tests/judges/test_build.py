@@ -52,7 +52,8 @@ def test_a_shared_cache_is_where_it_is_named_and_a_desk_may_be_given(settings, t
         ("limits.concurrency", 0, "null sets no limit"),
         ("budget.max_cost", -1, "conf.judge.budget.max_cost=-1"),
         ("mode", "record", "conf.judge.mode 'record'"),
-        ("on_met", "stop", "conf.judge.on_met 'stop'"),
+        ("on_budget", "stop", "conf.judge.on_budget 'stop'"),
+        ("on_met", "pause", "conf.judge.on_met is called conf.judge.on_budget now"),
         ("max_attempts", 0, "at least one attempt"),
     ],
 )
@@ -81,7 +82,7 @@ def test_a_replay_without_a_cache_names_the_file(settings, tmp_path):
 
 def test_a_wrong_judge_is_found_before_anything_starts(command):
     done = command(
-        "conf=vrft_aug", "conf/scale=tiny", "conf/judge=local", "conf.judge.on_met=stop", "conf.dry_run=true"
+        "conf=vrft_aug", "conf/scale=tiny", "conf/judge=local", "conf.judge.on_budget=stop", "conf.dry_run=true"
     )
     assert done.returncode == 2 and "pause" in done.stderr
 

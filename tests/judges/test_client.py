@@ -14,7 +14,8 @@ import pytest
 
 from medical_rl.errors import BudgetMet, JudgeFailed, RewardFailed, UserError
 from medical_rl.images import encode_png
-from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.limits import Limits
 from medical_rl.judges.judge import with_images
 from medical_rl.judges.verdict import Verdict
 
@@ -27,6 +28,13 @@ def ask(judge, *answers, **options):
         return await asyncio.gather(*asked, return_exceptions=True)
 
     return asyncio.run(main())
+
+
+async def until_sent(server, count: int) -> None:
+    """Wait until the server has seen `count` requests, and a moment longer for those that should not come."""
+    while len(outcomes(server)) < count:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
 
 
 def outcomes(server) -> list[str]:
@@ -111,6 +119,19 @@ def test_what_no_attempt_can_mend_fails_at_once(endpoint, judge, fault):
     assert outcomes(server) == [fault] and one.totals()["failures"] == {fault: 1}
 
 
+def test_a_redirect_is_not_followed_as_the_key_and_the_images_are_for_one_address(endpoint, judge):
+    server = endpoint(script=["302"])
+    (failed,) = ask(judge(), "a")
+    assert failed.reason == "302" and outcomes(server) == ["302"]
+
+
+def test_no_proxy_of_the_environment_is_honoured(endpoint, judge, monkeypatch):
+    server = endpoint()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert ask(judge(), "a")[0].sound and outcomes(server) == ["ok"]
+
+
 def test_a_pause_of_many_minutes_is_not_sat_out(endpoint, judge):
     server = endpoint(script=["429"], retry_after="3600")
     (failed,) = ask(judge(), "a")
@@ -191,7 +212,7 @@ def test_concurrency_is_kept_by_one_process(endpoint, judge):
 def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge, caplog):
     server, one = endpoint(), judge()
     assert ask(one, "a") == ask(one, "a") and ask(one, "b")[0].sound
-    assert len(outcomes(server)) == 2 and len(one._pumps) == 1, "queues of ended loops are let go"
+    assert len(outcomes(server)) == 2 and len(one._dispatchers) == 1, "queues of ended loops are let go"
     gc.collect()
     assert "Unclosed" not in caplog.text, "connections end with their loop"
 
@@ -223,7 +244,7 @@ def test_a_cancelled_queue_is_never_sent_and_a_cancelled_run_gives_its_leases_ba
 
     async def main():
         tasks = [asyncio.create_task(one.consistency("q", "t", str(i))) for i in range(10)]
-        await asyncio.sleep(0.3)
+        await until_sent(server, 2)
         for task in tasks:
             task.cancel()
 
@@ -239,10 +260,10 @@ def test_grants_not_yet_sent_are_given_back_too(endpoint, judge):
 
     async def main():
         tasks = [asyncio.create_task(one.consistency("q", "t", str(i))) for i in range(3)]
-        await asyncio.sleep(0.3)
-        pump = one._pump()
-        first = next(iter(pump.queues.open.values()))
-        pump.granted.append((first, "a lease about to be used"))
+        await until_sent(server, 2)
+        dispatcher = one._dispatcher()
+        first = next(iter(dispatcher.queue.open.values()))
+        dispatcher.granted.append((first, "a lease about to be used"))
         for task in tasks:
             task.cancel()
 

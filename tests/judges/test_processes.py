@@ -123,9 +123,9 @@ def test_faults_lose_nothing_and_ask_nothing_twice(endpoint, tmp_path):
 
 
 def test_a_killed_process_blocks_the_others_no_longer_than_its_lease(endpoint, tmp_path, monkeypatch):
-    from medical_rl.judges.requests import queue
+    from medical_rl.judges.requests import dispatcher
 
-    monkeypatch.setattr(queue, "GRACE_S", 0.5)
+    monkeypatch.setattr(dispatcher, "GRACE_S", 0.5)
     server, limits = endpoint(latency_s=30), Limits(concurrency=4)
     kwargs = {"timeout_s": 1.0}
     victim = forked.Process(

@@ -7,7 +7,7 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.judges import judge as client
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.rewards.reward_model_client import RewardModel
+from medical_rl.rewards.reward_model_client import RewardModelClient
 from medical_rl.rewards.services import check_restricted
 from medical_rl.sample import Sample
 
@@ -43,4 +43,4 @@ def test_training_data_are_checked_ahead():
     with pytest.raises(UserError, match="mimic_cxr.*conf.judge.endpoint.covered"):
         check_restricted({"conf.judge.endpoint": away}, [row(False), row(True)])
     with pytest.raises(UserError, match="conf.reward_model.local=true"):
-        check_restricted({"conf.reward_model": RewardModel("http://away:8000")}, [row(True)])
+        check_restricted({"conf.reward_model": RewardModelClient("http://away:8000")}, [row(True)])

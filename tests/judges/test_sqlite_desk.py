@@ -8,7 +8,9 @@ import sqlite3
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.limits import Budget, Done, Grant, Limits, Wanted
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 
 
@@ -36,7 +38,7 @@ def desk(tmp_path, clock):
 
 def wish(at: SqliteDesk, *keys: str, done=(), **wanted) -> list[Grant]:
     """One exchange."""
-    return asyncio.run(at.exchange(list(done), [Wanted(key, **{"owner": "a", **wanted}) for key in keys]))
+    return asyncio.run(at.exchange(list(done), [CallRequest(key, **{"owner": "a", **wanted}) for key in keys]))
 
 
 def kinds(grants: list[Grant]) -> list[str]:
@@ -48,7 +50,7 @@ def test_an_answer_is_asked_for_once_and_then_known(desk):
     first = wish(one, "k", "k")
     assert kinds(first) == ["go", "wait"], "twice in one exchange is asked once"
     assert kinds(wish(other, "k", owner="b")) == ["wait"], "nor does another process ask"
-    wish(one, done=[Done("k", first[0].lease, "yes", "m", 100, 10, 0.5)])
+    wish(one, done=[CallResult("k", first[0].lease, "yes", "m", 100, 10, 0.5)])
     assert wish(other, "k", owner="b") == [Grant("known", text="yes")]
     totals = other.totals()
     assert (totals["requests"], totals["prompt_tokens"], totals["completion_tokens"], totals["cost"]) == (
@@ -64,7 +66,7 @@ def test_runs_that_share_a_cache_share_answers_and_questions_but_no_limits(desk)
     one, other = desk(Limits(concurrency=1)), desk(Limits(concurrency=1), ledger="another.sqlite")
     lease = wish(one, "k")[0].lease
     assert kinds(wish(other, "k", "other")) == ["wait", "go"]
-    wish(one, done=[Done("k", lease, "yes")])
+    wish(one, done=[CallResult("k", lease, "yes")])
     assert kinds(wish(other, "k")) == ["known"]
     assert (one.totals()["requests"], other.totals()["requests"]) == (1, 1)
 
@@ -73,7 +75,7 @@ def test_a_failed_attempt_frees_its_place_and_its_question(desk):
     at = desk(Limits(concurrency=1))
     lease = wish(at, "k")[0].lease
     assert kinds(wish(at, "other")) == ["wait"]
-    assert kinds(wish(at, "k", done=[Done("k", lease, error="429")])) == ["go"]
+    assert kinds(wish(at, "k", done=[CallResult("k", lease, error="429")])) == ["go"]
     assert at.totals()["faults"] == {"429": 1} and at.totals()["failures"] == {}
 
 
@@ -88,7 +90,7 @@ def test_the_lease_of_a_killed_process_runs_out_and_its_reservation_is_spent(des
     assert (totals["requests"], totals["prompt_tokens"], totals["cost"]) == (2, 500, 0.1)
     assert totals["faults"] == {"expired": 1}
     # it was only slow: its answer is kept, and nothing is counted twice
-    wish(at, done=[Done("k", lease, "late", "m", 400, 10, 0.1)])
+    wish(at, done=[CallResult("k", lease, "late", "m", 400, 10, 0.1)])
     assert wish(at, "k") == [Grant("known", text="late")] and at.totals()["prompt_tokens"] == 500
 
 
@@ -105,12 +107,12 @@ def test_tokens_of_a_minute_are_corrected_when_a_call_is_settled(desk):
     at = desk(Limits(tokens_per_minute=1000))
     grants = wish(at, "a", "b", tokens=600)
     assert kinds(grants) == ["go", "wait"]
-    assert kinds(wish(at, "b", tokens=600, done=[Done("a", grants[0].lease, "x", "m", 300, 20)])) == ["go"]
+    assert kinds(wish(at, "b", tokens=600, done=[CallResult("a", grants[0].lease, "x", "m", 300, 20)])) == ["go"]
 
 
 def test_a_small_wish_does_not_overtake_a_large_one(desk):
     at = desk(Limits(tokens_per_minute=1000))
-    wanted = [Wanted("1", "a", 600), Wanted("2", "a", 600), Wanted("3", "a", 10)]
+    wanted = [CallRequest("1", "a", 600), CallRequest("2", "a", 600), CallRequest("3", "a", 10)]
     assert kinds(asyncio.run(at.exchange([], wanted))) == ["go", "wait", "wait"]
 
 
@@ -125,7 +127,7 @@ def test_the_budget_outlives_the_process_and_failures_are_written_down(desk):
 def test_a_replay_only_reads(desk):
     at = desk()
     lease = wish(at, "k")[0].lease
-    wish(at, done=[Done("k", lease, "yes")])
+    wish(at, done=[CallResult("k", lease, "yes")])
     known, missing = wish(at, "k", "new", live=False)
     assert known == Grant("known", text="yes")
     assert (missing.kind, missing.reason) == ("refused", "missing") and "new" in missing.text
@@ -143,7 +145,7 @@ def test_a_damaged_file_is_named_and_left_as_it_is(desk, tmp_path, which, conten
 def test_damage_in_the_middle_is_found_when_it_is_met(desk, tmp_path):
     at = desk()
     grants = wish(at, *(str(i) for i in range(200)))
-    wish(at, done=[Done(str(i), grant.lease, "x" * 2000) for i, grant in enumerate(grants)])
+    wish(at, done=[CallResult(str(i), grant.lease, "x" * 2000) for i, grant in enumerate(grants)])
     del at
     with sqlite3.connect(tmp_path / "cache.sqlite") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -175,7 +177,7 @@ def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp
     other.execute("BEGIN IMMEDIATE")
 
     async def main():
-        waiting = asyncio.create_task(at.exchange([], [Wanted("k", "a")]))
+        waiting = asyncio.create_task(at.exchange([], [CallRequest("k", "a")]))
         for _ in range(20):  # the loop turns while the lock is held
             await asyncio.sleep(0.005)
         assert not waiting.done()
@@ -190,7 +192,7 @@ def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp
 
 
 def test_what_crosses_the_desk_can_be_sent_to_another_process():
-    for record in (Wanted("k", "a"), Done("k", "l", "x"), Grant("go", lease="l"), Limits(3), Budget(5)):
+    for record in (CallRequest("k", "a"), CallResult("k", "l", "x"), Grant("go", lease="l"), Limits(3), Budget(5)):
         assert pickle.loads(pickle.dumps(record)) == record
 
 

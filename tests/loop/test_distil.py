@@ -6,13 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from medical_rl.data.prompts import messages
-from medical_rl.data.sft_rows import SCHEMA
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.data.parquet import SFT_SCHEMA
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop import distil
 from medical_rl.loop.generators import triplets
-from medical_rl.loop.generators.instructions import settings_prompt, told
-from medical_rl.loop.generators.replies import read
+from medical_rl.loop.generators.instructions import prompt_row, settings_prompt
+from medical_rl.loop.generators.replies import read_reply
 from medical_rl.loop.generators.template import propose
 from medical_rl.loop.generators.triplets import Triplet
 
@@ -23,9 +23,9 @@ LIMITS = {"min_pixels": 3136, "max_pixels": 50176}
 def kept(settings, facts_rows, tmp_path):
     """Generated rows of 30 phantoms, two for each."""
     said = propose(
-        settings("template", error_rate=0.0), facts_rows(30), Work(1, 0, tmp_path, tmp_path, {}, {})
+        settings("template", error_rate=0.0), facts_rows(30), RoundContext(1, 0, tmp_path, tmp_path, {}, {})
     )
-    return [triplets.sample_of(row, one, 1) for row, one in said.found]
+    return [triplets.sample_of(row, one, 1) for row, one in said.pairs]
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def taught(settings, tmp_path):
 
     def make(rows, **changes):
         chosen = settings("local", **{"strategy": "distilled", "format": "lines", "per_reply": 1, **changes})
-        counts = distil.write_rows(iter(rows), tmp_path / "sft" / "train.parquet", chosen, LIMITS)
+        counts = distil.write_distil_rows(iter(rows), tmp_path / "sft" / "train.parquet", chosen, LIMITS)
         table = pq.read_table(tmp_path / "sft" / "train.parquet")
-        assert table.schema.equals(SCHEMA)
+        assert table.schema.equals(SFT_SCHEMA)
         return counts, table.to_pylist(), chosen
 
     return make
@@ -62,11 +62,11 @@ def test_the_reader_reads_back_every_target_it_teaches(taught, kept, facts_rows,
         source = by_image[image["bytes"]]
         assert {name: image[name] for name in LIMITS} == LIMITS
         # the prompt is the one that the generator will be asked by
-        asked = messages(told(source, False), settings_prompt(chosen))
+        asked = messages(prompt_row(source, False), settings_prompt(chosen))
         assert row["messages"][:-1] == asked and row["messages"][-1]["role"] == "assistant"
-        spoken, bad = read(row["messages"][-1]["content"], format)
+        spoken, bad = read_reply(row["messages"][-1]["content"], format)
         assert not bad and len(spoken) == (1 if per_reply == 1 else 2)
-        made = [triplets.sample_of(source, triplets.completed(one, source), 1) for one in spoken]
+        made = [triplets.sample_of(source, triplets.with_source_question(one, source), 1) for one in spoken]
         found |= {(image["bytes"], said_of(one)) for one in made}
     assert found == {(row.images[0], said_of(row)) for row in kept}
 
@@ -78,7 +78,7 @@ def test_images_come_with_their_own_triplets_and_incomplete_replies_last(taught,
     rows = [generated(image, f"Question {number}?") for number in range(3) for image in (1, 2)]
     counts, found, _ = taught(rows, per_reply=2, format="json")
     assert counts == {"rows": 4, "taught": 6, "left_out": 0}
-    sizes = [len(read(row["messages"][-1]["content"], "json")[0]) for row in found]
+    sizes = [len(read_reply(row["messages"][-1]["content"], "json")[0]) for row in found]
     assert sizes == [2, 2, 1, 1]
 
 

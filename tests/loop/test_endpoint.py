@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from medical_rl.data.inspect.asking import AskingStopped
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
+from medical_rl.judges.ask_all import AskingStopped
 from medical_rl.judges.judge import Judge
 from medical_rl.loop.generators import endpoint
 
@@ -49,7 +49,9 @@ def propose(server, settings, tmp_path):
             **service.pop("endpoint", {}),
         }
         chosen = settings("gemini", service={"backoff_s": 0.01, **service, "endpoint": at}, **changes)
-        return endpoint.propose(chosen, rows, Work(round, 0, tmp_path / f"round_{round}", tmp_path, {}, {}))
+        return endpoint.propose(
+            chosen, rows, RoundContext(round, 0, tmp_path / f"round_{round}", tmp_path, {}, {})
+        )
 
     return make
 
@@ -62,8 +64,8 @@ def test_each_image_is_asked_about_once_and_its_triplets_are_its_own(server, pro
     server.program(text=TEXT)
     rows = [make_row(i) for i in range(7)]
     found = propose(rows)
-    assert requests(server) == ["ok"] * 7 and not found.bad
-    assert [(row.id, t.answer) for row, t in found.found] == [
+    assert requests(server) == ["ok"] * 7 and not found.bad_replies
+    assert [(row.id, t.answer) for row, t in found.pairs] == [
         (str(i), a) for i in range(7) for a in ("left", "yes")
     ]
     assert "fake: 7 requests" in found.notes[0]
@@ -93,7 +95,7 @@ def test_the_same_round_asks_nothing_again_and_another_round_asks_anew(server, p
     server.program(text=TEXT)
     rows = [make_row(i) for i in range(4)]
     first = propose(rows)
-    assert [t for _, t in propose(rows).found] == [t for _, t in first.found] and len(requests(server)) == 4
+    assert [t for _, t in propose(rows).pairs] == [t for _, t in first.pairs] and len(requests(server)) == 4
     propose(rows, round=2)
     assert len(requests(server)) == 8, "another draw of the same prompt about the same image"
     propose(rows, round=2), propose(rows)
@@ -103,7 +105,7 @@ def test_the_same_round_asks_nothing_again_and_another_round_asks_anew(server, p
 def test_several_replies_an_image_are_several_draws(server, propose, make_row):
     server.program(text=TEXT)
     rows = [make_row(i) for i in range(3)]
-    assert len(propose(rows, per_image=4, per_reply=2).found) == 3 * 2 * 2
+    assert len(propose(rows, per_image=4, per_reply=2).pairs) == 3 * 2 * 2
     assert len(requests(server)) == 6
     propose(rows, round=2, per_image=4, per_reply=2)
     assert len(requests(server)) == 12
@@ -112,16 +114,16 @@ def test_several_replies_an_image_are_several_draws(server, propose, make_row):
 def test_replies_that_are_no_triplets_are_tried_again_and_then_counted(server, propose, make_row):
     server.program(text=TEXT, garbage="Here are your questions!", script=["garbage"] * 3 + ["ok"] * 9)
     found = propose([make_row(0)], service={"max_attempts": 5})
-    assert len(found.found) == 2 and not found.bad and requests(server) == ["garbage"] * 3 + ["ok"]
+    assert len(found.pairs) == 2 and not found.bad_replies and requests(server) == ["garbage"] * 3 + ["ok"]
     server.program(text=TEXT, garbage='{"triplets": [{"question": "?"}]}', share_garbage=1.0)
     found = propose([make_row(1)], service={"max_attempts": 2}, max_failed=1.0)
-    assert found.bad == {"garbage": 1} and not found.found and requests(server) == ["garbage"] * 2
+    assert found.bad_replies == {"garbage": 1} and not found.pairs and requests(server) == ["garbage"] * 2
 
 
 def test_the_allowed_share_of_replies_may_fail(server, propose, make_row):
     server.program(text=TEXT, script=["400"] + ["ok"] * 9)
     found = propose([make_row(i) for i in range(10)], max_failed=0.1)
-    assert found.bad == {"400": 1} and len({row.id for row, _ in found.found}) == 9
+    assert found.bad_replies == {"400": 1} and len({row.id for row, _ in found.pairs}) == 9
 
 
 def test_a_larger_share_of_failures_stops_and_what_was_answered_is_kept(server, propose, make_row):
@@ -135,7 +137,7 @@ def test_a_larger_share_of_failures_stops_and_what_was_answered_is_kept(server, 
         and "conf.rewards" not in str(stopped.value)
     )
     server.program(text=TEXT)
-    assert len(propose(rows).found) == 60 and len(requests(server)) == 25
+    assert len(propose(rows).pairs) == 60 and len(requests(server)) == 25
 
 
 def test_a_cap_of_the_budget_stops_and_a_larger_one_goes_on(server, propose, make_row):
@@ -158,7 +160,7 @@ def test_restricted_rows_are_refused_before_anything_is_sent(server, propose, ma
     with pytest.raises(UserError, match="mimic_cxr.*conf.generator.service.endpoint.local=true") as refused:
         propose(rows)
     assert "conf.judge" not in str(refused.value) and requests(server) == []
-    assert len(propose(rows, service={"endpoint": {"local": True}}).found) == 6
+    assert len(propose(rows, service={"endpoint": {"local": True}}).pairs) == 6
 
 
 def test_a_missing_key_is_named_as_the_generators(server, propose, make_row, monkeypatch):
@@ -177,7 +179,7 @@ def test_kept_answers_are_replayed_without_a_network(server, propose, make_row):
     rows = [make_row(i) for i in range(3)]
     before = propose(rows)
     away = {"mode": "replay", "cache": None}
-    assert propose(rows, service=away).found == before.found and len(requests(server)) == 3
+    assert propose(rows, service=away).pairs == before.pairs and len(requests(server)) == 3
     with pytest.raises(AskingStopped, match="missing"):
         propose([make_row(9)], service=away)
 
@@ -185,13 +187,13 @@ def test_kept_answers_are_replayed_without_a_network(server, propose, make_row):
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from medical_rl.loop import endpoint
-from medical_rl.loop.work import Work
+from medical_rl.engine.vllm.requests import RoundContext
+from medical_rl.loop.generators import endpoint
 from medical_rl.tiny import phantoms
 rows = list(phantoms.rows(None, "train", task="vqa", sizes={"train": 40}))
 folder = Path(sys.argv[2])
-found = endpoint.propose(json.loads(sys.argv[1]), rows, Work(1, 0, folder, folder, {}, {}))
-print(len(found.found), dict(found.bad))
+found = endpoint.propose(json.loads(sys.argv[1]), rows, RoundContext(1, 0, folder, folder, {}, {}))
+print(len(found.pairs), dict(found.bad_replies))
 """
 
 
@@ -272,4 +274,4 @@ def test_an_image_of_several_rows_would_be_asked_about_once(server, propose, mak
     """`generate` asks for one row an image; were two given, they would share the reply."""
     server.program(text=TEXT)
     rows = [make_row(1), dataclasses.replace(make_row(1), id="2")]
-    assert len(propose(rows).found) == 4 and len(requests(server)) == 1
+    assert len(propose(rows).pairs) == 4 and len(requests(server)) == 1

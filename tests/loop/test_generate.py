@@ -8,13 +8,12 @@ import pytest
 
 from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prompts import messages
-from medical_rl.data.sft_rows import write_sft_rows
+from medical_rl.data.parquet import write_sft_rows
 from medical_rl.errors import UserError
 from medical_rl.loop import generators
 from medical_rl.loop.generate import generate
 from medical_rl.loop.generators import triplets
-from medical_rl.loop.generators.proposals import Proposals
-from medical_rl.loop.generators.triplets import Triplet
+from medical_rl.loop.generators.triplets import Proposals, Triplet
 from medical_rl.parsing.response import gold_problem
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
@@ -156,7 +155,7 @@ def test_a_write_that_fails_leaves_the_earlier_file(run, facts_rows, monkeypatch
 
 def test_every_file_of_conf_generator_is_checked_and_a_mistyped_setting_named(settings):
     for name in ("gemini", "openai", "local", "template"):
-        assert generators.checked(settings(name))["name"] == name
+        assert generators.generator_settings(settings(name))["name"] == name
     for name, change, said in (
         ("template", {"eror_rate": 0.1}, "Did you mean 'error_rate'"),
         ("gemini", {"strategy": "metacognitive"}, "meta_cognitive"),
@@ -166,17 +165,17 @@ def test_every_file_of_conf_generator_is_checked_and_a_mistyped_setting_named(se
         ("template", {"per_image": 0}, "per_image=0"),
     ):
         with pytest.raises(UserError, match=said):
-            generators.checked(settings(name, **change))
+            generators.generator_settings(settings(name, **change))
     lacking = settings("local")
     del lacking["model"]
     with pytest.raises(UserError, match="lacks model"):
-        generators.checked(lacking)
+        generators.generator_settings(lacking)
     with pytest.raises(UserError, match="conf/generator=template"):
-        generators.checked(None)
+        generators.generator_settings(None)
 
 
 def test_a_generated_key_knows_its_source_rows_question(run, facts_rows):
     """What makes `D_high \\ D_gen` work on the first round: a true triplet in the data's own words is the data's own row."""
-    seed = {triplets.key(row) for row in facts_rows(40)}
+    seed = {triplets.duplicate_key(row) for row in facts_rows(40)}
     _, rows, _ = run(facts_rows(40), error_rate=0.0)
-    assert len(list(triplets.deduplicated(rows, set(seed)))) == 40
+    assert len(list(triplets.without_duplicates(rows, set(seed)))) == 40

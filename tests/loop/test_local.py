@@ -6,7 +6,7 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop.generate import generate
 from medical_rl.loop.generators import local
@@ -47,8 +47,8 @@ def propose(chosen, tmp_path, monkeypatch):
                     file.write(json.dumps({"id": sample.id, **line}) + "\n")
             return output
 
-        monkeypatch.setattr(local, "respond", respond)
-        work = Work(2, 5, tmp_path / "round", tmp_path, LIMITS, ENGINE)
+        monkeypatch.setattr(local, "run_request", respond)
+        work = RoundContext(2, 5, tmp_path / "round", tmp_path, LIMITS, ENGINE)
         return local.propose(chosen(**changes), rows, work), asked
 
     return make
@@ -59,7 +59,7 @@ def test_each_row_is_asked_by_the_generators_prompt_as_often_as_it_needs_replies
     found, asked = propose(
         rows, lambda id, number: (f"Is it {id}? | It is. | yes {number}", "stop"), per_image=3
     )
-    assert [(row.id, t.question, t.answer) for row, t in found.found] == [
+    assert [(row.id, t.question, t.answer) for row, t in found.pairs] == [
         (str(i), f"Is it {i}?", f"yes {number}") for i in range(3) for number in range(3)
     ]
     assert (
@@ -77,7 +77,7 @@ def test_each_row_is_asked_by_the_generators_prompt_as_often_as_it_needs_replies
 def test_bad_replies_and_cut_ones_are_counted(propose, make_row):
     said = {0: ("I see.", "stop"), 1: ("a? | b | c", "length"), 2: ("a? | b | c", "stop"), 3: ("", "stop")}
     found, _ = propose([make_row(1)], lambda id, number: said[number])
-    assert found.bad == {MALFORMED: 1, CUT_OFF: 1} and len(found.found) == 1
+    assert found.bad_replies == {MALFORMED: 1, CUT_OFF: 1} and len(found.pairs) == 1
 
 
 def test_one_reply_may_hold_several_triplets_in_json(propose, make_row):
@@ -91,7 +91,7 @@ def test_one_reply_may_hold_several_triplets_in_json(propose, make_row):
         per_image=4,
         per_reply=4,
     )
-    assert asked["n"] == 1 and [t.answer for _, t in found.found] == ["yes", "no"]
+    assert asked["n"] == 1 and [t.answer for _, t in found.pairs] == ["yes", "no"]
     assert asked["prompt"] == settings_prompt({"strategy": "direct", "format": "json", "per_reply": 4})
 
 
@@ -103,16 +103,16 @@ def test_rounds_have_seeds_of_their_own(chosen, make_row, tmp_path, monkeypatch)
         output.write_text(json.dumps({"id": "1", "responses": ["x"] * 4, "finishes": ["stop"] * 4}))
         return output
 
-    monkeypatch.setattr(local, "respond", respond)
+    monkeypatch.setattr(local, "run_request", respond)
     for seed, round in ((0, 1), (0, 2), (1, 1), (0, 1)):
         local.propose(
-            chosen(), [make_row(1)], Work(round, seed, tmp_path / "round", tmp_path, LIMITS, ENGINE)
+            chosen(), [make_row(1)], RoundContext(round, seed, tmp_path / "round", tmp_path, LIMITS, ENGINE)
         )
     assert seeds[0] == seeds[3] and len(set(seeds)) == 3
 
 
 def test_without_a_model_or_a_temperature_it_says_so(chosen, make_row, tmp_path):
-    work = Work(1, 0, tmp_path / "round", tmp_path, LIMITS, ENGINE)
+    work = RoundContext(1, 0, tmp_path / "round", tmp_path, LIMITS, ENGINE)
     with pytest.raises(UserError, match="conf.generator.model=FOLDER"):
         local.propose(chosen(model=None), [make_row(1)], work)
     with pytest.raises(UserError, match="conf.generator.temperature"):

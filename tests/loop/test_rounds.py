@@ -4,9 +4,17 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.loop.check import check_loop
-from medical_rl.loop.plan import STEPS, judge_of, needs, policy_before, steps, trained
+from medical_rl.loop.plan import (
+    STEPS,
+    needs,
+    policy_before,
+    policy_stages,
+    reward_model_before,
+    round_stage,
+    split_stage,
+    steps,
+)
 from medical_rl.loop.rounds import best_policy, reason_to_stop, run_rounds
-from medical_rl.run.stage_names import split_stage, stage_of
 
 LOOP = {
     "rounds": 3,
@@ -137,12 +145,12 @@ def test_a_failing_step_ends_the_loop_at_once():
 
 
 def test_each_round_scores_with_the_r_phi_that_the_round_before_trained():
-    assert [judge_of(r, LOOP) for r in (1, 2, 3)] == [
+    assert [reward_model_before(r, LOOP) for r in (1, 2, 3)] == [
         "reward_model",
         "round_1/reward_model",
         "round_2/reward_model",
     ]
-    assert judge_of(3, {**LOOP, "steps": ["generate", "score", "select", "rl"]}) == "reward_model"
+    assert reward_model_before(3, {**LOOP, "steps": ["generate", "score", "select", "rl"]}) == "reward_model"
 
 
 def test_a_rounds_policy_goes_on_from_the_round_before_unless_told_to_begin_anew():
@@ -157,14 +165,14 @@ def test_a_rounds_policy_goes_on_from_the_round_before_unless_told_to_begin_anew
 
 def test_what_a_step_needs_comes_before_it():
     loop = {**LOOP, "steps": list(STEPS), "evolve_last": True}
-    order = ["prepare", "reward_model"] + [stage_of(r, s) for r in (1, 2, 3) for s in steps(r, loop)]
+    order = ["prepare", "reward_model"] + [round_stage(r, s) for r in (1, 2, 3) for s in steps(r, loop)]
     for stage in order[2:]:
         for need in needs(stage, loop):
             assert order.index(need) < order.index(stage), (stage, need)
 
 
 def test_the_policies_of_a_loop_are_listed_in_order():
-    assert trained({**LOOP, "rounds": 2}) == [
+    assert policy_stages({**LOOP, "rounds": 2}) == [
         "round_1/warm_start",
         "round_1/rl",
         "round_2/warm_start",

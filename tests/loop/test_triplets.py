@@ -119,12 +119,15 @@ def test_the_rows_own_question_keeps_its_kind_choices_and_knowledge():
     source = dataclasses.replace(ROW, choices=("left", "right", "none"), knowledge="left: nearer the heart")
     free = Triplet("WHICH side", "right", "It lies there.")
     for one in (free, dataclasses.replace(free, options=("none", "right", "left"))):
-        done = triplets.completed(one, source)
+        done = triplets.with_source_question(one, source)
         assert (done.kind, done.options, done.knowledge) == ("label", source.choices, source.knowledge)
     other_options = dataclasses.replace(free, options=("right", "left"))
-    assert triplets.completed(other_options, source) == other_options
-    assert triplets.completed(GOOD, source) == GOOD
-    assert triplets.problem(triplets.completed(dataclasses.replace(free, answer="up"), source)) is not None
+    assert triplets.with_source_question(other_options, source) == other_options
+    assert triplets.with_source_question(GOOD, source) == GOOD
+    assert (
+        triplets.problem(triplets.with_source_question(dataclasses.replace(free, answer="up"), source))
+        is not None
+    )
 
 
 def test_duplicates_are_told_by_image_question_and_answer_without_case_and_punctuation(make_row):
@@ -137,10 +140,10 @@ def test_duplicates_are_told_by_image_question_and_answer_without_case_and_punct
         (a, but(rationale="New.")),
     ]
     rows = [triplets.sample_of(source, one, 1) for source, one in said]
-    assert [r.id for r in triplets.deduplicated(rows)] == [rows[0].id, rows[2].id, rows[3].id]
-    known = {triplets.key(rows[0])}
-    assert [r.id for r in triplets.deduplicated(rows, known)] == [rows[2].id, rows[3].id]
-    assert known == {triplets.key(r) for r in rows}
+    assert [r.id for r in triplets.without_duplicates(rows)] == [rows[0].id, rows[2].id, rows[3].id]
+    known = {triplets.duplicate_key(rows[0])}
+    assert [r.id for r in triplets.without_duplicates(rows, known)] == [rows[2].id, rows[3].id]
+    assert known == {triplets.duplicate_key(r) for r in rows}
 
 
 def test_signs_make_another_answer(make_row):
@@ -148,7 +151,9 @@ def test_signs_make_another_answer(make_row):
     rows = [
         triplets.sample_of(source, but(answer=answer, options=()), 1) for answer in ("ER+", "ER-", "er+.")
     ]
-    assert triplets.key(rows[0]) != triplets.key(rows[1]) and triplets.key(rows[0]) == triplets.key(rows[2])
+    assert triplets.duplicate_key(rows[0]) != triplets.duplicate_key(rows[1]) and triplets.duplicate_key(
+        rows[0]
+    ) == triplets.duplicate_key(rows[2])
 
 
 def test_the_order_of_several_images_counts(make_row):
@@ -168,4 +173,4 @@ def test_any_triplet_has_a_reason_or_becomes_a_row_whose_gold_answer_holds(
         row = triplets.sample_of(ROW, one, 1)
         assert gold_problem(row) is None
         assert row.kind == "yes_no" or row.choices == options
-        assert len(list(triplets.deduplicated([row, row]))) == 1
+        assert len(list(triplets.without_duplicates([row, row]))) == 1

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.data.reports import Report
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.images import encode_png
-from medical_rl.pseudo_label.calibration.settings import calibration_settings
-from medical_rl.pseudo_label.label import Asked
-from medical_rl.pseudo_label.retrieval.reports import Report
+from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
+from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.sample import Sample
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
@@ -61,7 +61,7 @@ def ask(make_row):
 
     def make(question, *texts, **fields):
         reports = tuple(Report(f"r{n}", text, f"study {n}") for n, text in enumerate(texts, 1))
-        return Asked(make_row(question=question, **fields), reports)
+        return LabelQuestion(make_row(question=question, **fields), reports)
 
     return make
 
@@ -69,7 +69,7 @@ def ask(make_row):
 @pytest.fixture
 def work(tmp_path):
     """The work of a stage in the test's folder."""
-    return Work(1, 5, tmp_path / "stage", tmp_path, LIMITS, ENGINE)
+    return RoundContext(1, 5, tmp_path / "stage", tmp_path, LIMITS, ENGINE)
 
 
 @pytest.fixture

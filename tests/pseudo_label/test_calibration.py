@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration.calibrate import calibrate, measured
-from medical_rl.pseudo_label.calibration.empty import NothingKept
-from medical_rl.pseudo_label.calibration.settings import CalibrationSettings, calibration_settings
+from medical_rl.pseudo_label.calibration.calibrate import NothingKept, calibrate
+from medical_rl.pseudo_label.calibration.learn_then_test import (
+    CalibrationSettings,
+    calibration_settings,
+    learn_then_test,
+)
 
 # Of 200 questions at alpha 0.2, by exact fractions: 20 wrong give p 2.879e-4, 26 give 0.01749, 28 give 0.04874, 31 give 0.1719.
 
@@ -194,9 +197,11 @@ def test_one_more_error_never_gets_any_k_kept(counts, method, data):
 
 @given(COUNTS)
 def test_a_fixed_sequence_keeps_a_beginning_of_the_list(counts):
-    kept = [c.kept for c in measured(errors_of(counts), settings_of(counts, "fixed_sequence"))]
+    kept = [c.kept for c in learn_then_test(errors_of(counts), settings_of(counts, "fixed_sequence"))]
     assert kept == sorted(kept, reverse=True)
-    alone = [bool(c.p <= 0.1) for c in measured(errors_of(counts), settings_of(counts, "fixed_sequence"))]
+    alone = [
+        bool(c.p <= 0.1) for c in learn_then_test(errors_of(counts), settings_of(counts, "fixed_sequence"))
+    ]
     assert kept == [all(alone[: i + 1]) for i in range(len(alone))]
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from medical_rl.pseudo_label.calibration.calibrate import calibrate
-from medical_rl.pseudo_label.calibration.risk import p_value
-from medical_rl.pseudo_label.calibration.settings import CalibrationSettings
+from medical_rl.pseudo_label.calibration.learn_then_test import CalibrationSettings, p_value
 
 ALPHA, DELTA, N, DRAWS = 0.2, 0.1, 200, 1000
 ALLOWED = DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / DRAWS)

@@ -9,9 +9,9 @@ from PIL import Image
 from rich.console import Console
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration.calibrate import calibrate
-from medical_rl.pseudo_label.calibration.empty import NothingKept
-from medical_rl.pseudo_label.calibration.report import as_dict, draw, markdown, table, write_plot
+from medical_rl.pseudo_label.calibration.calibrate import NothingKept, calibrate
+from medical_rl.pseudo_label.calibration.report import calibration_record, draw, terminal_table, write_plot
+from medical_rl.pseudo_label.calibration.report import page as markdown
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def text(table):
 
 
 def test_the_table_fits_80_columns_and_marks_the_chosen_k(found, stopped):
-    shown = text(table(found))
+    shown = text(terminal_table(found))
     assert max(map(len, shown.splitlines())) <= 80 and "…" not in shown
     assert (
         "1*" in shown
@@ -44,7 +44,7 @@ def test_the_table_fits_80_columns_and_marks_the_chosen_k(found, stopped):
         and "not tested" in shown
         and "guarantee: yes" in shown
     )
-    shown = text(table(stopped))
+    shown = text(terminal_table(stopped))
     assert "…" not in shown and "Chosen: none; guarantee: no." in shown and "*" not in shown
 
 
@@ -58,7 +58,7 @@ def test_the_page_says_what_is_guaranteed_and_what_always_yes_would_give(found):
 
 
 def test_the_dict_is_json_and_loses_nothing(found, stopped):
-    told = json.loads(json.dumps(as_dict(found)))
+    told = json.loads(json.dumps(calibration_record(found)))
     assert (
         told["chosen"] == 1
         and told["kept"] == [1]
@@ -77,7 +77,7 @@ def test_the_dict_is_json_and_loses_nothing(found, stopped):
         [0.0987, 0.1949], abs=1e-4
     )
     assert [c["tested"] for c in told["candidates"]] == [True, True, False]
-    assert json.loads(json.dumps(as_dict(stopped)))["chosen"] is None
+    assert json.loads(json.dumps(calibration_record(stopped)))["chosen"] is None
 
 
 def legend(axes):
@@ -119,7 +119,7 @@ def test_the_picture_is_written_whole_whatever_the_figures(found, stopped, tmp_p
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys; from medical_rl.pseudo_label import calibration_errors, calibration_plot, calibration_rows; "
+        "import sys; from medical_rl.pseudo_label import parts; from medical_rl.pseudo_label.calibration import errors, report; "
         "print([m for m in ('torch', 'ray', 'vllm', 'verl', 'transformers', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

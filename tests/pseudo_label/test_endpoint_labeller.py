@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from medical_rl.data.inspect.asking import AskingStopped
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.data.reports import Report
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
+from medical_rl.judges.ask_all import AskingStopped
 from medical_rl.pseudo_label.answering import answers_per_k
-from medical_rl.pseudo_label.label import Asked, Label
+from medical_rl.pseudo_label.label import Label, LabelQuestion
 from medical_rl.pseudo_label.labellers import label
-from medical_rl.pseudo_label.retrieval.reports import Report
 
 REPLY = {"rationale": " The angles are sharp. ", "used": [2, 1, 2], "answer": "no", "confidence": 0.9}
 TEXT = json.dumps(REPLY)
@@ -40,7 +40,7 @@ def outcomes(server):
 
 
 def two(row):
-    return Asked(row, (REPORTS["r1"], REPORTS["r2"]))
+    return LabelQuestion(row, (REPORTS["r1"], REPORTS["r2"]))
 
 
 def test_a_reply_becomes_a_label_with_the_reports_it_rests_on(fake_endpoint, chosen, make_row, work):
@@ -159,16 +159,16 @@ def test_each_k_asks_with_its_reports_and_no_prompt_goes_twice(fake_endpoint, ch
 PROGRAM = """
 import json, pathlib, sys
 import numpy as np
-from medical_rl.data.images import encode_png
-from medical_rl.loop.work import Work
+from medical_rl.images import encode_png
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.pseudo_label.answering import answers_per_k
-from medical_rl.pseudo_label.reports import Report
+from medical_rl.data.reports import Report
 from medical_rl.sample import Sample
 settings, folder = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2])
 picture = encode_png(np.zeros((8, 8), dtype=np.uint8))
 rows = [Sample(id=str(i), source="demo", question=f"Is it {i}?", kind="yes_no", answer="no", images=(picture,)) for i in range(20)]
 reports = {f"r{n}": Report(f"r{n}", f"Text {n}.", f"s{n}") for n in range(2)}
-found = answers_per_k(settings, rows, {row.id: ["r0", "r1"] for row in rows}, reports, [1, 2], Work(1, 0, folder / "stage", folder, {}, {}))
+found = answers_per_k(settings, rows, {row.id: ["r0", "r1"] for row in rows}, reports, [1, 2], RoundContext(1, 0, folder / "stage", folder, {}, {}))
 print([sum(one.answer == "no" for one in labels) for labels in found.values()])
 """
 
@@ -211,7 +211,7 @@ def test_kept_answers_are_replayed_without_a_network(fake_endpoint, chosen, make
         "cache": str(tmp_path / "judge" / "cache.sqlite"),
         "endpoint": {"api_key_env": "NOT_SET"},
     }
-    elsewhere = Work(1, 0, tmp_path / "b", tmp_path / "b", {}, {})
+    elsewhere = RoundContext(1, 0, tmp_path / "b", tmp_path / "b", {}, {})
     assert label(chosen(away), asked, elsewhere) == before and len(outcomes(fake_endpoint)) == 3
 
 

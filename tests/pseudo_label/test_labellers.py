@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from medical_rl.data.reports import Report
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.answering import answers_per_k
-from medical_rl.pseudo_label.labellers import LABELLERS, SETTINGS, checked, label
+from medical_rl.pseudo_label.labellers import LABELLERS, SETTINGS, label, labeller_settings
 from medical_rl.pseudo_label.labellers import rule as rule_labeller
-from medical_rl.pseudo_label.retrieval.reports import Report
 
 REPORTS = {
     "a": Report("a", "Small effusion.", "s1"),
@@ -20,8 +20,8 @@ REPORTS = {
 def test_every_file_of_conf_labeller_has_what_its_kind_needs(settings):
     assert set(SETTINGS) == set(LABELLERS)
     for name in ("rule", "openai", "gemini"):
-        assert checked(settings(name))["name"] == name
-    assert checked(settings("local", model="/a"))["kind"] == "local"
+        assert labeller_settings(settings(name))["name"] == name
+    assert labeller_settings(settings("local", model="/a"))["kind"] == "local"
 
 
 @pytest.mark.parametrize("change, said", [
@@ -32,15 +32,15 @@ def test_every_file_of_conf_labeller_has_what_its_kind_needs(settings):
 ])  # fmt: skip
 def test_what_could_not_work_is_named(settings, change, said):
     with pytest.raises(UserError, match=said):
-        checked(settings("rule", **change))
+        labeller_settings(settings("rule", **change))
 
 
 def test_a_missing_setting_and_no_labeller_are_named(settings):
     short = {name: value for name, value in settings("rule").items() if name != "on_silence"}
     with pytest.raises(UserError, match="lacks on_silence"):
-        checked(short)
+        labeller_settings(short)
     with pytest.raises(UserError, match="conf/labeller=rule"):
-        checked(None)
+        labeller_settings(None)
 
 
 def test_only_yes_no_questions_are_labelled(settings, ask, work):

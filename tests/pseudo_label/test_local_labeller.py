@@ -28,7 +28,7 @@ def answer(settings, work, tmp_path, monkeypatch):
             output.write_text("\n".join(lines) + "\n")
             return output
 
-        monkeypatch.setattr(local, "respond", respond)
+        monkeypatch.setattr(local, "run_request", respond)
         return label(settings("local", model=str(tmp_path / "model"), **changes), asked, work), request
 
     return make
@@ -79,7 +79,7 @@ def test_a_tiny_model_labels_under_vllm_and_a_second_call_asks_nothing(
 ):
     """Random weights say nothing readable: what counts is that each question has a reply, and the same one the second time."""
     from medical_rl.engine.host.environment import stage_environment
-    from medical_rl.pseudo_label.labellers.instructions import local_prompt, told
+    from medical_rl.pseudo_label.labellers.instructions import local_prompt, prompt_sample
     from medical_rl.tiny.model import build_tiny_model
 
     for name, value in stage_environment(
@@ -87,7 +87,7 @@ def test_a_tiny_model_labels_under_vllm_and_a_second_call_asks_nothing(
     ).items():
         monkeypatch.setenv(name, value)
     asked = [ask("Is there a disc?", "A disc.", "No disc.", id=str(n), seed=n) for n in range(3)]
-    texts = {turn["content"] for one in asked for turn in messages(told(one), local_prompt())}
+    texts = {turn["content"] for one in asked for turn in messages(prompt_sample(one), local_prompt())}
     model = build_tiny_model(texts, cache=tmp_path / "cache")
     chosen = settings("local", model=str(model), max_new_tokens=8)
     found = label(chosen, asked, work)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from medical_rl.pseudo_label.report_reader.questions import query
-from medical_rl.pseudo_label.report_reader.reading import read
+from medical_rl.pseudo_label.report_reader.reading import read_report
 
 YES, NO, DOUBT, NOTHING = "affirmed", "negated", "uncertain", None
 EFFUSION, HEART = "Is there a pleural effusion on the chest X-ray?", "Is the heart enlarged on the X-ray?"
@@ -76,11 +76,11 @@ EFFUSION, HEART = "Is there a pleural effusion on the chest X-ray?", "Is the hea
     ],
 )  # fmt: skip
 def test_a_report_says(question, report, says):
-    assert read(query(question), report).state == says
+    assert read_report(query(question), report).state == says
 
 
 def test_what_decides_is_quoted_and_nothing_else():
-    said = read(
+    said = read_report(
         query(EFFUSION), "Heart normal. No effusion.\u2028Lungs are clear. No pneumothorax or effusion."
     )
     assert said.sentences == ("No effusion.", "No pneumothorax or effusion.")
@@ -96,5 +96,5 @@ def test_long_and_hostile_text_is_read_in_time():
         "." * 100_000,
         "(" * 100_000,
     ):
-        read(query(EFFUSION), text)
+        read_report(query(EFFUSION), text)
     assert time.monotonic() - started < 60

@@ -7,11 +7,11 @@ import hashlib
 
 import pytest
 
+from medical_rl.data.reports import Report
 from medical_rl.data_preprocess import rule_questions
 from medical_rl.pseudo_label.agreement import agreement, markdown
-from medical_rl.pseudo_label.label import Asked
+from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.pseudo_label.labellers.rule import label_one
-from medical_rl.pseudo_label.retrieval.reports import Report
 from medical_rl.sample import Sample
 
 
@@ -31,7 +31,7 @@ def asked(question, report):
     row = Sample(
         id=question.id, source="iu_xray", question=question.text, kind="yes_no", answer=question.answer
     )
-    return Asked(row, (Report(study(question), report, study(question)),))
+    return LabelQuestion(row, (Report(study(question), report, study(question)),))
 
 
 def measured(questions, reports):

@@ -7,10 +7,10 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages, target
-from medical_rl.data.sft_rows import write_sft_rows
+from medical_rl.data.parquet import write_sft_rows
 from medical_rl.parsing.response import parse, read
 from medical_rl.pseudo_label.label import Label
-from medical_rl.pseudo_label.rows import GOLD, pseudo_labelled, without_reports, write_rows
+from medical_rl.pseudo_label.rows import GOLD, pseudo_labelled_rows, without_reports, write_rows
 
 SHARP = 'Report r1: "No effusion. Heart normal." The angles are sharp. There is no effusion.'
 
@@ -19,7 +19,7 @@ SHARP = 'Report r1: "No effusion. Heart normal." The angles are sharp. There is 
 def made(settings):
     def make(samples, labels, **changes):
         dropped = collections.Counter()
-        return list(pseudo_labelled(samples, labels, settings("rule", **changes), dropped)), dropped
+        return list(pseudo_labelled_rows(samples, labels, settings("rule", **changes), dropped)), dropped
 
     return make
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.label import Asked
+from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.pseudo_label.labellers import rule
 from medical_rl.pseudo_label.labellers.rule import label_one
 from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
@@ -89,7 +89,7 @@ def test_the_rows_own_report_answer_and_picture_are_not_looked_at(ask):
     other = dataclasses.replace(
         asked.sample, answer="yes", meta={"report": THERE}, knowledge=THERE, images=()
     )
-    assert label_one(Asked(other, asked.reports)) == label_one(asked)
+    assert label_one(LabelQuestion(other, asked.reports)) == label_one(asked)
 
 
 def test_an_order_in_a_report_is_a_sentence_like_any_other(ask):

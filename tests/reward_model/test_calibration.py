@@ -10,7 +10,7 @@ from medical_rl.images import decode, encode_png
 from medical_rl.reward_model import calibration
 from medical_rl.reward_model.calibration import calibrate
 from medical_rl.reward_model.graded import Graded
-from medical_rl.reward_model.grading.counterfactual import grey, swapped
+from medical_rl.reward_model.grading.probes import with_grey_images, with_swapped_images
 from medical_rl.reward_model.report import markdown, write_report
 from medical_rl.sample import Sample
 
@@ -76,7 +76,9 @@ def test_a_probe_that_passes_for_true_shows_in_its_gap(rows):
 
 
 def test_kinds_are_counted_whole_even_beyond_the_histogram(rows):
-    found = calibration.kinds(rows, [1000.0 if row.made_by == "original" else -1000.0 for row in rows])
+    found = calibration.figures_by_kind(
+        rows, [1000.0 if row.made_by == "original" else -1000.0 for row in rows]
+    )
     assert found["original"]["histogram"][-1] == 20 == sum(found["original"]["histogram"])
     assert found["probe"]["histogram"][0] == 20 and found["original"]["mean"] == 1000.0
 
@@ -86,7 +88,7 @@ def test_a_model_of_pairs_has_no_mae(rows):
 
 
 def test_exchanged_images_bring_a_looking_model_down_and_a_blind_one_not(rows):
-    exchanged = swapped(rows, seed=0)
+    exchanged = with_swapped_images(rows, seed=0)
     assert len(exchanged) == len(rows)
     looking = [-6.0 if row.grade == 10 else row.grade for row in exchanged]
     found = calibrate(rows, [row.grade for row in rows], swapped=(exchanged, looking))["swapped"]
@@ -98,7 +100,7 @@ def test_exchanged_images_bring_a_looking_model_down_and_a_blind_one_not(rows):
 
 
 def test_the_interval_of_the_drop_is_seeded_and_holds_its_mean(rows):
-    exchanged = swapped(rows, seed=0)
+    exchanged = with_swapped_images(rows, seed=0)
     noise = np.random.default_rng(0).normal(4, 3, len(rows)).tolist()
     one, two = (
         calibration.swapped_drop(rows, [row.grade for row in rows], exchanged, noise, seed=seed)
@@ -111,19 +113,19 @@ def test_the_interval_of_the_drop_is_seeded_and_holds_its_mean(rows):
 
 def test_an_exchanged_image_has_the_same_question_and_another_answer(rows):
     odd = Graded(sample(50, "Side?"), "x", 10.0, "original")
-    exchanged = swapped([*rows, odd], seed=3)
+    exchanged = with_swapped_images([*rows, odd], seed=3)
     own = {row.sample.images: row.sample for row in rows}
     assert len(exchanged) == len(rows), "a row without a partner is left out"
     for row in exchanged:
         assert own[row.sample.images].answer != row.sample.answer
-    assert swapped(rows, seed=3) == exchanged != swapped(rows, seed=4)
+    assert with_swapped_images(rows, seed=3) == exchanged != with_swapped_images(rows, seed=4)
     with pytest.raises(UserError, match="no image can"):
-        swapped([odd], seed=0)
+        with_swapped_images([odd], seed=0)
 
 
 def test_a_grey_image_keeps_its_size_and_nothing_else(rows):
     wide = dataclasses.replace(rows[0].sample, images=(encode_png(np.eye(4, 9, dtype=np.uint8)), picture(7)))
-    (found,) = grey([dataclasses.replace(rows[0], sample=wide)])
+    found = with_grey_images(dataclasses.replace(rows[0], sample=wide))
     images = [np.asarray(decode(data)) for data in found.sample.images]
     assert [image.shape for image in images] == [(4, 9, 3), (8, 8, 3)] and all(
         (i == 128).all() for i in images

@@ -10,7 +10,7 @@ import pytest
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.images import encode_png
 from medical_rl.rewards import reward_model_client
-from medical_rl.rewards.reward_model_client import RewardModel
+from medical_rl.rewards.reward_model_client import RewardModelClient
 from medical_rl.sample import Sample
 
 
@@ -48,7 +48,7 @@ def sample():
 
 
 def score(address, sample, **settings):
-    return asyncio.run(RewardModel(address, **settings).score(sample, "<answer>no</answer>"))
+    return asyncio.run(RewardModelClient(address, **settings).score(sample, "<answer>no</answer>"))
 
 
 def test_the_image_the_question_and_the_response_are_sent(server, sample):
@@ -102,15 +102,15 @@ def test_a_restricted_row_is_not_sent(server, sample):
 
 
 def test_one_client_serves_several_event_loops(server, sample):
-    model = RewardModel(server[0])
+    model = RewardModelClient(server[0])
     assert [asyncio.run(model.score(sample, "x")) for _ in range(2)] == [7.25, 7.25]
 
 
 def test_settings_are_checked_by_name():
     with pytest.raises(UserError, match="base_url"):
-        RewardModel.from_config({"base_url": None})
+        RewardModelClient.from_config({"base_url": None})
     with pytest.raises(UserError, match="Did you mean 'base_url'"):
-        RewardModel.from_config({"base_ulr": "http://x"})
+        RewardModelClient.from_config({"base_ulr": "http://x"})
 
 
 def test_a_transparent_image_is_sent_as_it_was_trained_on():
@@ -123,10 +123,10 @@ def test_a_transparent_image_is_sent_as_it_was_trained_on():
 
     pixels = np.random.default_rng(0).integers(0, 255, (9, 9, 4), np.uint8)
     Image.fromarray(pixels, "RGBA").save(buffer := io.BytesIO(), format="PNG")
-    sent = reward_model_client.opaque(buffer.getvalue())
+    sent = reward_model_client.without_transparency(buffer.getvalue())
     with Image.open(io.BytesIO(sent)) as image:
         assert image.mode == "RGB" and np.array_equal(
             np.asarray(image), np.asarray(decode(buffer.getvalue()))
         )
     grey = encode_png(pixels[:, :, 0])
-    assert reward_model_client.opaque(grey) is grey
+    assert reward_model_client.without_transparency(grey) is grey

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_rl.parsing.response import parse, read
-from medical_rl.reward_model.grading.criteria import of_deletion
+from medical_rl.reward_model.graded import deletion_criteria
 from medical_rl.reward_model.grading.deletion import delete
 from medical_rl.reward_model.grading.response_parts import split
 from medical_rl.sample import Sample
@@ -58,9 +58,10 @@ def test_nothing_to_delete_is_none():
 
 def test_the_criteria_tell_what_is_left():
     assert (
-        of_deletion("<think>There is a kidney.</think><answer>cyst</answer>", TEXT, CHOICE)["factual"] == 10
+        deletion_criteria("<think>There is a kidney.</think><answer>cyst</answer>", TEXT, CHOICE)["factual"]
+        == 10
     )
-    broken = of_deletion("<think>There is a kidney.</think><ans", TEXT, CHOICE)
+    broken = deletion_criteria("<think>There is a kidney.</think><ans", TEXT, CHOICE)
     assert broken == {"factual": 0.0, "format": 0.0, "reasoning": 0.0, "relevance": 10.0}
 
 

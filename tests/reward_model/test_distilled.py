@@ -4,17 +4,24 @@ import json
 
 import pytest
 
-from medical_rl.data.inspect.asking import AskingStopped
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.ask_all import AskingStopped
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.limits import Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.judge import Judge
 from medical_rl.reward_model.graded import read_graded
-from medical_rl.reward_model.grading.distilled import agreed, candidates, distil, tally, write_pairs
+from medical_rl.reward_model.grading.distilled import (
+    agreeing_rows,
+    agreement_figures,
+    candidates,
+    distil,
+    write_pairs,
+)
 from medical_rl.reward_model.grading.donors import Donors
-from medical_rl.reward_model.grading.making import Making
 from medical_rl.reward_model.grading.synonyms import load
+from medical_rl.reward_model.grading.text_maker import TextMaker
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 
@@ -62,12 +69,12 @@ def test_the_place_of_the_better_one_is_noted_and_follows_the_judge(samples, jud
     first, second = run(samples, judge("first")), run(samples, judge("second"), seed=1)
     assert all(p.better_first for p in first) and not any(p.better_first for p in second)
     assert (
-        tally(first)["better_first"] == 1.0 and tally(second)["better_first"] == 0.0
+        agreement_figures(first)["better_first"] == 1.0 and agreement_figures(second)["better_first"] == 0.0
     )  # a judge that looks at the place alone
 
 
 def test_places_are_drawn_so_that_no_grade_has_its_own(samples):
-    making = Making(TAGGED, 0, BUILTIN, Donors(samples, 0))
+    making = TextMaker(TAGGED, 0, BUILTIN, Donors(samples, 0))
     two = [
         candidates(sample, making)
         for sample in phantoms.rows(split="train", task="vqa", sizes={"train": 200})
@@ -81,7 +88,7 @@ def test_places_are_drawn_so_that_no_grade_has_its_own(samples):
 
 @pytest.mark.parametrize(("sign", "agree"), [(1, 1.0), (-1, 0.0)])
 def test_agreement_with_the_builders_is_counted(samples, judge, monkeypatch, sign, agree):
-    making = Making(TAGGED, 0, BUILTIN, Donors(samples, 0))
+    making = TextMaker(TAGGED, 0, BUILTIN, Donors(samples, 0))
     known = {
         (made.sample.images, made.text): sign * made.grade
         for sample in samples
@@ -94,13 +101,13 @@ def test_agreement_with_the_builders_is_counted(samples, judge, monkeypatch, sig
         return {"better": "first" if first > second else "second" if second > first else "tie", "reason": "r"}
 
     monkeypatch.setattr(Judge, "ask", by_grade)
-    counted = tally(run(samples, judge()))
+    counted = agreement_figures(run(samples, judge()))
     assert counted["agree"] == agree and counted["pairs"] == counted["ordered"] > 20  # ties are no pairs
 
 
 def test_graded_rows_come_from_the_pairs_in_which_judge_and_builders_agree(samples, judge):
     found = run(samples, judge("first"))
-    rows = agreed(found)
+    rows = agreeing_rows(found)
     sides = [p for p in found if p.better.grade > p.worse.grade]
     assert 0 < len(sides) < len(found) and len(rows) == 2 * len(sides)
     assert {(r.sample.id, r.text) for r in rows} == {
@@ -109,7 +116,7 @@ def test_graded_rows_come_from_the_pairs_in_which_judge_and_builders_agree(sampl
 
 
 def test_a_tie_is_no_preference(samples, judge):
-    assert run(samples, judge("tie")) == [] and tally([])["pairs"] == 0
+    assert run(samples, judge("tie")) == [] and agreement_figures([])["pairs"] == 0
 
 
 def test_so_many_rows_are_drawn_whatever_their_order(samples, judge):

@@ -54,8 +54,8 @@ def test_order_and_repeats_do_not_matter_but_seed_and_row_do():
 def test_memory_is_bounded_in_rows_and_in_questions(turn):
     rows = [row(i, "ab"[i % 2], question=f"Question {i}?") for i in range(500)]
     donors = Donors(rows[::turn], 0, per_question=8, questions=16)
-    assert 0 < len(donors._asked) <= 16 and len(donors._kinds["label"]) == 8
-    assert donors._asked.keys() == Donors(rows, 0, per_question=8, questions=16)._asked.keys()
+    assert 0 < len(donors._by_question) <= 16 and len(donors._by_kind["label"]) == 8
+    assert donors._by_question.keys() == Donors(rows, 0, per_question=8, questions=16)._by_question.keys()
     assert ids(donors, rows[3])  # a question that was let go borrows from its kind
 
 

@@ -8,14 +8,14 @@ torch = pytest.importorskip("torch")
 
 from medical_rl.errors import UserError  # noqa: E402
 from medical_rl.images import decode  # noqa: E402
-from medical_rl.rewards.reward_model_client import turns  # noqa: E402
+from medical_rl.rewards.reward_model_client import chat_turns  # noqa: E402
 from medical_rl.training.encode import collate, load_processor  # noqa: E402
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["one image", "a larger image", "two images"])
 def test_tokens_and_pixels_are_those_of_the_processor(encoder, rows, which):
     row = rows[4 * which]
-    chat = turns(row.sample.question, row.text, [{"type": "image"}] * len(row.sample.images))
+    chat = chat_turns(row.sample.question, row.text, [{"type": "image"}] * len(row.sample.images))
     text = encoder.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
     own = encoder.processor(
         text=[text], images=[decode(data) for data in row.sample.images], return_tensors="pt"

@@ -10,10 +10,10 @@ from medical_rl.errors import UserError  # noqa: E402
 from medical_rl.reward_model.model import (  # noqa: E402
     HEAD,
     export,
+    hidden_states,
     last_token,
     load_base,
     load_exported,
-    read,
     read_facts,
     with_head,
 )
@@ -39,7 +39,7 @@ def test_reading_shared_images_once_changes_nothing(encoder, rows, tiny):
     parts = batch["pixel_values"].split(grids.prod(1).tolist())
     stock = {name: batch[name] for name in ("input_ids", "attention_mask", "mm_token_type_ids")}
     with torch.no_grad():
-        ours = read(body, batch)
+        ours = hidden_states(body, batch)
         theirs = body(
             **stock, pixel_values=torch.cat([parts[i] for i in which]), image_grid_thw=grids[which]
         )[0]
@@ -61,7 +61,7 @@ def test_it_is_the_last_real_token_that_is_read(scorer, rows):
         [encoder.encode(*p) for p in pairs([rows[0], rows[8]])], encoder.padding, encoder.image_token
     )
     with torch.no_grad():
-        hidden, found = read(model.model, batch), model(**batch)
+        hidden, found = hidden_states(model.model, batch), model(**batch)
     end = batch["attention_mask"].sum(1) - 1
     assert last_token(batch["attention_mask"]).tolist() == end.tolist()
     weight = model.language_model.score.weight

@@ -6,10 +6,10 @@ import pytest
 
 from medical_rl.data.parquet import write_split
 from medical_rl.errors import UserError
-from medical_rl.reward_model import rows as rated
 from medical_rl.reward_model.graded import Graded, read_graded, write_graded
 from medical_rl.reward_model.report import markdown
-from medical_rl.reward_model.training import material
+from medical_rl.reward_model.training import graded_files
+from medical_rl.reward_model.training_rows import generator_rows, reward_model_rows, seed_rows
 from medical_rl.tiny import phantoms
 
 PROMPT = {
@@ -38,24 +38,26 @@ def data(tmp_path_factory):
 
 
 def test_the_seeds_texts_are_of_the_four_grades_and_of_so_many_rows(data, tmp_path):
-    notes = material.write_seed(data / "train.parquet", tmp_path / "g.parquet", SETTINGS, PROMPT, seed=1)
+    notes = graded_files.write_seed_rows(
+        data / "train.parquet", tmp_path / "g.parquet", SETTINGS, PROMPT, seed=1
+    )
     rows = list(read_graded(tmp_path / "g.parquet"))
     counts = Counter(row.made_by for row in rows)
     assert counts["original"] == 30 and counts["irrelevant"] == 30
     assert {row.grade for row in rows} == {10.0, 6.0, 0.0, -6.0}
     assert f"{len(rows):,} graded texts" in notes[0]
-    material.write_seed(data / "train.parquet", tmp_path / "again.parquet", SETTINGS, PROMPT, seed=1)
+    graded_files.write_seed_rows(data / "train.parquet", tmp_path / "again.parquet", SETTINGS, PROMPT, seed=1)
     assert (tmp_path / "g.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
 
 
 def test_no_row_is_both_learned_from_and_asked_about_and_none_is_lost(data):
     train = data / "train.parquet"
-    learned = {s.id for s in rated.learned(train, 30, seed=1)}
-    left = {s.id for s in rated.left(train, 30, seed=1)}
+    learned = {s.id for s in reward_model_rows(train, 30, seed=1)}
+    left = {s.id for s in generator_rows(train, 30, seed=1)}
     assert len(learned) == 30 and not learned & left and len(learned | left) == 60
-    seeds = {s.id for s in rated.seed_rows(train, 8, 30, seed=1)}
+    seeds = {s.id for s in seed_rows(train, 8, 30, seed=1)}
     assert len(seeds) == 8 and seeds <= learned
-    assert {s.id for s in rated.learned(train, 30, seed=2)} != learned
+    assert {s.id for s in reward_model_rows(train, 30, seed=2)} != learned
 
 
 def test_rows_of_one_patient_stay_together(tmp_path):
@@ -66,35 +68,35 @@ def test_rows_of_one_patient_stay_together(tmp_path):
         for i, s in enumerate(phantoms.rows(None, "train", task="vqa", sizes={"train": 60}))
     ]
     write_split(rows, tmp_path / "train.parquet", PROMPT)
-    groups = {s.group for s in rated.left(tmp_path / "train.parquet", 30, seed=1)}
-    assert not groups & {s.group for s in rated.learned(tmp_path / "train.parquet", 30, seed=1)}
+    groups = {s.group for s in generator_rows(tmp_path / "train.parquet", 30, seed=1)}
+    assert not groups & {s.group for s in reward_model_rows(tmp_path / "train.parquet", 30, seed=1)}
 
 
 def test_the_held_out_texts_are_graded_ones_without_contradictions_and_probes(data, tmp_path):
-    material.write_held_out(data / "val.parquet", tmp_path / "h.parquet", SETTINGS, PROMPT, seed=1)
+    graded_files.write_held_out_rows(data / "val.parquet", tmp_path / "h.parquet", SETTINGS, PROMPT, seed=1)
     counts = Counter(row.made_by for row in read_graded(tmp_path / "h.parquet"))
-    assert set(material.MEASURED) <= set(counts) and set(material.WRONG) <= set(counts)
+    assert set(graded_files.MEASURED) <= set(counts) and set(graded_files.WRONG) <= set(counts)
     assert counts["original"] == 10 and not {"hallucinated", "unsound"} & set(counts)
 
 
 def test_the_control_sees_one_grey_picture(data, tmp_path):
-    material.write_seed(
+    graded_files.write_seed_rows(
         data / "train.parquet", tmp_path / "g.parquet", {**SETTINGS, "images": "grey"}, PROMPT, seed=1
     )
     assert len({row.sample.images for row in read_graded(tmp_path / "g.parquet")}) == 1
     with pytest.raises(UserError, match="images"):
-        material.write_seed(
+        graded_files.write_seed_rows(
             data / "train.parquet", tmp_path / "g.parquet", {**SETTINGS, "images": "black"}, PROMPT, seed=1
         )
 
 
 def test_a_retraining_has_the_policys_answers_and_at_least_as_large_a_share_of_replay(data, tmp_path):
-    material.write_seed(data / "train.parquet", tmp_path / "seed.parquet", SETTINGS, PROMPT, seed=1)
-    sample = next(iter(rated.left(data / "train.parquet", 30, 1)))
+    graded_files.write_seed_rows(data / "train.parquet", tmp_path / "seed.parquet", SETTINGS, PROMPT, seed=1)
+    sample = next(iter(generator_rows(data / "train.parquet", 30, 1)))
     write_graded(
         [Graded(sample, f"text {i}", -6.0, "policy_wrong") for i in range(500)], tmp_path / "policy.parquet"
     )
-    material.write_again(
+    graded_files.write_retraining_rows(
         tmp_path / "policy.parquet", tmp_path / "seed.parquet", tmp_path / "again.parquet", 0.5, seed=3
     )
     counts = Counter(row.made_by.startswith("policy") for row in read_graded(tmp_path / "again.parquet"))
@@ -104,7 +106,7 @@ def test_a_retraining_has_the_policys_answers_and_at_least_as_large_a_share_of_r
 
 def test_an_unknown_seed_is_refused_with_those_there_are(data, tmp_path):
     with pytest.raises(UserError, match="graded, judge|judge"):
-        material.write_seed(
+        graded_files.write_seed_rows(
             data / "train.parquet",
             tmp_path / "g.parquet",
             {**SETTINGS, "seed_from": "expert"},

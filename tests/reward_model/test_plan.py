@@ -5,7 +5,14 @@ import math
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model.training.plan import batches, grouped, pairs, rate, share, steps_of
+from medical_rl.reward_model.training.plan import (
+    batches,
+    indices_by_name,
+    learning_rate_share,
+    preference_pairs,
+    process_share,
+    steps_of,
+)
 
 GROUPS = [[0, 1, 2], [3, 4], [5, 6, 7, 8], [9]]
 
@@ -30,10 +37,10 @@ def test_what_is_left_of_a_pass_is_left_out():
 
 
 def test_processes_share_a_batch_equally_or_not_at_all():
-    parts = [share(list(range(8)), rank, 2) for rank in (0, 1)]
+    parts = [process_share(list(range(8)), rank, 2) for rank in (0, 1)]
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(UserError, match="3 processes"):
-        share(list(range(8)), 0, 3)
+        process_share(list(range(8)), 0, 3)
 
 
 def test_steps_or_epochs_but_not_both():
@@ -47,11 +54,11 @@ def test_steps_or_epochs_but_not_both():
 
 def test_pairs_are_of_one_sample_and_never_of_equal_grades():
     # a: 10 over 0, 10 over 0 (the two zeros are no pair); b: one row, no pair
-    assert pairs(["a", "a", "b", "a"], [0.0, 10.0, 6.0, 0.0]) == [(1, 0), (1, 3)]
+    assert preference_pairs(["a", "a", "b", "a"], [0.0, 10.0, 6.0, 0.0]) == [(1, 0), (1, 3)]
 
 
 def test_the_rate_rises_then_falls_to_nearly_nothing():
-    found = [rate(step, 100, 0.1) for step in range(100)]
+    found = [learning_rate_share(step, 100, 0.1) for step in range(100)]
     assert (
         found[9] == 1.0
         and found[:10] == sorted(found[:10])
@@ -61,7 +68,7 @@ def test_the_rate_rises_then_falls_to_nearly_nothing():
 
 
 def test_groups_keep_the_order_of_their_first_row():
-    assert grouped(["b", "a", "b"]) == [[0, 2], [1]]
+    assert indices_by_name(["b", "a", "b"]) == [[0, 2], [1]]
 
 
 def test_an_unknown_criterion_grade_counts_for_nothing():

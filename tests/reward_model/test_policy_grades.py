@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from medical_rl.data.inspect.asking import AskingStopped
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.limits import Budget, Limits
+from medical_rl.judges.ask_all import AskingStopped
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.limits import Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.judge import Judge

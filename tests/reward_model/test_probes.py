@@ -13,10 +13,10 @@ from medical_rl.parsing.response import gold, parse, read
 from medical_rl.reward_model.grading.contradictions import CONTRADICTIONS
 from medical_rl.reward_model.grading.donors import Donors
 from medical_rl.reward_model.grading.grades import BUILDERS, graded_rows
-from medical_rl.reward_model.grading.making import Making
 from medical_rl.reward_model.grading.probes import PROBES, probe_rows
 from medical_rl.reward_model.grading.response_parts import split
 from medical_rl.reward_model.grading.synonyms import Table, load
+from medical_rl.reward_model.grading.text_maker import TextMaker
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 
@@ -127,7 +127,7 @@ def test_probes_and_contradictions_do_not_depend_on_the_order_of_rows(samples, p
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_a_contradiction_that_cannot_be_made_is_none(name):
     alone = Sample(id="1", source="demo", question="?", kind="label", answer="cyst", meta={"thought": "dark"})
-    assert CONTRADICTIONS[name](alone, Making(TAGGED, 0, BUILTIN, Donors([], 0))) is None
+    assert CONTRADICTIONS[name](alone, TextMaker(TAGGED, 0, BUILTIN, Donors([], 0))) is None
 
 
 def test_a_row_without_a_thought_is_not_contradicted_by_the_prompts_stock_phrase():

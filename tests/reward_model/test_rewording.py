@@ -5,8 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medical_rl.reward_model.grading.protected import PROTECTED
-from medical_rl.reward_model.grading.rewording import _WORD, reword
+from medical_rl.reward_model.grading.rewording import _WORD, PROTECTED, reword
 from medical_rl.reward_model.grading.synonyms import Table, load
 
 BUILTIN = load("builtin")

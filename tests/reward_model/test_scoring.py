@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from medical_rl.errors import UserError  # noqa: E402
 from medical_rl.reward_model.score import Scorer, score  # noqa: E402
-from medical_rl.reward_model.scoring import complete, score_file, scored  # noqa: E402
+from medical_rl.reward_model.score_requests import complete_scores, count_whole_lines, score_file  # noqa: E402
 
 
 def test_a_stream_keeps_the_order_of_its_rows(exported, rows):
@@ -47,18 +47,18 @@ def test_a_file_of_scores_is_completed_not_begun_anew(exported, parquet, rows, t
         asked.extend(rest)
         return iter([[1.0]] * len(asked))
 
-    complete(tmp_path / "request.json", outputs)
+    complete_scores(tmp_path / "request.json", outputs)
     assert [row.text for row in asked] == [row.text for row in rows[20:]]
     again = (tmp_path / "scores.jsonl").read_text().splitlines(keepends=True)
     assert again[:20] == lines[:20] and [json.loads(line)["row"] for line in again] == list(range(48))
-    complete(tmp_path / "request.json", lambda *_: pytest.fail("nothing was left to score"))
+    complete_scores(tmp_path / "request.json", lambda *_: pytest.fail("nothing was left to score"))
 
 
 def test_a_line_cut_short_is_dropped(tmp_path):
     path = tmp_path / "scores.jsonl"
-    assert scored(path) == 0
+    assert count_whole_lines(path) == 0
     path.write_text('{"row": 0}\n{"row": 1')
-    assert scored(path) == 1 and path.read_text() == '{"row": 0}\n'
+    assert count_whole_lines(path) == 1 and path.read_text() == '{"row": 0}\n'
 
 
 def test_an_unknown_scorer_is_named(tmp_path):

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model.grading import synonym_table
-from medical_rl.reward_model.grading.protected import DOUBTS, NEGATIONS, NUMBERS, SIDES
-from medical_rl.reward_model.grading.synonyms import DOWNLOAD, Table, Unseen, load
+from medical_rl.reward_model.grading.rewording import DOUBTS, NEGATIONS, NUMBERS, SIDES
+from medical_rl.reward_model.grading.synonyms import (
+    DOWNLOAD,
+    Table,
+    Unseen,
+    builtin_table,
+    held_out_table,
+    load,
+)
 
 DECISIVE = NEGATIONS | DOUBTS | NUMBERS | SIDES
-TABLES = {"builtin": synonym_table.builtin(), "held_out": synonym_table.HELD_OUT}
+TABLES = {"builtin": builtin_table(), "held_out": held_out_table()}
 # WordNet's lexicographer files in their order, each with its part of speech; Debian leaves the file that says so out.
 LEXNAMES = {
     "adj": "all pert", "adv": "all",
@@ -33,7 +39,7 @@ def test_no_entry_of_a_table_decides_a_finding(name):
 
 
 def test_the_builtin_table_has_about_a_hundred_phrases_and_no_stranger_pair():
-    table = synonym_table.builtin()
+    table = builtin_table()
     assert len(table) > 100
     assert "lung" not in table and "heart" not in table  # nouns that the adjective cannot stand for
     for apart in (("opacity", "density"), ("nodule", "mass"), ("large", "huge"), ("lesion", "normal")):
@@ -41,14 +47,14 @@ def test_the_builtin_table_has_about_a_hundred_phrases_and_no_stranger_pair():
 
 
 def test_a_wider_word_does_not_lead_back():
-    table = synonym_table.builtin()
+    table = builtin_table()
     assert "abnormality" in table["lesion"] and "abnormality" not in table
 
 
 def test_the_probes_words_are_in_no_table_of_training():
-    table = synonym_table.builtin()
+    table = builtin_table()
     known = set(table) | {way for ways in table.values() for way in ways}
-    assert not known.intersection(way for ways in synonym_table.HELD_OUT.values() for way in ways)
+    assert not known.intersection(way for ways in held_out_table().values() for way in ways)
 
 
 def test_unseen_takes_away_what_training_gives_for_the_same_phrase():

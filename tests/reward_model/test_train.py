@@ -18,8 +18,9 @@ from medical_rl.errors import StageFailed, UserError  # noqa: E402
 from medical_rl.reward_model.graded import write_graded  # noqa: E402
 from medical_rl.reward_model.model import read_facts  # noqa: E402
 from medical_rl.reward_model.score import score  # noqa: E402
-from medical_rl.reward_model.training import optimise, train  # noqa: E402
+from medical_rl.reward_model.training import train  # noqa: E402
 from medical_rl.reward_model.training.request import Request  # noqa: E402
+from medical_rl.training.saved_states import SavedStates  # noqa: E402
 
 LIMITS = {"min_pixels": 56 * 56, "max_pixels": 112 * 112}
 COMMAND = [sys.executable, "-m", "medical_rl.reward_model.training.train"]
@@ -74,17 +75,17 @@ def test_every_step_is_logged_for_the_progress_bar(whole, monkeypatch):
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     whole, tiny, parquet, tmp_path, monkeypatch, stops_after
 ):
-    save = optimise.save
+    save = SavedStates.save
 
-    def stopping(accelerator, work, identity, phase, step, total):
-        save(accelerator, work, identity, phase, step, total)
-        if total == stops_after:
+    def stopping(states, accelerator, total_steps, **record):
+        save(states, accelerator, total_steps, **record)
+        if total_steps == stops_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(optimise, "save", stopping)
+    monkeypatch.setattr(SavedStates, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, tiny, parquet)
-    monkeypatch.setattr(optimise, "save", save)
+    monkeypatch.setattr(SavedStates, "save", save)
     (tmp_path / "work" / ".step_00000099.tmp").mkdir()  # what a kill in the middle of a save leaves
     assert not (tmp_path / "out").exists()
     run(tmp_path, tiny, parquet)

@@ -9,19 +9,21 @@ import pytest
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.reward_model.grading.donors import Donors
 from medical_rl.reward_model.grading.response_parts import split
-from medical_rl.reward_model.grading.wrong import (
-    answered,
+from medical_rl.reward_model.grading.synonyms import Table
+from medical_rl.reward_model.grading.text_maker import TextMaker
+from medical_rl.reward_model.grading.contradictions import (
     is_one_pair,
     is_probed,
-    is_wrong,
     untrue_thoughts,
     wrong_answers,
 )
+from medical_rl.reward_model.grading.text_maker import is_wrong
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 
 LETTERED = {"target": "<think>{{ thought }}</think> \\boxed{{ '{' }}{{ letter or answer }}{{ '}' }}"}
 NOBODY = Donors([], 0)
+MAKER = TextMaker(LETTERED, 0, Table("empty", {}), NOBODY)
 
 
 def row(kind, answer, choices=(), id="1", **fields):
@@ -64,9 +66,9 @@ def test_a_box_is_wrong_only_where_it_does_not_lie_over_the_gold_one():
 
 def test_a_wrong_option_comes_with_its_own_letter():
     sample = row("choice", "CT", ("MRI", "CT", "X-ray"), meta={"thought": "bone is bright"})
-    text = answered(sample, "X-ray", LETTERED)
+    text = MAKER.text(sample, "X-ray")
     assert text == "<think>bone is bright</think> \\boxed{C}" and is_wrong(text, sample)
-    assert not is_wrong(answered(sample, "CT", LETTERED), sample) and not is_wrong("no mark", sample)
+    assert not is_wrong(MAKER.text(sample, "CT"), sample) and not is_wrong("no mark", sample)
 
 
 def test_a_pair_is_the_probes_in_both_directions_and_every_truth_can_train():
@@ -135,5 +137,5 @@ def test_the_parts_of_a_response_give_it_back(text, thought, answer):
 
 def test_the_parts_answer_is_the_one_that_is_read():
     for sample in phantoms.rows(split="train", task="vqa", sizes={"train": 5}):
-        text = answered(sample, sample.answer, LETTERED)
+        text = MAKER.text(sample, sample.answer)
         assert read(parse(f"\\boxed{{{split(text).answer}}}"), sample) == gold(sample)

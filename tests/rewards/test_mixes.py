@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from medical_rl.config.compose import choices, compose
-from medical_rl.data.prepare.gold import prove
+from medical_rl.data.prepare.gold import check_rewards_on_gold
 from medical_rl.errors import BudgetMet, RewardFailed, UserError
-from medical_rl.rewards.failures import FailureLog, TooManyFailures, Watch
+from medical_rl.rewards import REWARDS
+from medical_rl.rewards.failures import FailureLog, FailureMonitor, TooManyFailures
 from medical_rl.rewards.mix import Mix
 from medical_rl.sample import Sample
 
@@ -190,6 +191,22 @@ def test_a_mix_that_cannot_work_is_refused_before_any_training(settings, said):
         Mix.from_config(settings)
 
 
+def test_a_built_in_term_without_a_maximum_is_told_where_to_declare_it(monkeypatch):
+    def brevity(response, sample):
+        return 1.0
+
+    monkeypatch.setitem(REWARDS, "brevity", brevity)
+    monkeypatch.setattr(brevity, "__module__", "medical_rl.rewards.terms.brevity")
+    settings = {"terms": {"brevity": {"weight": 1.0}}, "combine": "normalised_sum"}
+    with pytest.raises(UserError, match="brevity.maximum = <number> in medical_rl/rewards/terms/brevity.py"):
+        Mix.from_config(settings)
+    brevity.maximum = 2.0
+    assert Mix.from_config(settings).terms["brevity"].maximum(SAMPLES["label"]) == 2.0
+    users = {"fn": "medical_rl.rewards.terms.accuracy:accuracy", "weight": 1.0}
+    with pytest.raises(UserError, match="not known of mine: add max: <number> to the term"):
+        Mix.from_config({"terms": {"mine": users}, "combine": "normalised_sum"})
+
+
 def failing(rate, term="consistency", n=40, budget=0.0):
     return [
         {
@@ -210,24 +227,24 @@ def test_too_many_failures_end_the_run_with_the_last_reason(mix, tmp_path):
     log = FailureLog.of_run(tmp_path)
     for reason in ("429 Too Many Requests", "time-out after 30 s"):
         log.add("consistency", SAMPLES["label"], RewardFailed(reason))
-    Watch(mix, log).see(failing(0.2))  # exactly the rate is allowed
+    FailureMonitor(mix, log).check(failing(0.2))  # exactly the rate is allowed
     with pytest.raises(TooManyFailures, match="30%.*time-out after 30 s"):
-        Watch(mix, log).see(failing(0.3))
+        FailureMonitor(mix, log).check(failing(0.3))
 
 
 def test_one_garbled_judgement_of_a_small_step_does_not_end_the_run_and_an_outage_does(mix, tmp_path):
-    watch = Watch(mix, FailureLog.of_run(tmp_path))
+    watch = FailureMonitor(mix, FailureLog.of_run(tmp_path))
     for _ in range(8):  # steps of 4: one failure in eight steps
-        watch.see(failing(0.25 if _ == 3 else 0.0, n=4))
-    watch = Watch(mix, FailureLog.of_run(tmp_path))
-    watch.see(failing(1.0, n=4))  # 4 of at least 32 looked at: 12.5 %
+        watch.check(failing(0.25 if _ == 3 else 0.0, n=4))
+    watch = FailureMonitor(mix, FailureLog.of_run(tmp_path))
+    watch.check(failing(1.0, n=4))  # 4 of at least 32 looked at: 12.5 %
     with pytest.raises(TooManyFailures):
-        watch.see(failing(1.0, n=4))  # 8 of 32
+        watch.check(failing(1.0, n=4))  # 8 of 32
 
 
 def test_the_failures_of_one_term_are_not_counted_for_another(mix, tmp_path):
     with pytest.raises(TooManyFailures, match="accuracy"):
-        Watch(mix, FailureLog.of_run(tmp_path)).see(
+        FailureMonitor(mix, FailureLog.of_run(tmp_path)).check(
             [
                 {"accuracy/failed": 1.0, "consistency/failed": 0.0, "consistency/budget": 0.0}
                 for _ in range(40)
@@ -239,19 +256,19 @@ def test_a_met_budget_pauses_the_run_or_lets_it_go_on_by_config(mix, tmp_path):
     log = FailureLog.of_run(tmp_path)
     log.add("consistency", SAMPLES["label"], BudgetMet("budget", "all 100 requests are spent"))
     with pytest.raises(TooManyFailures, match="pauses.*100 requests.*conf.judge.budget"):
-        Watch(mix, log, on_met="pause").see(failing(0.1, budget=1.0))
-    Watch(mix, log, on_met="continue").see(failing(1.0, budget=1.0))
+        FailureMonitor(mix, log, on_budget="pause").check(failing(0.1, budget=1.0))
+    FailureMonitor(mix, log, on_budget="continue").check(failing(1.0, budget=1.0))
     with pytest.raises(
         TooManyFailures, match="50%"
     ):  # a met budget does not excuse failures of another cause
-        Watch(mix, log, on_met="continue").see(failing(0.5, budget=0.0))
+        FailureMonitor(mix, log, on_budget="continue").check(failing(0.5, budget=0.0))
 
 
 def test_a_validation_is_judged_by_verls_means(mix, tmp_path):
-    watch = Watch(mix, FailureLog.of_run(tmp_path))
-    watch.see_means({"val-aux/set/consistency/failed/mean@1": 0.2, "val-core/set/acc/mean@1": 0.5})
+    watch = FailureMonitor(mix, FailureLog.of_run(tmp_path))
+    watch.check_validation({"val-aux/set/consistency/failed/mean@1": 0.2, "val-core/set/acc/mean@1": 0.5})
     with pytest.raises(TooManyFailures, match="validation"):
-        watch.see_means({"val-aux/set/consistency/failed/mean@1": 0.3})
+        watch.check_validation({"val-aux/set/consistency/failed/mean@1": 0.3})
 
 
 GROUP = ["a", "a", "a", "b", "b"]
@@ -263,13 +280,15 @@ def lost(*flags):
 
 def test_drop_sample_takes_out_a_sample_whose_term_others_of_its_group_have():
     mix = Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}, on_failure="drop_sample")
-    assert mix.dropped(lost(1, 0, 0, 0, 0), GROUP) == [True, False, False, False, False]
+    assert mix.dropped_samples(lost(1, 0, 0, 0, 0), GROUP) == [True, False, False, False, False]
     # the whole group has no judgement: the term is left out, nobody is dropped
-    assert mix.dropped(lost(1, 1, 1, 0, 0), GROUP) == [False] * 5
+    assert mix.dropped_samples(lost(1, 1, 1, 0, 0), GROUP) == [False] * 5
     # one of two is lost: the other has nobody to be compared with
-    assert mix.dropped(lost(0, 0, 0, 1, 0), GROUP) == [False, False, False, True, True]
+    assert mix.dropped_samples(lost(0, 0, 0, 1, 0), GROUP) == [False, False, False, True, True]
     assert (
-        Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}).dropped(lost(1, 0, 0, 0, 0), GROUP)
+        Mix({"accuracy": {"weight": 1.0}, "consistency": {"weight": 1.0}}).dropped_samples(
+            lost(1, 0, 0, 0, 0), GROUP
+        )
         == [False] * 5
     )
 
@@ -281,10 +300,10 @@ def test_a_mix_that_does_not_pay_its_own_gold_answers_is_refused_where_rl_is_pla
     # every reward would be 0 for ever, in silence
     boxed = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "boxed"}}}
     with pytest.raises(UserError, match="earns 0 of 1 from the reward term 'format'.*'tagged'"):
-        prove([SAMPLES["label"]], boxed, PROMPT)
-    assert prove([SAMPLES["label"]], boxed, PROMPT, whole=False) == (1, 1.0)
+        check_rewards_on_gold([SAMPLES["label"]], boxed, PROMPT)
+    assert check_rewards_on_gold([SAMPLES["label"]], boxed, PROMPT, whole=False) == (1, 1.0)
     tagged = {"terms": {"accuracy": {"weight": 1}, "format": {"weight": 1, "form": "tagged"}}}
-    assert prove([SAMPLES["label"]], tagged, PROMPT) == (1, 2.0)
+    assert check_rewards_on_gold([SAMPLES["label"]], tagged, PROMPT) == (1, 2.0)
 
 
 def test_a_term_that_fails_on_every_gold_answer_is_broken_and_one_that_fails_now_and_then_is_not(tmp_path):
@@ -294,8 +313,12 @@ def test_a_term_that_fails_on_every_gold_answer_is_broken_and_one_that_fails_now
     )
     rows = [SAMPLES["label"], SAMPLES["grade"]]
     with pytest.raises(UserError, match="every row tried.*no licence"):
-        prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:always", "weight": 1}}}, PROMPT)
-    assert prove(rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:once", "weight": 1}}}, PROMPT) == (2, 0.5)
+        check_rewards_on_gold(
+            rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:always", "weight": 1}}}, PROMPT
+        )
+    assert check_rewards_on_gold(
+        rows, {"terms": {"mine": {"fn": f"{tmp_path}/r.py:once", "weight": 1}}}, PROMPT
+    ) == (2, 0.5)
 
 
 def test_a_term_that_is_false_is_left_out_and_one_that_is_empty_still_needs_a_weight():

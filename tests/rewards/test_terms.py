@@ -181,14 +181,14 @@ def test_mfrs_on_labels_is_an_error_of_the_configuration_and_no_zero():
 
 
 def test_the_gold_answers_prove_the_reward_and_a_target_it_cannot_read_is_found():
-    from medical_rl.data.prepare.gold import prove
+    from medical_rl.data.prepare.gold import check_rewards_on_gold
 
     boxed = "<think>a</think> \\boxed{{ '{' }}{{ answer }}{{ '}' }}"
     prompt = {"name": "t", "template": "{{ question }}", "system": None, "target": boxed}
     rewards = {"terms": {"accuracy": {"weight": 0.5}, "format": {"weight": 0.5}}}
-    assert prove([LABEL, GRADE], rewards, prompt) == (2, 1.0)
+    assert check_rewards_on_gold([LABEL, GRADE], rewards, prompt) == (2, 1.0)
     with pytest.raises(UserError, match="not right by its own reward"):
-        prove([LABEL], rewards, {**prompt, "target": "{{ answer }}"})
+        check_rewards_on_gold([LABEL], rewards, {**prompt, "target": "{{ answer }}"})
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from medical_rl.config.arguments import finish_arguments
+from medical_rl.config.arguments import with_default_scale_and_engine
 from medical_rl.config.compose import compose
 from medical_rl.data.parquet import read_samples
 from medical_rl.engine.verl.settings import sft_overrides
 from medical_rl.errors import UserError
 from medical_rl.pipeline.fingerprint import stage_config
-from medical_rl.pipeline.run import planned
+from medical_rl.stages import planned
 from medical_rl.pipeline.validate import check_config
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages import needs
 from medical_rl.stages.common.models import starting_model
-from medical_rl.stages.common.prepare import prepare_also
+from medical_rl.stages.common.further_sets import prepare_warm_start_sets
 
 TINY = ("conf/scale=tiny", "conf/engine=cpu")
 PAPER = ("conf/scale=paper", "conf/engine=gpu_node", "conf.data.source=/data/x", "conf.engine.ranks=2")
@@ -34,7 +34,7 @@ def test_an_arm_trains_its_own_stage_after_a_warm_start_at_a_tiny_scale_only(rec
     for scale, warm in ((PAPER, []), (TINY, ["warm_start"])):
         config = compose([f"conf={recipe}", *scale, chosen])
         check_config(config)
-        assert planned(config) == ["prepare", *warm, *own, "evaluate"]
+        assert planned(config.conf) == ["prepare", *warm, *own, "evaluate"]
 
 
 @pytest.mark.parametrize(("recipe", "name"), [("vrft_aug", "arm"), ("vrft_aug_localize", "localize.by")])
@@ -45,7 +45,7 @@ def test_an_arm_that_is_none_is_told_with_those_there_are(recipe, name):
 
 def test_a_set_is_named_plainly_where_boxes_are_learned_and_elsewhere_means_its_classes():
     for recipe, meant in (("vrft_aug_localize", "ham10000_boxes,heel_boxes"), ("vrft_aug", "ham10000,heel")):
-        arguments, _ = finish_arguments([f"conf={recipe}", "conf/data=ham10000,heel", *TINY, "-m"])
+        arguments, _ = with_default_scale_and_engine([f"conf={recipe}", "conf/data=ham10000,heel", *TINY, "-m"])
         assert f"conf/data={meant}" in arguments
     config = compose(["conf=vrft_aug_localize", *PAPER])
     assert config.conf.data.name == "ham10000_boxes" and config.conf.knowledge.name == "ham10000_boxes"
@@ -106,7 +106,7 @@ def test_a_setting_of_one_arm_does_not_undo_the_other():
 
 def test_the_stand_in_for_an_instruct_model_also_learns_classes_each_in_its_own_prompt(tmp_path):
     config = compose(["conf=vrft_aug_localize", *TINY, "conf.data.classes.0.params.sizes.warm_start=9"])
-    ((rows, prompt),) = prepare_also(config, tmp_path)
+    ((rows, prompt),) = prepare_warm_start_sets(config, tmp_path)
     samples = list(read_samples(rows))
     assert (
         len(samples) == 9
@@ -116,4 +116,4 @@ def test_the_stand_in_for_an_instruct_model_also_learns_classes_each_in_its_own_
     assert prompt["name"] == "brief"
     told = json.loads((rows.parent / "card.json").read_text())["about"]["notes"]
     assert any("wrong on purpose" in note for note in told), "its labels are imperfect too"
-    assert prepare_also(compose(["conf=vrft_aug_localize", *PAPER]), tmp_path / "paper") == []
+    assert prepare_warm_start_sets(compose(["conf=vrft_aug_localize", *PAPER]), tmp_path / "paper") == []

@@ -12,9 +12,9 @@ from medical_rl.data.reports import FILE, read_reports
 from medical_rl.errors import UserError
 from medical_rl.images import decode
 from medical_rl.pseudo_label.retrieval import retrieve
-from medical_rl.pseudo_label.retrieval.leaks import alike, words
+from medical_rl.pseudo_label.retrieval.leaks import word_counts, word_overlap
 from medical_rl.tiny import phantom_reports as phantoms
-from medical_rl.tiny.phantom_studies import ABSENT, FINDINGS, SEEN, study
+from medical_rl.tiny.phantom_reports import ABSENT, FINDINGS, SEEN, study
 
 NEGATED = re.compile(r"\b(no|not|without)\b", re.IGNORECASE)
 
@@ -101,7 +101,7 @@ def test_the_reports_of_two_alike_studies_are_not_near_duplicates():
     # 1,000 reports of series of ten: were they written alike, the guard against a row's own report would take its neighbours.
     found = [study(0, "train", n, f"library/{m}", 0.0) for n in range(100) for m in range(10)]
     near = [
-        alike(words(found[i].report), words(found[j].report)) >= 0.7
+        word_overlap(word_counts(found[i].report), word_counts(found[j].report)) >= 0.7
         for n in range(100)
         for i in range(10 * n, 10 * n + 10)
         for j in range(i)
@@ -135,7 +135,7 @@ def test_a_vote_of_retrieved_reports_is_right_more_often_than_the_majority_and_l
 ):
     _, out = prepared
     settings = OmegaConf.to_container(compose.choose("retriever", "bm25"), resolve=True)
-    asked = list(retrieve.Rows(out / "train.parquet", settings=settings))
+    asked = list(retrieve.PreparedRows(out / "train.parquet", settings=settings))
     retrieve.retrieve(settings, asked, list(read_reports(out / FILE, with_images=False)), 41, tmp_path)
     found = retrieve.read_retrieved(tmp_path / retrieve.FILE)
     truth = {f"report {name}": s.facts for name, _, s in phantoms.corpus(sizes={"train": 800})}

@@ -1,14 +1,15 @@
-"""Checks of a prepared folder: `python -m medical_rl.data check DIR`.
+"""Looking at a prepared folder: `python -m medical_rl.data COMMAND DIR`.
 
-finding   Finding: one thing found, and how bad it is; a check's name is what `--accept` takes
-memory    what is remembered of a split while its rows go by: hashes, not pictures
-columns   what verl and EasyR1 read beside the sample: the same question, answer, source, id and split
-rows      schema, placeholders, decoding, the gold answer under its own reward, duplicates
-overlap   what two splits share: groups, ids, images, texts, and images that look alike
-looks     a perceptual hash and the search for near images
-run       all of them over a folder, as a Report
-report    the report as text
-pairs     look-alikes as a page of pictures
+check            all checks over a folder, and their report as text
+findings         Finding, one thing found, and how bad it is; a check's name is what `--accept` takes
+row_checks       schema, decoding, the gold answer under its own reward, what verl and EasyR1 read beside the
+                 sample
+leaks            the leak check: groups, ids, images and texts that two splits share, and images that look
+                 alike
+perceptual_hash  the look-alike search
+contact_sheet    pages of pictures: some rows of each split, or the look-alikes
+judge_concepts   the concepts of each question, from a judge
+draft_attributes drafts of what each class looks like, from a judge
 
-To add a check: a function that yields Findings, called in `run`, its name in `finding.CHECKS`.
+To add a check: a function that yields Findings, called in `check`, its name in `findings.CHECKS`.
 """

@@ -1,25 +1,23 @@
-"""All checks over one prepared folder.
-
-A report as text: what is there, what was found, and what the findings mean.
-"""
+"""All checks over one prepared folder, and their report as text."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medical_rl.data.inspect import overlap
+from medical_rl.data.inspect import leaks
 from medical_rl.data.inspect.findings import CHECKS, LEVELS, Finding
-from medical_rl.data.inspect.memory import Memory
-from medical_rl.data.inspect.overlap import Pair
-from medical_rl.data.inspect.rows import check_file
+from medical_rl.data.inspect.leaks import SimilarPair, SplitContents
+from medical_rl.data.inspect.row_checks import check_file
 from medical_rl.data.prepare import card as cards
 from medical_rl.data.reports import FILE as REPORTS
 from medical_rl.errors import UserError, unknown
 
+MAX_LABELS = 20  # answers of a split that the report lists one by one
 USUAL = ("warm_start", "train", "val", "test")
 # Where the folder's own prompt is not known: the answer alone, in the form that every reward reads.
 BARE = {"name": "bare", "template": "{{ question }}", "target": '\\boxed{{ "{" }}{{ answer }}{{ "}" }}'}
@@ -30,9 +28,9 @@ class Report:
     """What was found in a folder; `pairs` are the look-alikes."""
 
     folder: Path
-    splits: tuple[Memory, ...]
+    splits: tuple[SplitContents, ...]
     findings: tuple[Finding, ...]
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[SimilarPair, ...] = ()
     card: Mapping = field(default_factory=dict)
 
     @property
@@ -41,7 +39,7 @@ class Report:
         return int(any(finding.fails for finding in self.findings))
 
 
-def check(folder: Path, accept: Iterable[str] = (), prompt: Mapping | None = None) -> Report:
+def check_folder(folder: Path, accept: Iterable[str] = (), prompt: Mapping | None = None) -> Report:
     """The report of all checks; UserError if there is nothing to check.
 
     accept  names of checks whose leaks and errors are known, and become warnings
@@ -50,129 +48,121 @@ def check(folder: Path, accept: Iterable[str] = (), prompt: Mapping | None = Non
     accept = set(accept)
     for name in accept - CHECKS.keys():
         raise unknown("check", name, CHECKS)
-    card, findings, memories = card_of(folder), [], []
+    card, findings, splits = card_of(folder), [], []
     for path in split_files(folder, card):
-        memory, found = check_file(path, prompt or BARE)
-        memories.append(memory)
-        findings += found
-    findings += _checksums(folder, card)
-    pairs: list[Pair] = []
-    for one, other in overlap.compared(memories):
-        findings += overlap.leaks(one, other, memories)
-        near = overlap.look_alikes(one, other)
-        if near:
+        contents, of_file = check_file(path, prompt or BARE)
+        splits.append(contents)
+        findings += of_file
+    findings += _check_card(folder, card)
+    pairs: list[SimilarPair] = []
+    for one, other in leaks.pairs_of_splits(splits):
+        findings += leaks.find_leaks(one, other, splits)
+        similar = leaks.find_similar_images(one, other)
+        if similar:
             message = (
-                f"{len(near):,} pairs of images of {one.split} and {other.split} look alike without being equal: "
-                "look at them; they may be one patient, or only the same view."
+                f"{len(similar):,} pairs of images of {one.split} and {other.split} look alike without "
+                "being equal: look at them; they may be one patient, or only the same view."
             )
             findings.append(Finding("similar_image", "warning", message))
-        pairs += near
-    findings += overlap.unseen_answers(memories)
-    findings = [
-        dataclasses.replace(f, level="warning") if f.fails and f.check in accept else f for f in findings
-    ]
-    return Report(
-        folder, tuple(memories), tuple(findings), tuple(sorted(pairs, key=lambda p: p.distance)), card
-    )
+        pairs += similar
+    findings += leaks.find_unseen_answers(splits)
+    for i, finding in enumerate(findings):
+        if finding.fails and finding.check in accept:
+            findings[i] = dataclasses.replace(finding, level="warning")
+    pairs.sort(key=lambda pair: pair.distance)
+    return Report(folder, tuple(splits), tuple(findings), tuple(pairs), card)
 
 
 def card_of(folder: Path) -> dict:
-    """The folder's card.json; {} without a readable one, since the parquet files can be looked at without it."""
+    """The folder's card.json; {} without a readable one."""
     try:
-        found = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return card if isinstance(card, dict) else {}
 
 
 def split_files(folder: Path, card: Mapping) -> list[Path]:
     """The parquet files of the card, or without one all there are; UserError if there are none."""
     if not folder.is_dir():
         raise UserError(
-            f"There is no folder {folder.absolute()}. Give one that data_preprocess/<dataset>.py wrote."
+            f"There is no folder {folder.absolute()}. Give one that `python -m data_preprocess.<dataset>` "
+            "wrote."
         )
-    names = [name for name in card.get("files", ()) if name in cards.files(folder)]
-    found = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_turn)
-    found = [path for path in found if path.name != REPORTS]
-    if not found:
+    names = [name for name in card.get("files", ()) if name in cards.listed_files(folder)]
+    paths = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_usual_order)
+    paths = [path for path in paths if path.name != REPORTS]
+    if not paths:
         raise UserError(f"{folder.absolute()} holds no parquet files. Prepare a dataset into it first.")
-    return found
+    return paths
 
 
-def _turn(path: Path) -> tuple[int, str]:
+def _usual_order(path: Path) -> tuple[int, str]:
     """The usual splits in their usual order, then any others by name."""
     return (USUAL.index(path.stem) if path.stem in USUAL else len(USUAL), path.stem)
 
 
-def _checksums(folder: Path, card: Mapping) -> list[Finding]:
-    """An error for a file that is not the one that the card tells of, a note where there is no card."""
+def _check_card(folder: Path, card: Mapping) -> Iterator[Finding]:
+    """A warning for a file that is not the one that the card tells of, a note where there is no card."""
     if not card:
-        return [
-            Finding("schema", "note", "There is no readable card.json: sources and checksums are not known.")
-        ]
-    changed = [name for name, sha in card.get("files", {}).items() if not _is(folder / name, sha)]
-    return [
-        Finding("schema", "warning", f"{name} is not the file that card.json tells of.") for name in changed
-    ]
+        message = "There is no readable card.json: sources and checksums are not known."
+        yield Finding("schema", "note", message)
+    for name, sha in card.get("files", {}).items():
+        path = folder / name
+        if not path.is_file() or cards.sha256(path) != sha:
+            yield Finding("schema", "warning", f"{name} is not the file that card.json tells of.")
 
 
-def _is(path: Path, sha: str) -> bool:
-    return path.is_file() and cards.sha256(path) == sha
-
-
-MAX_LABELS = 20
-
-
-def text(report: Report) -> str:
+def report_text(report: Report) -> str:
     """The whole report."""
-    return "\n".join([*_splits(report), "", *_findings(report), "", *_verdict(report)])
+    parts = (_splits_text(report), _findings_text(report), _verdict_text(report))
+    return "\n\n".join(map("\n".join, parts))
 
 
-def _splits(report: Report) -> Iterator[str]:
-    name = report.card.get("name") or report.folder.name
-    yield f"{name}: {report.folder}"
-    for memory in report.splits:
-        kinds = ", ".join(f"{n:,} {kind}" for kind, n in memory.kinds.most_common())
+def _splits_text(report: Report) -> Iterator[str]:
+    yield f"{report.card.get('name') or report.folder.name}: {report.folder}"
+    for split in report.splits:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in split.kinds.most_common())
         yield (
-            f"  {memory.split}: {memory.rows:,} rows ({kinds or 'none'}), {len(memory.groups):,} groups, "
-            f"{len(memory.pictures):,} different images"
+            f"  {split.split}: {split.rows:,} rows ({kinds or 'none'}), {len(split.groups):,} groups, "
+            f"{len(split.pictures):,} different images"
         )
-        yield from _labels(memory)
+        yield from _answers_text(split)
 
 
-def _labels(memory: Memory) -> Iterator[str]:
-    if set(memory.kinds) == {"box"}:
-        yield f"    {len(memory.answers):,} different boxes"
-        return
-    if len(memory.answers) > MAX_LABELS:
-        answer, n = memory.answers.most_common(1)[0]
-        yield f"    {len(memory.answers):,} different answers; the commonest, {answer!r}, is {n / memory.rows:.1%}"
-        return
-    for answer, n in memory.answers.most_common():
-        yield f"    {n:>8,}  {n / memory.rows:6.1%}  {answer!r}"
+def _answers_text(split: SplitContents) -> Iterator[str]:
+    answers = split.answers
+    if set(split.kinds) == {"box"}:
+        yield f"    {len(answers):,} different boxes"
+    elif len(answers) > MAX_LABELS:
+        answer, count = answers.most_common(1)[0]
+        share = f"{count / split.rows:.1%}"
+        yield f"    {len(answers):,} different answers; the commonest, {answer!r}, is {share}"
+    else:
+        for answer, count in answers.most_common():
+            yield f"    {count:>8,}  {count / split.rows:6.1%}  {answer!r}"
 
 
-def _findings(report: Report) -> Iterator[str]:
+def _findings_text(report: Report) -> Iterator[str]:
+    silent = dict(CHECKS)
     for finding in sorted(report.findings, key=lambda finding: LEVELS.index(finding.level)):
+        silent.pop(finding.check, None)
         yield f"{finding.level.upper():<8} {finding.check}: {finding.message}"
         for example in finding.examples:
-            yield f"           {_short(example)}"
-    silent = [name for name in CHECKS if name not in {finding.check for finding in report.findings}]
+            line = " ".join(example.split())
+            yield f"           {line if len(line) <= 200 else line[:199] + '…'}"
     if silent:
         yield f"nothing found by: {', '.join(silent)}"
 
 
-def _verdict(report: Report) -> Iterator[str]:
-    counts = {level: sum(finding.level == level for finding in report.findings) for level in LEVELS}
-    told = ", ".join(f"{n} {level}{'s' * (n != 1)}" for level, n in counts.items() if n) or "nothing found"
+def _verdict_text(report: Report) -> Iterator[str]:
+    levels = Counter(finding.level for finding in report.findings)
+    counts = [f"{levels[level]} {level}{'s' * (levels[level] != 1)}" for level in LEVELS if levels[level]]
+    summary = ", ".join(counts) or "nothing found"
     if not report.exit_code:
-        yield f"passed: {told}"
+        yield f"passed: {summary}"
         return
-    yield f"FAILED: {told}"
-    names = " ".join(sorted({f"--accept {finding.check}" for finding in report.findings if finding.fails}))
+    yield f"FAILED: {summary}"
+    accepting = {f"--accept {finding.check}" for finding in report.findings if finding.fails}
+    names = " ".join(sorted(accepting))
     yield f"Prepare the data again without what is named above, or, knowing it: {names}"
-
-
-def _short(line: str) -> str:
-    line = " ".join(line.split())
-    return line if len(line) <= 200 else f"{line[:199]}…"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 CHECKS = {
     "schema": "verl's columns, and as many <image> in the prompt as images",
     "row": "every row can be read back",
-    "columns": "what verl and EasyR1 read (prompt, problem, answer, source, id, split) is what the row's sample says",
+    "columns": "what verl and EasyR1 read (prompt, problem, answer, source, id, split) is what the row's "
+    "sample says",
     "image": "every image decodes",
     "gold": "the gold answer scores 1.0 under its own reward, and is among the choices",
     "duplicate": "no id twice, no row twice, no two answers to one question about one image",
@@ -16,7 +17,8 @@ CHECKS = {
     "shared_group": "no patient, lesion or study in two splits",
     "shared_id": "no row id in two splits",
     "shared_image": "no image in two splits, pixel for pixel",
-    "shared_text": "no long question, and none without an image (told apart by meta's image and report), in two splits",
+    "shared_text": "no long question, and none without an image (told apart by meta's image and report), in "
+    "two splits",
     "similar_image": "images of two splits that look alike: for a person to look at",
 }
 LEVELS = ("leak", "error", "warning", "note")

@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from medical_rl.config.settings import SECRET
-from medical_rl.data.parquet import replacing
+from medical_rl.run.files import write_text
+from medical_rl.run.markdown import markdown_table
 
 # A box has as many answers as rows; a table of them tells nobody anything.
 MAX_LABELS = 50
 
 MADE_BY = "Prepared by medical_rl for training and evaluation of models. Not for clinical use."
 
+# Titles of what the card's `about` tells, in the order in which the README lists it.
+_PROVENANCE = {
+    "source": "Source",
+    "file": "File",
+    "licence": "Licence",
+    "url": "URL",
+    "doi": "DOI",
+    "split": "Split",
+    "boxes": "Boxes",
+    "consensus": "Grade from two raters",
+    "md5": "MD5",
+    "official_md5": "Official MD5",
+}
 
-def kept(out: Path, recipe: str) -> dict | None:
+
+def valid_card(out: Path, recipe: str) -> dict | None:
     """The card in `out` if it is of this recipe and the files it names still have their checksums."""
     try:
         card = json.loads((out / "card.json").read_text(encoding="utf-8"))
-        same = card["recipe"] == recipe and all(
-            sha256(out / name) == sum_ for name, sum_ in card["files"].items()
-        )
+        if card["recipe"] != recipe:
+            return None
+        for name, checksum in card["files"].items():
+            if sha256(out / name) != checksum:
+                return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # No card, a damaged one or a missing file: prepare again.
         return None
-    return card if same else None
+    return card
 
 
-def files(out: Path) -> set[str]:
+def listed_files(out: Path) -> set[str]:
     """The parquet files that the card in `out` calls its own; empty without a readable card."""
     try:
         names = json.loads((out / "card.json").read_text(encoding="utf-8"))["files"]
@@ -39,14 +56,10 @@ def files(out: Path) -> set[str]:
         return set()
 
 
-def save(card: dict, out: Path) -> None:
-    """None; writes README.md, then card.json, whose presence says that everything else is there."""
-    for name, text in (
-        ("README.md", readme(card)),
-        ("card.json", json.dumps(card, indent=2, ensure_ascii=False)),
-    ):
-        with replacing(out / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+def write_card(card: dict, out: Path) -> None:
+    """Write README.md, then card.json, whose presence says that everything else is there."""
+    write_text(out / "README.md", readme(card) + "\n")
+    write_text(out / "card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 def sha256(path: Path) -> str:
@@ -74,10 +87,10 @@ def split_facts(counts: dict, read: int, distinct: int) -> dict:
     }
 
 
-def public(params: Mapping) -> dict:
-    """The reader's settings as a card may show them: no secret, of a path of the user's disk its name only.
+def public_params(params: Mapping) -> dict:
+    """The reader's settings as a card may show them: no secret, of a path on the user's disk its name.
 
-    >>> public({"boxes": "/home/me/boxes.json", "test_share": 0.1, "token": "x", "table": None})
+    >>> public_params({"boxes": "/home/me/boxes.json", "test_share": 0.1, "token": "x", "table": None})
     {'boxes': 'boxes.json', 'test_share': 0.1, 'table': None}
     """
     return {key: _public(value) for key, value in params.items() if not SECRET.search(key)}
@@ -85,9 +98,9 @@ def public(params: Mapping) -> dict:
 
 def _public(value):
     if isinstance(value, Mapping):
-        return public(value)
+        return public_params(value)
     if isinstance(value, list):
-        return [_public(item) for item in value]
+        return list(map(_public, value))
     if isinstance(value, str) and value.startswith(("/", "~")):
         return Path(value).name
     return value
@@ -95,93 +108,80 @@ def _public(value):
 
 def readme(card: dict) -> str:
     """The card as Markdown."""
-    about = card["about"]
-    parts = [
-        f"# {card['name']}",
-        *(
-            ["**These are phantoms: pictures drawn by code, not images of patients.**"]
-            if about.get("phantom")
-            else []
-        ),
-        *(
-            ["**Altered:** " + " ".join(f"{reason}." for reason in about["altered"])]
-            if about.get("altered")
-            else []
-        ),
+    about, splits = card["about"], card["splits"]
+    parts = [f"# {card['name']}"]
+    if about.get("phantom"):
+        parts.append("**These are phantoms: pictures drawn by code, not images of patients.**")
+    if about.get("altered"):
+        parts.append(f"**Altered:** {'. '.join(about['altered'])}.")
+    unproved = list(about.get("notes", ())) + card["warnings"]
+    checksums = [f"`{name}`: SHA-256 {checksum}" for name, checksum in card["files"].items()]
+    parts += [
         MADE_BY,
         _bullets(_provenance(card)),
         "## Splits",
-        _split_table(card["splits"]),
+        _split_table(splits),
         "## Answers",
-        _label_table(card["splits"]),
-        "The majority rate is the accuracy of always giving the commonest answer: read every accuracy beside it.",
+        _label_table(splits),
+        "The majority rate is the accuracy of always giving the commonest answer: read every accuracy beside "
+        "it.",
         "## What was left out or repeated",
         _bullets(card["changes"] or ["Nothing: every row of the source is here once."]),
         "## What these splits do not prove",
-        _bullets([*about.get("notes", ()), *card["warnings"]] or ["The source says nothing about it."]),
+        _bullets(unproved or ["The source says nothing about it."]),
         "## Files",
-        _bullets(f"`{name}`: SHA-256 {sum_}" for name, sum_ in card["files"].items()),
+        _bullets(checksums),
     ]
     return "\n\n".join(parts)
 
 
 def _provenance(card: dict) -> list[str]:
+    """A sentence for each thing known of where the data come from and how they were made."""
     about = card["about"]
-    known = [("Source", "source"), ("File", "file"), ("Licence", "licence"), ("URL", "url"), ("DOI", "doi")]
-    known += [("Split", "split"), ("Boxes", "boxes"), ("Grade from two raters", "consensus")]
-    sums = [("MD5", "md5"), ("Official MD5", "official_md5")]
-    lines = [f"{title}: {about[key]}" for title, key in known + sums if about.get(key)]
+    lines = [f"{title}: {about[key]}" for key, title in _PROVENANCE.items() if about.get(key)]
     if about.get("restricted"):
         lines.append("Restricted: no row may be sent to a service that the data's agreement does not cover")
-    if told := {key: value for key, value in card.get("params", {}).items() if value is not None}:
-        lines.append(f"Settings of the reader: {', '.join(f'{key}={value}' for key, value in told.items())}")
-    if known := card.get("knowledge"):
+    settings = [f"{key}={value}" for key, value in card.get("params", {}).items() if value is not None]
+    if settings:
+        lines.append(f"Settings of the reader: {', '.join(settings)}")
+    knowledge, reports, concepts = card.get("knowledge"), card.get("reports"), card.get("concepts")
+    if knowledge:
+        references = "; ".join(knowledge["references"]) or "no reference"
+        lines.append(f"Visual attributes: {knowledge['name']}, after {references}")
+    if reports:
+        counts = ", ".join(f"{count:,} of {split}" for split, count in reports["splits"].items())
         lines.append(
-            f"Visual attributes: {known['name']}, after {'; '.join(known['references']) or 'no reference'}"
+            f"Reports to retrieve: {reports['reports']:,} ({counts}; those of train may be retrieved)"
         )
-    if reports := card.get("reports"):
-        of = ", ".join(f"{n:,} of {split}" for split, n in reports["splits"].items())
-        lines.append(f"Reports to retrieve: {reports['reports']:,} ({of}; those of train may be retrieved)")
-    if asked := card.get("concepts"):
+    if concepts:
         lines.append(
-            f"Concepts of {', '.join(asked['splits'])}: those that {asked['by']} listed for {asked['questions']:,} questions; "
-            f"{asked['left']:,} keep the lexicon's"
+            f"Concepts of {', '.join(concepts['splits'])}: those that {concepts['by']} listed for "
+            f"{concepts['questions']:,} questions; {concepts['left']:,} keep the lexicon's"
         )
-    return [*lines, f"Seed: {card['seed']}", f"Prompt: {card['prompt']}", f"Recipe: {card['recipe']}"]
+    return lines + [f"Seed: {card['seed']}", f"Prompt: {card['prompt']}", f"Recipe: {card['recipe']}"]
 
 
 def _split_table(splits: dict) -> str:
-    rows = [
-        (
-            name,
-            facts["rows"],
-            facts["distinct"],
-            facts["read"],
-            facts["majority"],
-            f"{facts['majority_rate']:.1%}",
-        )
-        for name, facts in splits.items()
-    ]
-    return _table(("split", "rows", "distinct", "in the source", "commonest answer", "majority rate"), rows)
+    rows = [("split", "rows", "distinct", "in the source", "commonest answer", "majority rate")]
+    for name, facts in splits.items():
+        rate = f"{facts['majority_rate']:.1%}"
+        rows.append((name, facts["rows"], facts["distinct"], facts["read"], facts["majority"], rate))
+    return markdown_table(rows[0], rows[1:])
 
 
 def _label_table(splits: dict) -> str:
     """One row an answer; a split with too many of them to list has "..." in its column."""
-    answers = sorted({answer for facts in splits.values() for answer in facts["labels"]})
-    cells = [
-        (a, *(f["labels"].get(a, 0) if f["labels"] else "..." for f in splits.values())) for a in answers
-    ]
-    return _table(
-        ("answer", *splits), [*cells, ("different answers", *(f["answers"] for f in splits.values()))]
-    )
+    columns = list(splits.values())
+    answers: set[str] = set()
+    for facts in columns:
+        answers.update(facts["labels"])
+    rows = [["answer"] + list(splits)]
+    for answer in sorted(answers):
+        counts = [facts["labels"].get(answer, 0) if facts["labels"] else "..." for facts in columns]
+        rows.append([answer] + counts)
+    rows.append(["different answers"] + [facts["answers"] for facts in columns])
+    return markdown_table(rows[0], rows[1:])
 
 
-def _table(head, rows) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def _bullets(lines) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)

@@ -1,4 +1,4 @@
-"""The command line that every `data_preprocess/*.py` shares: prepare by hand, report, exit code."""
+"""The command line that every `data_preprocess` module shares: prepare by hand, report, exit code."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
-
-from medical_rl.config import compose
 from medical_rl.data import knowledge as knowledges
-from medical_rl.data.prepare.fingerprint import SAMPLING
 from medical_rl.data.prepare.prepare import prepare
-from medical_rl.errors import UserError, unknown
-
-_SHARED = (
-    "source", "out", "shots", "seed", "limit", "test_per_class", "prompt", "knowledge", "num_proc", "reports",
-)  # fmt: skip
+from medical_rl.errors import UserError
 
 
 def run(
@@ -25,31 +17,32 @@ def run(
     argv: Sequence[str] | None = None,
     add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
 ) -> int:
-    """The exit code: 0 done, 1 a leak, nothing left or a failing disk, 2 unusable input, 130 Ctrl-C.
+    """Prepare by hand, and return the exit code.
 
+    0 done, 1 a leak, nothing left or a failing disk, 2 unusable input, 130 Ctrl-C.
     Options that `add_options` adds become parameters of the reader, under their own names.
     """
-    parser = _parser(reader)
+    # In a checkout the modules are data_preprocess.<reader> as well, in a wheel only with the package.
+    started = getattr(sys.modules["__main__"].__spec__, "name", "")
+    package = "medical_rl.data_preprocess" if started.startswith("medical_rl.") else "data_preprocess"
+    text = f"Prepare {reader} as parquet for verl, with a data card."
+    parser = argparse.ArgumentParser(prog=f"python -m {package}.{reader}", description=text)
+    for name, settings in _OPTIONS.items():
+        parser.add_argument(f"--{name}", **settings)
     add_options(parser)
     options = vars(parser.parse_args(argv))
-    batch_size = options.pop("batch_size")
-    own = {name: value for name, value in options.items() if name not in (*_SHARED, *SAMPLING)}
-    params = {name: value for name, value in own.items() if value is not None and value is not False}
-    data = {
-        "name": Path(options["out"]).name,
-        "reader": reader,
-        "source": options["source"],
-        "params": params,
-        **{
-            name: options[name]
-            for name in ("shots", "limit", "test_per_class", "num_proc", "reports", *SAMPLING)
-        },
-    }
+    shared = {name.replace("-", "_") for name in _OPTIONS}
+    params = {}
+    for name, value in options.items():
+        if name not in shared and value is not None and value is not False:
+            params[name] = value
+    out = options["out"]
+    data = {name: options[name] for name in _OF_DATA}
+    data |= {"name": Path(out).name, "reader": reader, "source": options["source"], "params": params}
     try:
         data["knowledge"] = knowledges.load(options["knowledge"])
-        card = prepare(
-            data, load_prompt(options["prompt"]), Path(options["out"]), options["seed"], batch_size
-        )
+        prompt = load_prompt(options["prompt"])
+        card = prepare(data, prompt, Path(out), options["seed"], options["batch_size"])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -58,9 +51,9 @@ def run(
         return 130
     except OSError as error:
         # A full or failing disk: nothing the user typed is wrong, and nothing half-written is left.
-        print(f"error: the data could not be written to {options['out']}: {error}", file=sys.stderr)
+        print(f"error: the data could not be written to {out}: {error}", file=sys.stderr)
         return 1
-    print(summary(card, options["out"]))
+    print(summary(card, out))
     return 0
 
 
@@ -68,24 +61,24 @@ def summary(card: dict, out: str | Path) -> str:
     """What was prepared, a line for each split and for everything dropped, repeated, altered or shared."""
     lines = [f"{card['name']} is prepared in {out} (card.json, README.md)"]
     for split, facts in card["splits"].items():
-        common = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"
+        answers = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"
         # Of boxes and free answers the commonest tells nothing.
-        told = (
-            common
-            if facts["answers"] <= max(2, facts["distinct"] / 2)
-            else f"{facts['answers']:,} different answers"
-        )
-        lines.append(f"  {split}: {facts['rows']:,} rows; {told}")
-    lines += [f"  altered: {reason}" for reason in card["about"].get("altered", ())]
-    return "\n".join(lines + [f"  {sentence}" for sentence in [*card["changes"], *card["warnings"]]])
+        if facts["answers"] > max(2, facts["distinct"] / 2):
+            answers = f"{facts['answers']:,} different answers"
+        lines.append(f"  {split}: {facts['rows']:,} rows; {answers}")
+    for reason in card["about"].get("altered", ()):
+        lines.append(f"  altered: {reason}")
+    for sentence in card["changes"] + card["warnings"]:
+        lines.append(f"  {sentence}")
+    return "\n".join(lines)
 
 
-def add_shares(parser: argparse.ArgumentParser, **shares: float) -> None:
-    """None; adds `--<split>-share` for each of the splits that a reader draws, with its default for the help."""
+def add_split_options(parser: argparse.ArgumentParser, **shares: float) -> None:
+    """Add `--<split>-share`, with its default for the help, for each split, and `--split-seed`."""
     for split, share in shares.items():
-        parser.add_argument(
-            f"--{split}-share", type=float, metavar="S", help=f"share of {split} (default: {share})"
-        )
+        text = f"share of {split} (default: {share})"
+        parser.add_argument(f"--{split}-share", type=float, metavar="S", help=text)
+    parser.add_argument("--split-seed", type=int, metavar="N", help="draws the split (default: 0)")
 
 
 def load_prompt(name: str) -> dict:
@@ -94,22 +87,17 @@ def load_prompt(name: str) -> dict:
     >>> load_prompt("class_names")["name"]
     'class_names'
     """
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        if name not in (known := compose.choices("prompt")):
-            raise unknown("prompt", name, [*known, "a path ending in .yaml"])
-        path = compose.root() / "conf" / "prompt" / f"{name}.yaml"
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"The prompt file {path} cannot be read: {error}.") from error
-    if not isinstance(found, dict) or "template" not in found:
+    path, content = knowledges.read_choice("prompt", name)
+    if not isinstance(content, dict) or "template" not in content:
         raise UserError(
             f"The prompt file {path} is not a mapping with the keys name, template, system and target."
         )
-    # What follows the model (a frame's pixel limits) is set where a run has one; here the processor's own limits hold.
-    own = {key: value for key, value in found.items() if not str(value).startswith("${")}
-    return {"name": path.stem, "system": None, **own}
+    prompt = {"name": path.stem, "system": None}
+    for key, value in content.items():
+        # What follows the model (a frame's pixel limits) is set by a run; here the processor's limits hold.
+        if not str(value).startswith("${"):
+            prompt[key] = value
+    return prompt
 
 
 def _where(text: str) -> dict[str, list[str]]:
@@ -118,52 +106,37 @@ def _where(text: str) -> dict[str, list[str]]:
     >>> _where("modality=MRI,X-Ray")
     {'modality': ['MRI', 'X-Ray']}
     """
-    key, given, values = text.partition("=")
-    if not given or not key or not values:
+    key, equals, values = text.partition("=")
+    if not equals or not key or not values:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE or KEY=VALUE,VALUE")
     return {key: values.split(",")}
 
 
-def _parser(reader: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=f"Prepare {reader} as parquet for verl, with a data card.")
-    parser.add_argument("--source", required=True, metavar="PATH", help="the dataset on your disk")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the prepared data")
-    parser.add_argument(
-        "--train-where",
-        type=_where,
-        metavar="KEY=VALUE,...",
-        help="train and val keep rows with one of these values under this key of their meta, test stays whole (default: all)",
-    )
-    parser.add_argument("--shots", type=int, metavar="K", help="train rows per class (default: all)")
-    parser.add_argument("--limit", type=int, metavar="N", help="train rows in all (default: all)")
-    parser.add_argument(
-        "--balanced", type=int, metavar="N", help="N train rows, as many of each class as can be"
-    )
-    parser.add_argument("--top-k", type=int, metavar="N", help="the N train rows with the highest score")
-    parser.add_argument("--score", metavar="KEY", help="the score of --top-k: a key of the rows' meta")
-    parser.add_argument(
-        "--only", nargs="+", metavar="SPLIT", help="these splits and no others (default: all)"
-    )
-    parser.add_argument("--test-per-class", type=int, metavar="K", help="test rows per class (default: all)")
-    parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="N", help="repeat train rows to N (default: 1)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which rows are drawn (default: 0)")
-    parser.add_argument(
-        "--reports",
-        nargs="+",
-        metavar="PATH",
-        help="files or folders of the reports to retrieve (default: the source's own)",
-    )
-    parser.add_argument(
-        "--num-proc", type=int, metavar="N", help="images read at a time (default: as many as CPUs)"
-    )
-    parser.add_argument(
-        "--prompt", default="class_names", help="a name in conf/prompt, or a YAML file (default: class_names)"
-    )
-    parser.add_argument(
-        "--knowledge",
-        default="none",
-        help="visual attributes: a name in conf/knowledge, or a YAML file (default: none)",
-    )
-    return parser
+_WHERE_HELP = (
+    "train and val keep rows with one of these values under this key of their meta, test stays whole"
+)
+# What is said of the data as `conf.data` says it; the options that a reader adds are its params.
+_OF_DATA = ("shots", "limit", "test_per_class", "num_proc", "reports")
+_OF_DATA += ("only", "train_where", "balanced", "top_k", "score")
+# fmt: off
+_OPTIONS: dict[str, dict] = {
+    "source": {"required": True, "metavar": "PATH", "help": "the dataset on your disk"},
+    "out": {"required": True, "metavar": "DIR", "help": "folder of the prepared data"},
+    "train-where": {"type": _where, "metavar": "KEY=VALUE,...", "help": f"{_WHERE_HELP} (default: all)"},
+    "shots": {"type": int, "metavar": "K", "help": "train rows per class (default: all)"},
+    "limit": {"type": int, "metavar": "N", "help": "train rows in all (default: all)"},
+    "balanced": {"type": int, "metavar": "N", "help": "N train rows, as many of each class as can be"},
+    "top-k": {"type": int, "metavar": "N", "help": "the N train rows with the highest score"},
+    "score": {"metavar": "KEY", "help": "the score of --top-k: a key of the rows' meta"},
+    "only": {"nargs": "+", "metavar": "SPLIT", "help": "these splits and no others (default: all)"},
+    "test-per-class": {"type": int, "metavar": "K", "help": "test rows per class (default: all)"},
+    "batch-size": {"type": int, "default": 1, "metavar": "N", "help": "repeat train rows to N (default: 1)"},
+    "seed": {"type": int, "default": 0, "metavar": "N", "help": "which rows are drawn (default: 0)"},
+    "reports": {"nargs": "+", "metavar": "PATH",
+                "help": "files or folders of the reports to retrieve (default: the source's own)"},
+    "num-proc": {"type": int, "metavar": "N", "help": "images read at a time (default: as many as CPUs)"},
+    "prompt": {"default": "class_names", "help": "a name in conf/prompt, or a YAML file (class_names)"},
+    "knowledge": {"default": "none",
+                  "help": "visual attributes: a name in conf/knowledge, or a YAML file (default: none)"},
+}
+# fmt: on

@@ -1,22 +1,36 @@
-"""READERS: which module reads which dataset.
+"""READERS: which module reads which dataset, and what such a reader is.
 
-A reader is a module with `rows(source, split, **params) -> Iterator[Sample]`,
-`describe(source, **params) -> dict` and, where its splits are not train, val and test, a
-tuple `SPLITS`, or `splits_of(**params)` where they depend on its parameters. A reader that may
-leave rows out takes `drops` as well (medical_rl/data/drops.py), one that reads more or less
-than its source has `reads(source, **params)`, and one that has reports to retrieve has
-`reports(source, *, drops=None, **params)` (medical_rl/data/prepare/corpus.py).
-To add one, write `data_preprocess/<name>.py` (or a package of that name) and name it here.
+A reader is a module with
+
+    rows(source, split, *, drops=None, **params)  the `Sample`s of a split; `drops` where rows may be left out
+    describe(source, **params)                    {...}: the facts for the data card
+
+and, where they apply,
+
+    SPLITS, or splits_of(**params)                its splits, where they are not train, val and test
+    content_paths(source, **params)               what decides the rows, where it is not the source alone
+    reports(source, *, drops=None, **params)      the reports to retrieve (see medical_rl.data.prepare.corpus)
+    open_source(source, **params)                 the source opened once for a preparation: an object with
+                                                  describe(), rows(split, drops) and reports(drops)
+
+`prepare` asks an object of `open_source` where the reader has one: `describe` first (and alone, where the
+data are prepared already), then `rows` once for each split with one `Drops` for all, then `reports`, where
+the reader has them. They give what the functions give: a table that is read once, and splits that are drawn
+once, belong there. To add a reader, write `data_preprocess/<name>.py` (or a package) and name it here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
-from medical_rl.errors import UserError, unknown
+from medical_rl.data.drops import Drops
+from medical_rl.errors import UserError, check_known
+from medical_rl.sample import Sample
 
 READERS = {
     "covid_severity": "medical_rl.data_preprocess.covid_severity",
@@ -37,59 +51,81 @@ DEFAULT_SPLITS = ("train", "val", "test")
 
 
 def load_reader(name: str) -> ModuleType:
-    """The module that reads dataset `name`, loaded once; UserError if no reader has that name.
+    """The module that reads dataset `name`, loaded once.
+
+    Raises UserError if no reader has that name.
 
     >>> load_reader("mednist")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: ...medmnist, ...
+    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: ...
     """
-    if name not in READERS:
-        raise unknown("data reader", name, READERS)
+    check_known("data reader", name, READERS)
     return importlib.import_module(READERS[name])
 
 
-def splits(
+def split_names(
     reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """The names of the splits to prepare, in the order in which they are written: the reader's, or of those `only` some.
+    """The splits to prepare, in the order in which they are written: the reader's, or those in `only`.
 
-    UserError for one that the reader does not have.
+    Raises UserError for one that the reader does not have.
     """
-    found = getattr(reader, "SPLITS", DEFAULT_SPLITS)
-    if of := getattr(reader, "splits_of", None):
-        found = of(**(params or {}))
+    names = getattr(reader, "SPLITS", DEFAULT_SPLITS)
+    if hasattr(reader, "splits_of"):
+        names = reader.splits_of(**(params or {}))
     if only is None:
-        return tuple(found)
-    wanted = [only] if isinstance(only, str) else list(only)
-    if not wanted:
+        return tuple(names)
+    selected = [only] if isinstance(only, str) else list(only)
+    if not selected:
         raise UserError(
-            f"conf.data.only=[] leaves nothing to prepare. Name some of {', '.join(found)}, or null for all."
+            f"conf.data.only=[] leaves nothing to prepare. Name some of {', '.join(names)}, or null for all."
         )
-    for split in wanted:
-        if split not in found:
-            raise unknown("split to prepare", split, found)
-    return tuple(split for split in found if split in wanted)
+    for split in selected:
+        check_known("split to prepare", split, names)
+    return tuple(split for split in names if split in selected)
 
 
-def reads(reader: ModuleType, source, params: Mapping) -> list:
-    """The files and folders whose content decides the rows: what the reader's own `reads` names, else the source."""
-    of = getattr(reader, "reads", None)
-    return list(of(source, **params)) if of else [source]
-
-
-def takes_drops(reader: ModuleType) -> bool:
-    """Whether the reader tells which rows it leaves out: `rows` has a keyword `drops`."""
-    return "drops" in inspect.signature(reader.rows).parameters
+def content_paths(reader: ModuleType, source, params: Mapping) -> list:
+    """The files and folders whose content decides the rows: those that the reader names, else the source."""
+    if hasattr(reader, "content_paths"):
+        return list(reader.content_paths(source, **params))
+    return [source]
 
 
 def check_params(reader: ModuleType, name: str, params: Mapping) -> None:
-    """None if `rows` of the reader takes every one of `params`; else a UserError naming those it takes."""
+    """Raise UserError, with the parameters there are, for one that `rows` of the reader does not take."""
     parameters = inspect.signature(reader.rows).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     # `drops` is for `prepare` to give.
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "drops"]
-    for given in params:
-        if given not in known:
-            raise unknown(f"parameter of the reader {name}", given, known)
+    for param in params:
+        check_known(f"parameter of the reader {name}", param, known)
+
+
+def open_source(reader: ModuleType, source, params: Mapping) -> Any:
+    """The source, opened for one preparation: by the reader, or anew for each question put to it."""
+    if hasattr(reader, "open_source"):
+        return reader.open_source(source, **params)
+    return _Source(reader, source, params)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A source whose reader has no `open_source`: each method calls the function of its name."""
+
+    reader: ModuleType
+    source: Any
+    params: Mapping
+
+    def describe(self) -> dict:
+        return self.reader.describe(self.source, **self.params)
+
+    def rows(self, split: str, drops: Drops) -> Iterator[Sample]:
+        if "drops" in inspect.signature(self.reader.rows).parameters:
+            return self.reader.rows(self.source, split, drops=drops, **self.params)
+        return self.reader.rows(self.source, split, **self.params)
+
+    def reports(self, drops: Drops) -> Iterator[dict]:
+        return self.reader.reports(self.source, drops=drops, **self.params)

@@ -1,7 +1,11 @@
-"""Files of a source folder: its images found, each read whole or left out with a reason.
+"""Files of a source folder: its images found, each read whole or left out with a reason in `drops`.
 
 Links are the user's own and are followed. Names that come from a table are only ever looked up among
 the files found, so no table can make a reader open anything else.
+
+A PNG or JPEG is kept as it came; any other format that can be read (TIFF, BMP, ...) becomes a PNG,
+since a browser and other tools must read it too. Every image is decoded once, so a truncated one is
+met here and not in the middle of training.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ MAX_BYTES = 1 << 28
 
 
 class Picture(NamedTuple):
-    """An image as a `Sample` keeps it (the bytes of a PNG or JPEG, made a PNG where the file is neither), and decoded as RGB."""
+    """An image: the bytes of a PNG or JPEG as a `Sample` keeps them, and decoded as RGB."""
 
     data: bytes
     image: Image.Image
@@ -36,41 +40,40 @@ class Picture(NamedTuple):
         return self.image.height, self.image.width
 
 
-class Index:
+class ImageIndex:
     """The images below a folder by the names that a table gives them."""
 
     def __init__(self, folder: Path) -> None:
         self._paths: dict[str, list[Path]] = {}
         for path in below(folder):
-            self._paths.setdefault(stem(path.name), []).append(path)
+            self._paths.setdefault(image_stem(path.name), []).append(path)
 
-    def named(self, name: str, folder: str = "") -> list[Path]:
+    def find(self, name: str, folder: str = "") -> list[Path]:
         """The files that `name` may mean: [] or one, or several where there is no telling which.
 
         A name may end ".png.bmp" in a table and ".png" on the disk, so suffixes decide only among several;
         so does `folder`, the name of one above the file.
         """
-        fitting = self._paths.get(stem(name), [])
-        for better in (lambda path: folder in path.parts, lambda path: plain(path.name) == plain(name)):
-            fitting = [path for path in fitting if better(path)] or fitting
-        return fitting
+        fitting = self._paths.get(image_stem(name), [])
+        fitting = [path for path in fitting if folder in path.parts] or fitting
+        return [path for path in fitting if composed_name(path.name) == composed_name(name)] or fitting
 
-    def disputed(self, asked: Iterable[tuple[str, str]]) -> set[str]:
-        """The names, of (name, folder) pairs, whose one file another name means too, and that are not the file's own."""
-        meant: dict[Path, set[str]] = {}
-        for name, folder in asked:
-            if len(fitting := self.named(name, folder)) == 1:
-                meant.setdefault(fitting[0], set()).add(name)
-        return {
-            name
-            for path, names in meant.items()
-            for name in names
-            if len(names) > 1 and plain(name) != plain(path.name)
-        }
+    def disputed(self, names: Iterable[tuple[str, str]]) -> set[str]:
+        """Of (name, folder) pairs the names whose one file another name means too, not its own name."""
+        names_of: dict[Path, set[str]] = {}
+        for name, folder in names:
+            fitting = self.find(name, folder)
+            if len(fitting) == 1:
+                names_of.setdefault(fitting[0], set()).add(name)
+        disputed = set()
+        for path, file_names in names_of.items():
+            if len(file_names) > 1:
+                disputed.update(n for n in file_names if composed_name(n) != composed_name(path.name))
+        return disputed
 
 
 def source_folder(source, what: str) -> Path:
-    """The folder `source`; UserError where there is none. `what` says what it should hold, and where to get it."""
+    """The folder `source`; UserError, ending in `what` it should hold, where there is none."""
     path = Path(os.path.expanduser(source or ""))  # Path.expanduser raises where there is no such user
     if not source or not path.is_dir():
         raise UserError(
@@ -82,45 +85,47 @@ def source_folder(source, what: str) -> Path:
 def below(
     folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None
 ) -> list[Path]:
-    """Every file below `folder` with one of the suffixes, in any case, sorted; hidden and macOS's own are not looked at.
+    """Every file below `folder` with one of the suffixes in any case, sorted, without hidden ones.
 
     suffixes  None takes every file
     without   a folder that is left out with all it holds
     """
-    found, seen = [], {os.path.realpath(without)} if without else set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:  # a link to a folder above would never end
+    paths, visited = [], {os.path.realpath(without)} if without else set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:  # a link to a folder above would never end
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        wanted = (n for n in names if not n.startswith("."))
-        wanted = (n for n in wanted if suffixes is None or os.path.splitext(n)[1].lower() in suffixes)
-        found += [path for path in (Path(place, name) for name in wanted) if path.is_file()]
-    return sorted(found)
+        for name in names:
+            is_wanted = suffixes is None or os.path.splitext(name)[1].lower() in suffixes
+            if is_wanted and not name.startswith(".") and os.path.isfile(os.path.join(parent, name)):
+                paths.append(Path(parent, name))
+    return sorted(paths)
 
 
-def plain(name: str) -> str:
+def composed_name(name: str) -> str:
     """A name in one Unicode form: macOS stores "ü" as two characters, and tables have one.
 
-    >>> plain("Bu" + chr(0x308) + "ro") == "B" + chr(0xFC) + "ro"
+    >>> composed_name("Bu" + chr(0x308) + "ro") == "B" + chr(0xFC) + "ro"
     True
     """
     return unicodedata.normalize("NFC", name.strip())
 
 
-def stem(name: str) -> str:
+def image_stem(name: str) -> str:
     """A file's name without its image suffixes, all of them.
 
-    >>> stem("DX.1.2.png.bmp"), stem("scan 3.JPG"), stem("CR.1.2")
-    ('DX.1.2', 'scan 3', 'CR.1.2')
+    >>> list(map(image_stem, ("DX.1.2.png.bmp", "scan 3.JPG", "CR.1.2")))
+    ['DX.1.2', 'scan 3', 'CR.1.2']
     """
     base, suffix = os.path.splitext(name)
-    return stem(base) if base and suffix.lower() in SUFFIXES else plain(name)
+    return image_stem(base) if base and suffix.lower() in SUFFIXES else composed_name(name)
 
 
-def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> Picture | None:
-    """The image at `path`, decoded to prove that it is whole; None, with the reason in `drops`, where it is not."""
+def read_picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> Picture | None:
+    """The image at `path`, decoded to prove that it is whole; None, told to `drops`, where it is not."""
     if path is None:
         return drops.add(row, f"its {what} is not in the folder")
     try:
@@ -129,27 +134,27 @@ def picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> P
         data = path.read_bytes()
     except OSError as error:
         return drops.add(row, f"its {what} cannot be read", f"{path.name}: {error.strerror or error}")
-    if is_pointer(data):
+    if is_lfs_pointer(data):
         return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", path.name)
     try:
         image = images.decode(data)
-        return Picture(images.stored(data, image), image)
+        return Picture(images.storable_bytes(data, image), image)
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
 
 
-def only(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
-    """The `picture` of the files that go by a row's id: a copy has them twice, and where they differ none is taken."""
+def read_only_picture(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
+    """The picture of the files that go by a row's id: copies are one; where they differ none is taken."""
     # Only files of one size are read to compare them.
-    if len(paths) > 1 and (
-        len({path.stat().st_size for path in paths}) > 1 or len(set(map(content, paths))) > 1
-    ):
-        told = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
-        return drops.add(row, f"several files that differ could be its {what}", told)
-    return picture(paths[0] if paths else None, row, drops, what)
+    if len(paths) > 1:
+        sizes = {path.stat().st_size for path in paths}
+        if len(sizes) > 1 or len(set(map(content_hash, paths))) > 1:
+            names = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
+            return drops.add(row, f"several files that differ could be its {what}", names)
+    return read_picture(paths[0] if paths else None, row, drops, what)
 
 
-def content(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """The SHA-256 of a file, computed once while its size and time stay; its path where it cannot be read."""
     try:
         status = path.stat()
@@ -165,10 +170,46 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_pointer(data: bytes) -> bool:
+def is_lfs_pointer(data: bytes) -> bool:
     """Whether these are the first bytes of a git-lfs pointer, which mirrors leave in a file's place.
 
-    >>> is_pointer(b"version https://git-lfs.github.com/spec/v1")
+    >>> is_lfs_pointer(b"version https://git-lfs.github.com/spec/v1")
     True
     """
     return data.startswith(b"version https://git-lfs")
+
+
+def path_inside(root: Path, name: str) -> Path | None:
+    """The path of `name` (relative to `root`, or absolute) below `root`; None where it leads out of it.
+
+    Links are the user's own and are followed.
+
+    >>> path_inside(Path("/data"), "a/../b.png").as_posix(), path_inside(Path("/data"), "../b.png")
+    ('/data/b.png', None)
+    """
+    root = Path(os.path.abspath(root))
+    path = Path(os.path.normpath(root / str(name)))
+    return path if path != root and path.is_relative_to(root) and "\0" not in str(name) else None
+
+
+def read_image(root: Path, name: str, row: str, drops: Drops) -> bytes | None:
+    """The encoded image called `name` below `root`; None, told to `drops`, where it cannot be used."""
+    path = path_inside(root, name)
+    if path is None:
+        return drops.add(row, "the path of its image leaves the image folder", str(name))
+    if not path.is_file():
+        return drops.add(row, "its image is not in the folder", str(name))
+    picture = read_picture(path, row, drops)
+    return picture and picture.data
+
+
+def checked_image(data: bytes | None, row: str, drops: Drops) -> bytes | None:
+    """The encoded image that a row holds itself; None, told to `drops`, where it cannot be used."""
+    if not data:
+        return drops.add(row, "its image is empty")
+    if is_lfs_pointer(data):
+        return drops.add(row, "its image is a git-lfs pointer, not the file itself")
+    try:
+        return images.storable_bytes(data, images.decode(data))
+    except UserError as error:
+        return drops.add(row, "its image cannot be decoded", str(error))

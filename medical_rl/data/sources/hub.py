@@ -1,4 +1,4 @@
-"""Sets on the Hugging Face Hub, read through `datasets`: rows as plain dicts, images as their encoded bytes.
+"""Sets on the Hugging Face Hub, read through `datasets`: rows as dicts, images as their encoded bytes.
 
 `datasets` is imported when a Hub id is read and not before. No code of a Hub repository is ever run.
 """
@@ -14,21 +14,24 @@ from medical_rl.errors import UserError, unknown
 
 PREFIX = "hf://"
 UNREACHED = (
-    "There is no path {path}, and {name!r} cannot be read from the Hugging Face Hub: {reason}. If the set is gated, accept "
-    "its terms and log in (hf auth login)."
+    "There is no path {path}, and {name!r} cannot be read from the Hugging Face Hub: {reason}. If the set "
+    "is gated, accept its terms and log in (hf auth login)."
 )
 BROKE_OFF = (
-    "Reading {name!r} from the Hugging Face Hub broke off: {reason}. Run it again; where it keeps breaking off, download "
-    "the set and give its folder."
+    "Reading {name!r} from the Hugging Face Hub broke off: {reason}. Run it again; where it keeps breaking "
+    "off, download the set and give its folder."
 )
+# `datasets` and `huggingface_hub` raise these families for a missing set, a gate, no network and a bad file.
+_HUB_ERRORS = (OSError, ValueError, RuntimeError, EOFError)
+
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_id(source) -> bool:
     """Whether `source` is "owner/name" (or "hf://owner/name") and no path that exists here.
 
-    >>> is_hub_id("MMMU/MMMU"), is_hub_id("hf://MMMU/MMMU"), is_hub_id("data/sets/mmmu"), is_hub_id("mmmu"), is_hub_id(None)
-    (True, True, False, False, False)
+    >>> list(map(is_hub_id, ("MMMU/MMMU", "hf://MMMU/MMMU", "data/sets/mmmu", "mmmu", None)))
+    [True, True, False, False, False]
     """
     text = str(source or "")
     if text.startswith(PREFIX):
@@ -38,18 +41,20 @@ def is_hub_id(source) -> bool:
 
 def configs(source, revision: str | None = None) -> list[str]:
     """The names of the set's configurations (subsets)."""
-    return list(
-        _asked(source, lambda datasets, name: datasets.get_dataset_config_names(name, revision=revision))
-    )
+
+    def load(datasets, name):
+        return datasets.get_dataset_config_names(name, revision=revision)
+
+    return list(_from_hub(source, load))
 
 
 def splits(source, config: str | None = None, revision: str | None = None) -> list[str]:
     """The names of the set's splits."""
-    return list(
-        _asked(
-            source, lambda datasets, name: datasets.get_dataset_split_names(name, config, revision=revision)
-        )
-    )
+
+    def load(datasets, name):
+        return datasets.get_dataset_split_names(name, config, revision=revision)
+
+    return list(_from_hub(source, load))
 
 
 def rows(
@@ -62,23 +67,31 @@ def rows(
     """
 
     def load(datasets, name):
-        if split not in (known := datasets.get_dataset_split_names(name, config, revision=revision)):
-            raise unknown(f"split of {name}", split, known)
-        found = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
-        for column, feature in (found.features or {}).items():
+        available = datasets.get_dataset_split_names(name, config, revision=revision)
+        if split not in available:
+            raise unknown(f"split of {name}", split, available)
+        table = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+        encoded = datasets.Image(decode=False)
+        for column, feature in (table.features or {}).items():
             if isinstance(feature, datasets.Image):
-                found = found.cast_column(column, datasets.Image(decode=False))
+                table = table.cast_column(column, encoded)
             elif isinstance(getattr(feature, "feature", None), datasets.Image):
-                found = found.cast_column(column, datasets.List(datasets.Image(decode=False)))
-        return found
+                table = table.cast_column(column, datasets.List(encoded))
+        return table
 
-    found = iter(_asked(source, load))
-    while (row := _asked(source, lambda datasets, name: next(found, None), BROKE_OFF)) is not None:
+    table = iter(_from_hub(source, load))
+
+    def next_row(datasets, name):
+        return next(table, None)
+
+    row = _from_hub(source, next_row, BROKE_OFF)
+    while row is not None:
         yield row
+        row = _from_hub(source, next_row, BROKE_OFF)
 
 
-def _asked(source, ask, told: str = UNREACHED):
-    """What `ask(datasets, name)` gives, with whatever the library raises about the Hub told in one sentence."""
+def _from_hub(source, load, message: str = UNREACHED):
+    """What `load(datasets, name)` gives; what the library raises about the Hub is told in a sentence."""
     name = str(source).removeprefix(PREFIX)
     try:
         import datasets
@@ -88,14 +101,16 @@ def _asked(source, ask, told: str = UNREACHED):
             "Or download the set and give its folder."
         ) from error
     try:
-        return ask(datasets, name)
-    except (OSError, ValueError, RuntimeError, EOFError, *_of_clients()) as error:
-        # `datasets` and `huggingface_hub` raise these families for a missing set, a gate, no network and a bad file.
+        return load(datasets, name)
+    except _HUB_ERRORS + _client_errors() as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(told.format(name=name, path=Path(name).absolute(), reason=reason)) from error
+        raise UserError(message.format(name=name, path=Path(name).absolute(), reason=reason)) from error
 
 
-def _of_clients() -> tuple[type[Exception], ...]:
+def _client_errors() -> tuple[type[Exception], ...]:
     """What the clients below `datasets` raise for a broken connection; only of those that are loaded."""
-    known = (("httpx", "HTTPError"), ("aiohttp", "ClientError"))
-    return tuple(getattr(sys.modules[module], name) for module, name in known if module in sys.modules)
+    errors = []
+    for module, name in (("httpx", "HTTPError"), ("aiohttp", "ClientError")):
+        if module in sys.modules:
+            errors.append(getattr(sys.modules[module], name))
+    return tuple(errors)

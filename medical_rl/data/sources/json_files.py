@@ -1,4 +1,4 @@
-"""JSON files of a source folder, read as what they should be or refused with a reason."""
+"""JSON and JSON Lines files, read as what they should be or refused with a reason."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from medical_rl.errors import UserError
 
 
-def read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """The content of a JSON file; UserError where it is none."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path.absolute()} cannot be read as JSON: {error}.") from error
-    return parsed(data, str(path.absolute()))
+    return parse_json(data, str(path.absolute()))
 
 
-def parsed(data: bytes, where: str) -> Any:
+def parse_json(data: bytes, where: str) -> Any:
     """The content of UTF-8 JSON; UserError naming `where` it stood."""
     try:
         return json.loads(data.decode("utf-8-sig"))
@@ -28,26 +28,23 @@ def parsed(data: bytes, where: str) -> Any:
         raise UserError(f"{where} cannot be read as JSON: {error}.") from error
 
 
-def listed(path: Path, keys: Sequence[str]) -> list[dict]:
+def read_objects(path: Path, keys: Sequence[str]) -> list[dict]:
     """The objects of a JSON list, each with `keys`; UserError naming the first that lacks one."""
-    entries = read(path)
+    entries = read_json(path)
     if not isinstance(entries, list):
         raise UserError(f"{path.absolute()} should hold a JSON list, and holds a {type(entries).__name__}.")
     for number, entry in enumerate(entries):
+        where = f"Entry {number} of {path.absolute()}"
         if not isinstance(entry, dict):
-            raise UserError(
-                f"Entry {number} of {path.absolute()} is no JSON object but {type(entry).__name__}."
-            )
-        has = list(entry)
-        if missing := [key for key in keys if key not in has]:
-            raise UserError(
-                f"Entry {number} of {path.absolute()} lacks {', '.join(missing)}; it has {', '.join(has) or 'nothing'}."
-            )
+            raise UserError(f"{where} is no JSON object but {type(entry).__name__}.")
+        missing = [key for key in keys if key not in entry]
+        if missing:
+            raise UserError(f"{where} lacks {', '.join(missing)}; it has {', '.join(entry) or 'nothing'}.")
     return entries
 
 
-def lines(path: Path) -> Iterator[tuple[int, dict | None]]:
-    """(line, object) of a JSON Lines file, None for a line that is no object; UserError if it is no text file."""
+def read_lines(path: Path) -> Iterator[tuple[int, dict | None]]:
+    """(line, object) of a JSON Lines file, None for a line that is no object; UserError if it is no text."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medical_rl.data.sources.files import is_lfs_pointer
 from medical_rl.errors import UserError
 
 Header = tuple[tuple[int, ...], np.dtype]
@@ -30,15 +31,15 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedE
 def headers(path: Path | str) -> dict[str, Header]:
     """`{name: (shape, dtype)}` of every array in the file, from the headers alone.
 
-    UserError if the file is missing, is not a readable npz, or holds a pickled object.
+    Raises UserError if the file is missing, is not a readable npz, or holds a pickled object.
     """
+    arrays = {}
     with _archive(path) as archive:
-        found = {}
         for member in archive.namelist():
             if member.endswith(".npy"):
                 with archive.open(member) as stream:
-                    found[member.removesuffix(".npy")] = _header(stream, path, member)
-        return found
+                    arrays[member.removesuffix(".npy")] = _header(stream, path, member)
+    return arrays
 
 
 def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[np.ndarray]:
@@ -57,21 +58,23 @@ def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[
             yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
-def read(
+def read_arrays(
     path: Path | str, max_bytes: int, only: Collection[str] | None = None, objects: list[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """Every array of a small file, single numbers and texts included; UserError where they are over `max_bytes` in all.
+    """Every array of a small file, single numbers and texts included.
 
     only     the names of the arrays to read; None reads all
-    objects  takes the names of arrays that hold Python objects, which are left out; without it one is a UserError
+    objects  takes the names of arrays that hold Python objects, which are left out; without it one is a
+             UserError
 
-    Sizes are read from the headers, before anything is unpacked: a file of 1 MB may hold 1 GB of zeros.
+    Raises UserError where they are over `max_bytes` in all. Sizes are read from the headers, before anything
+    is unpacked: a file of 1 MB may hold 1 GB of zeros.
     """
-    found, total = {}, 0
+    arrays, total = {}, 0
     with _archive(path) as archive:
-        for member in (name for name in archive.namelist() if name.endswith(".npy")):
+        for member in archive.namelist():
             name = member.removesuffix(".npy")
-            if only is not None and name not in only:
+            if name == member or (only is not None and name not in only):
                 continue
             with archive.open(member) as stream:
                 try:
@@ -85,18 +88,20 @@ def read(
                 total += size
                 if total > max_bytes:
                     raise UserError(
-                        f"{path} holds {size:,} bytes in {member}; more than {max_bytes:,} in all are not read."
+                        f"{path} holds {size:,} bytes in {member}; more than {max_bytes:,} in all are not "
+                        "read."
                     )
                 data = stream.read(size)
             if len(data) != size:
                 raise UserError(f"{path} is truncated: array {member} ends early.")
-            found[name] = np.frombuffer(data, dtype).reshape(shape)
-    return found
+            arrays[name] = np.frombuffer(data, dtype).reshape(shape)
+    return arrays
 
 
 def _header(stream, path: Path | str, name: str, single: bool = False) -> Header:
     version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    npy = np.lib.format
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:
         raise HoldsObjects(
@@ -120,15 +125,10 @@ def _archive(path: Path | str) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path.absolute()}.") from error
     except _BROKEN as error:
-        pointer = path.is_file() and _is_lfs_pointer(path)
-        reason = (
-            "it is a git-lfs pointer, not the file itself" if pointer else str(error) or type(error).__name__
-        )
+        reason = str(error) or type(error).__name__
+        with path.open("rb") as file:
+            if is_lfs_pointer(file.read(40)):
+                reason = "it is a git-lfs pointer, not the file itself"
         raise UserError(f"{path.absolute()} cannot be read as an npz file: {reason}.") from error
     except OSError as error:
         raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(40).startswith(b"version https://git-lfs")

@@ -1,1 +1,1 @@
-"""The host under the engine: its accelerator, what Slurm gave, environment variables, corrections of verl and vLLM."""
+"""The host under the engine: accelerator, Slurm's allocation, environment, patches of verl and vLLM."""

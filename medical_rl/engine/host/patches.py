@@ -123,9 +123,9 @@ def leave_trl_alone() -> None:
 def name_sockets_by_run() -> None:
     """verl 0.9.1, any device: two runs on one host pass weights to their vLLM through sockets of their own.
 
-    verl names the socket by Ray's job, /tmp/rl-colocate-zmq-<job>-replica-0-rank-0.sock, and in every Ray that a run starts
-    for itself the first job is 01000000. So on a node with two jobs one run's vLLM could load the other's weights. Here the
-    job's name, which both ends ask Ray for, carries the run's mark.
+    verl names the socket by Ray's job, /tmp/rl-colocate-zmq-<job>-replica-0-rank-0.sock, and in every Ray
+    that a run starts for itself the first job is 01000000. So on a node with two jobs one run's vLLM could
+    load the other's weights. Here the job's name, which both ends ask Ray for, carries the run's mark.
     """
     from ray.runtime_context import RuntimeContext
 

@@ -1,1 +1,1 @@
-"""What verl loads of ours: trainer, agent loop, data sets, reward manager, settings."""
+"""What verl loads of ours: plugin, trainer, agent loop, data sets, reward manager, settings."""

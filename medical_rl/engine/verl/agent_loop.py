@@ -17,31 +17,32 @@ from verl.experimental.agent_loop.agent_loop import register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1 import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
-KEPT = 32  # prompts remembered by a worker: those in flight; pixel values of a large image take 12 MB
+REMEMBERED = 32  # prompts of a worker: those in flight; pixel values of a large image take 12 MB
+KINDS = 3  # results a prompt: its images, its tokens, its pixel values
 
 
-class Shared:
+class GroupCache:
     """Results by the identity of an object that a group's responses have in common."""
 
-    def __init__(self, kept: int = KEPT):
-        self.kept, self.found = kept, OrderedDict()
+    def __init__(self, size: int = REMEMBERED * KINDS):
+        self.size, self.results = size, OrderedDict()
 
     def get(self, kind: str, owner: object, make: Callable):
-        """The result of `make()` for `owner`, made once. The owner is held, so its id is not used again meanwhile."""
+        """The result of `make()`, made once for `owner`, which is held: its id is not used again meanwhile."""
         key = (kind, id(owner))
-        if key not in self.found:
-            self.found[key] = (owner, make())
-            while len(self.found) > 3 * self.kept:
-                self.found.popitem(last=False)
-        self.found.move_to_end(key)
-        return self.found[key][1]
+        if key not in self.results:
+            self.results[key] = (owner, make())
+            while len(self.results) > self.size:
+                self.results.popitem(last=False)
+        self.results.move_to_end(key)
+        return self.results[key][1]
 
     async def wait(self, kind: str, owner: object, make: Callable[[], Awaitable]):
         """The same for an awaitable: the first response starts it, the others wait for it."""
         return await self.get(kind, owner, lambda: asyncio.ensure_future(make()))
 
 
-SHARED = Shared()
+CACHE = GroupCache()
 
 
 @register("medical_single_turn")
@@ -50,24 +51,21 @@ class SharedImageLoop(SingleTurnAgentLoop):
 
     async def process_multi_modal_info(self, messages: list[dict]) -> dict:
         """Images of `messages`, decoded and resized once a group."""
-        found = await SHARED.wait(
-            "images", messages[0], lambda: super(SharedImageLoop, self).process_multi_modal_info(messages)
-        )
-        return dict(found)
+        process = super().process_multi_modal_info
+        return dict(await CACHE.wait("images", messages[0], lambda: process(messages)))
 
     async def ct_build_initial_tokens(
         self, messages, tools=None, images=None, videos=None, audios=None, mm_inputs_out=None
     ):
         """Prompt tokens of `messages`, built once a group."""
+        build = super().ct_build_initial_tokens
 
-        async def build():
+        async def ids_and_inputs():
             inputs: dict = {}
-            ids = await super(SharedImageLoop, self).ct_build_initial_tokens(
-                messages, tools=tools, images=images, videos=videos, audios=audios, mm_inputs_out=inputs
-            )
-            return ids, inputs
+            media = {"images": images, "videos": videos, "audios": audios}
+            return await build(messages, tools=tools, **media, mm_inputs_out=inputs), inputs
 
-        ids, inputs = await SHARED.wait("tokens", messages[0], build)
+        ids, inputs = await CACHE.wait("tokens", messages[0], ids_and_inputs)
         if mm_inputs_out is not None:
             mm_inputs_out.update(inputs)
         return list(ids)
@@ -80,14 +78,14 @@ class SharedImageWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     def _compute_multi_modal_inputs(self, output, input_ids):
         data = output.multi_modal_data or {}
         images = data.get("images")
-        if not images or data.get("videos") or data.get("audios"):
-            return super()._compute_multi_modal_inputs(output, input_ids)
         compute = super()._compute_multi_modal_inputs
-        found = dict(SHARED.get("pixels", images, lambda: compute(output, input_ids)))
-        if found.get("mm_token_type_ids") is not None:
+        if not images or data.get("videos") or data.get("audios"):
+            return compute(output, input_ids)
+        inputs = dict(CACHE.get("pixels", images, lambda: compute(output, input_ids)))
+        if inputs.get("mm_token_type_ids") is not None:
             # Depends on the response's length; verl only tests its presence and then computes its own.
-            found["mm_token_type_ids"] = torch.zeros_like(input_ids).reshape(1, -1)
-        return found
+            inputs["mm_token_type_ids"] = torch.zeros_like(input_ids).reshape(1, -1)
+        return inputs
 
 
 class SharedImageManager(AgentLoopManagerTQ):

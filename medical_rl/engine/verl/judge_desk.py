@@ -1,4 +1,4 @@
-"""The judge's desk as an actor of the run's Ray cluster: one ledger of limits and budget for the reward workers of all nodes."""
+"""The judges' desk as an actor of the run's Ray cluster: one for the reward workers of all nodes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any
 import ray
 from omegaconf import OmegaConf
 
-from medical_rl.judges.desk.limits import Done, Grant, Wanted
+from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
 from medical_rl.run.processes import RUN
 
 
 @ray.remote(num_cpus=0)
 class DeskActor:
-    """A SqliteDesk in one process of the cluster, so that its files need no locks that a network's file system may lack."""
+    """A SqliteDesk in one process of the cluster: no locks, which a network's file system may lack."""
 
     def __init__(self, settings: Mapping[str, Any], run_dir: str):
-        from medical_rl.judges.build import checked, sqlite_desk
+        from medical_rl.judges.build import checked_settings, sqlite_desk
 
-        self.desk = sqlite_desk(checked(settings), Path(run_dir))
+        self.desk = sqlite_desk(checked_settings(settings), Path(run_dir))
 
-    async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
-        """See `judges.limits.Desk`."""
-        return await self.desk.exchange(done, wanted)
+    async def exchange(self, results: list[CallResult], requests: list[CallRequest]) -> list[Grant]:
+        """See `judges.desk.protocol.Desk`."""
+        return await self.desk.exchange(results, requests)
 
     async def totals(self) -> dict[str, Any]:
-        """See `judges.limits.Desk`."""
+        """See `judges.desk.protocol.Desk`."""
         return self.desk.totals()
 
 
@@ -42,19 +42,16 @@ class RayDesk:
     @classmethod
     def of_run(cls, conf) -> RayDesk:
         """The run's desk, started by whichever reward worker asks first."""
-        settings = (
-            OmegaConf.to_container(conf.judge, resolve=True)
-            if OmegaConf.is_config(conf)
-            else dict(conf["judge"])
-        )
+        judge = conf["judge"]
+        settings = OmegaConf.to_container(judge, resolve=True) if OmegaConf.is_config(judge) else dict(judge)
         name = f"medical_rl-judge-{os.environ.get(RUN, 'run')}"
         actor = DeskActor.options(name=name, get_if_exists=True).remote(settings, str(conf["run_dir"]))
         return cls(actor)
 
-    async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
-        """One grant for each of `wanted`, in order, after `done` was settled."""
+    async def exchange(self, results: list[CallResult], requests: list[CallRequest]) -> list[Grant]:
+        """One grant for each of `requests`, in order, after `results` were settled."""
         # awaiting the reference itself would bind it to Ray's own loop; a judge may be used from several
-        return await asyncio.wrap_future(self.actor.exchange.remote(done, wanted).future())
+        return await asyncio.wrap_future(self.actor.exchange.remote(results, requests).future())
 
     def totals(self) -> dict[str, Any]:
         """The totals of everyone in the run (see Desk)."""

@@ -1,4 +1,4 @@
-"""LoRA weights merged into their base model, so that `checkpoints/<stage>/huggingface` is an ordinary model folder.
+"""LoRA weights merged into their base, so that a stage's `huggingface` is an ordinary model folder.
 
 With LoRA, verl 0.9.1 writes PEFT's own parameter names into its `huggingface` folder, which no
 `from_pretrained` reads as they are.
@@ -20,15 +20,22 @@ def lora_pairs(folder: Path) -> dict:
     tensors = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as weights:
-            tensors |= {name: weights.get_tensor(name) for name in weights.keys() if "lora_" in name}  # noqa: SIM118
-    names = [name.removesuffix(A) for name in tensors if name.endswith(A)]
-    return {name.removeprefix("base_model.model."): (tensors[name + A], tensors[name + B]) for name in names}
+            for name in weights.keys():  # noqa: SIM118
+                if "lora_" in name:
+                    tensors[name] = weights.get_tensor(name)
+    pairs = {}
+    for name in tensors:
+        if name.endswith(A):
+            layer = name.removesuffix(A)
+            pairs[layer.removeprefix("base_model.model.")] = (tensors[layer + A], tensors[layer + B])
+    return pairs
 
 
 def merge(folder: Path, base: str, goal: Path, scale: float) -> int:
-    """Number of layers merged: `base` plus the LoRA weights of `folder`, saved to `goal` with the processor.
+    """Save `base` plus the LoRA weights of `folder` to `goal`; returns the number of layers merged.
 
-    scale: LoRA's alpha / r. A pair (A, B) adds scale * B A to its layer's weight.
+    scale  LoRA's alpha / r: a pair (A, B) adds scale * B A to its layer's weight
+    Raises StageFailed for weights of another model, or none.
     """
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -3,10 +3,8 @@
 from medical_rl.engine.host import patches
 from medical_rl.engine.host.environment import has_accelerator
 from medical_rl.engine.host.versions import check_verl_version
-from medical_rl.torchvision_ops import install_hook
 
 check_verl_version()
-install_hook()
 if not has_accelerator():
     from verl.plugin.platform import set_platform
 

@@ -1,4 +1,4 @@
-"""verl's asynchronous reward manager over our mixes: unwraps one trajectory, scores it, keeps every component.
+"""verl's asynchronous reward manager over our mixes: scores one trajectory, keeps every component.
 
 Loaded by `reward.reward_manager: {source: importlib, name: MedicalRewardManager, module.path:
 pkg://medical_rl.engine.verl.reward_manager}` inside verl's reward workers; the mix is `conf.rewards`.
@@ -15,7 +15,7 @@ from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from medical_rl.adapters.rows import encode_image, sample_of
-from medical_rl.engine.verl.decoding import decoder
+from medical_rl.engine.verl.tokens import response_decoder
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog
 from medical_rl.rewards.load import load_mix
@@ -32,7 +32,7 @@ class MedicalRewardManager(RewardManagerBase):
     ):
         super().__init__(config, tokenizer, compute_score)
         self.mix = self._load_mix(config)
-        self.decode = decoder(tokenizer)
+        self.decode = response_decoder(tokenizer)
         self.parsed = functools.lru_cache(maxsize=1024)(Sample.from_json)  # a group's rows are the same text
 
     def _load_mix(self, config) -> Mix:
@@ -57,8 +57,9 @@ class MedicalRewardManager(RewardManagerBase):
                 sample = dataclasses.replace(sample, images=images_of(columns["raw_prompt"][-1]))
             result = await self.mix.score(text, sample)
         except Exception as error:
-            # verl would fail the whole group in silence; here it is counted, its reason kept, and many of them end the run
-            result = self.mix.failed(sample, RewardFailed(f"{type(error).__name__}: {error}"))
+            # verl would fail the whole group in silence; here it is counted, its reason kept, and many of
+            # them end the run
+            result = self.mix.failed_result(sample, RewardFailed(f"{type(error).__name__}: {error}"))
         return {"reward_score": result["score"], "reward_extra_info": result}
 
 
@@ -67,44 +68,49 @@ class PlainRewardManager(MedicalRewardManager):
     """The same in plain verl, whose configuration is verl's alone: `reward.reward_manager.name=medical`.
 
     The mix is chosen by `+reward.medical.mix=medfact_r1_offline` (default: vrft_aug) and changed by
-    `"+reward.medical.overrides=['conf.rewards.terms.fact.cap=1']"`; `+reward.medical.run_dir=FOLDER` keeps failures and the
-    judge's ledger. verl's own trainer does not mend failed terms, nor stop for them: they add nothing. Rows prepared by medical_rl carry all they need; of
-    others `data_source`, `reward_model.ground_truth` and `extra_info` are read.
+    `"+reward.medical.overrides=['conf.rewards.terms.fact.cap=1']"`; `+reward.medical.run_dir=FOLDER` keeps
+    failures and the judge's ledger. verl's own trainer does not mend failed terms, nor stop for them: they
+    add nothing. Rows prepared by medical_rl carry all they need; of others `data_source`,
+    `reward_model.ground_truth` and `extra_info` are read.
     """
 
     def _load_mix(self, config) -> Mix:
-        chosen = config.reward.get("medical") or {}
-        mix = [f"conf/rewards={chosen['mix']}"] if chosen.get("mix") else []
-        run_dir = chosen.get("run_dir")
-        found, name = load_mix([*mix, *map(str, chosen.get("overrides") or ())], run_dir=run_dir)
-        if "judge" in found.needs and not run_dir:
+        settings = config.reward.get("medical") or {}
+        overrides = list(map(str, settings.get("overrides") or ()))
+        if settings.get("mix"):
+            overrides.insert(0, f"conf/rewards={settings['mix']}")
+        run_dir = settings.get("run_dir")
+        mix, name = load_mix(overrides, run_dir=run_dir)
+        if "judge" in mix.needs and not run_dir:
             raise UserError(
-                f"The mix {name} asks a judge, whose limits, budget and answers all reward workers share through files: give their "
-                "folder, +reward.medical.run_dir=FOLDER."
+                f"The mix {name} asks a judge, whose limits, budget and answers all reward workers share "
+                "through files: give their folder, +reward.medical.run_dir=FOLDER."
             )
         if run_dir:
-            found.on_failed = FailureLog.of_run(run_dir).add
-        return found
+            mix.on_failed = FailureLog.of_run(run_dir).add
+        return mix
 
     def _sample(self, columns: Mapping) -> Sample:
         if "sample" in columns:
             return super()._sample(columns)
-        extra = columns["extra_info"][-1] if "extra_info" in columns else None
-        graded = columns["reward_model"][-1] if "reward_model" in columns else {}
-        row = {**(extra or {}), "data_source": str(columns["data_source"][-1])}
-        return sample_of({**row, "answer": graded.get("ground_truth")})
+        row = dict(columns["extra_info"][-1] or {}) if "extra_info" in columns else {}
+        row["data_source"] = str(columns["data_source"][-1])
+        row["answer"] = None
+        if "reward_model" in columns:
+            row["answer"] = columns["reward_model"][-1].get("ground_truth")
+        return sample_of(row)
 
 
 def images_of(raw_prompt) -> tuple[bytes, ...]:
-    """The encoded images in a prompt's messages, in order: as they were stored, or PNG where verl has decoded them."""
-    parts = [
-        part
-        for message in raw_prompt
-        if not isinstance(message["content"], str)
-        for part in message["content"]
-    ]
-    images = [part["image"] for part in parts if part.get("type") == "image"]
-    return tuple(encode_image(image) for image in images)
+    """The encoded images of a prompt, in order: as stored, or PNG where verl has decoded them."""
+    images = []
+    for message in raw_prompt:
+        if isinstance(message["content"], str):
+            continue
+        for part in message["content"]:
+            if part.get("type") == "image":
+                images.append(encode_image(part["image"]))
+    return tuple(images)
 
 
 def shared_desk(mix: Mix, config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -12,16 +13,16 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
-from medical_rl.engine.host import allocation as slurm
+from medical_rl.engine.host import allocation
 from medical_rl.engine.host.environment import names_for_workers
 
 
 @ray.remote(num_cpus=1)
 class MedicalTaskRunner:
-    """The Ray actor that owns the trainer (verl's TaskRunnerV1 is an actor itself and cannot be subclassed)."""
+    """The Ray actor that owns the trainer (verl's TaskRunnerV1, an actor itself, has no subclasses)."""
 
     def run(self, config: DictConfig) -> None:
-        """None; trains to the last step. TransferQueue is closed and trackers are ended on every path."""
+        """Train to the last step. TransferQueue is closed and trackers are ended on every path."""
         import transfer_queue as tq
         import verl.trainer.ppo.v1.trainer_base as trainer_base
 
@@ -33,7 +34,7 @@ class MedicalTaskRunner:
         config.transfer_queue.enable = True
         OmegaConf.resolve(config)
         tq.init(config.transfer_queue)
-        trainer, succeeded = None, False
+        trainer, exit_code = None, 1
         try:
             trainer = MedicalTrainer(config=config)
             trainer.init()
@@ -44,42 +45,42 @@ class MedicalTaskRunner:
                 reward_loop_worker_handles=trainer.get_reward_handles(),
             )
             trainer.fit(loops)
-            succeeded = True
+            exit_code = 0
         finally:
             tracking = getattr(trainer, "logger", None)
             if tracking is not None:
-                tracking.finish(exit_code=0 if succeeded else 1)
+                tracking.finish(exit_code=exit_code)
             tq.close()
 
 
 def run_grpo(config: DictConfig) -> None:
-    """None; runs GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
+    """Run GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
     auto_set_device(config)
     validate_config(
         config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
     )
     with open_dict(config):
-        environment = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
-        config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **environment}
-        config.ray_kwargs.ray_init, folder = own_ray(config)
+        variables = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
+        config.ray_kwargs.ray_init.runtime_env.env_vars = {**names_for_workers(os.environ), **variables}
+        config.ray_kwargs.ray_init, folder = ray_init_settings(config)
     try:
         run_ppo(config, task_runner_class=MedicalTaskRunner)
     finally:
         ray.shutdown()
-    if folder:  # kept after a failure: Ray's own logs are in it
+    if folder:  # left in place after a failure: Ray's own logs are in it
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def own_ray(config: DictConfig) -> tuple[dict, str | None]:
-    """(ray.init's settings for `config`, fitted to what Slurm gave where a job runs there; the folder made for this Ray alone)."""
-    given = OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)
+def ray_init_settings(config: DictConfig) -> tuple[dict, str | None]:
+    """(ray.init's settings, fitted to what Slurm gave a job; the folder made for this Ray alone)."""
+    ray_init = OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)
     units = OmegaConf.select(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units") or 1
-    settings = slurm.ray_settings(
-        given,
-        slurm.allocation(os.environ),
+    settings = allocation.ray_settings(
+        ray_init,
+        allocation.slurm_allocation(os.environ),
         device=str(config.conf.engine.device),
-        needed=slurm.needed_cores(int(config.conf.engine.ranks), int(units)),
-        folder=slurm.host_folder(),
-        shared_memory=slurm.free_shared_memory(),
+        needed=allocation.needed_cores(int(config.conf.engine.ranks), int(units)),
+        folder=tempfile.gettempdir(),
+        shared_memory=allocation.free_shared_memory(),
     )
-    return settings, None if "_temp_dir" in given else settings.get("_temp_dir")
+    return settings, None if "_temp_dir" in ray_init else settings.get("_temp_dir")

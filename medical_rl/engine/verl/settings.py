@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -10,23 +10,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 def flash_attention_works() -> bool:
     """True if flash-attn can be imported in this environment."""
-    if importlib.util.find_spec("flash_attn") is None:
-        return False
     try:
-        import flash_attn  # noqa: F401
+        importlib.import_module("flash_attn")
     except ImportError:
         return False
     return True
 
 
 def attention(engine) -> tuple[str, bool, list[str]]:
-    """(attention implementation, remove padding, notes): the engine's own, or sdpa where flash-attn is not to be had."""
+    """(attention, remove padding, notes): the engine's own, or sdpa where flash-attn is not to be had."""
     if engine.attention == "flash_attention_2" and not flash_attention_works():
-        return (
-            "sdpa",
-            False,
-            ["flash-attn cannot be imported: attention is sdpa, and sequences keep their padding"],
-        )
+        note = "flash-attn cannot be imported: attention is sdpa, and sequences keep their padding"
+        return "sdpa", False, [note]
     return str(engine.attention), bool(engine.remove_padding), []
 
 
@@ -35,14 +30,14 @@ def rl_config(config: DictConfig, model: str) -> tuple[DictConfig, list[str]]:
     settings = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
     implementation, remove_padding, notes = attention(settings.conf.engine)
     with open_dict(settings):
-        settings.actor_rollout_ref.model.path = model
-        settings.actor_rollout_ref.model.use_remove_padding = remove_padding
-        settings.actor_rollout_ref.model.override_config.attn_implementation = implementation
+        policy, rollout = settings.actor_rollout_ref.model, settings.actor_rollout_ref.rollout
+        policy.path = model
+        policy.use_remove_padding = remove_padding
+        policy.override_config.attn_implementation = implementation
         settings.trainer.v1.sampler.sampler_kwargs = replay_settings(settings)
-        if settings.actor_rollout_ref.rollout.max_model_len is None:
+        if rollout.max_model_len is None:
             # else vLLM reserves for the model's own longest context
-            lengths = settings.data.max_prompt_length + settings.data.max_response_length
-            settings.actor_rollout_ref.rollout.max_model_len = int(lengths)
+            rollout.max_model_len = int(settings.data.max_prompt_length + settings.data.max_response_length)
     return settings, notes
 
 
@@ -63,38 +58,38 @@ def replay_settings(settings: DictConfig) -> dict:
 
 
 def sft_length(settings, rows: int) -> tuple[int, int]:
-    """(steps, passes over the rows) of supervised training: its `steps` where they are given, else its `epochs`.
+    """(steps, passes over the rows) of supervised training: by its `steps` if given, else its `epochs`.
 
     >>> sft_length({"batch_size": 256, "steps": 120}, 600), sft_length({"batch_size": 4, "epochs": 2}, 10)
     ((120, 60), (4, 2))
     """
-    a_pass = rows // int(settings["batch_size"])
-    steps = int(settings.get("steps") or a_pass * int(settings["epochs"]))
-    return steps, -(-steps // a_pass)
+    steps_a_pass = rows // int(settings["batch_size"])
+    steps = int(settings.get("steps") or steps_a_pass * int(settings["epochs"]))
+    return steps, -(-steps // steps_a_pass)
 
 
 def sft_overrides(
-    config: DictConfig, model: str, files: dict, checkpoints: Path, rows: int, warm, stage: str
+    config: DictConfig, model: str, files: dict, checkpoints: Path, rows: int, training, stage: str
 ) -> tuple[list[str], list[str]]:
-    """(overrides of verl's `sft_trainer_engine`, notes) for `stage` by `warm` (conf.warm_start or conf.sft).
+    """(overrides of verl's `sft_trainer_engine`, notes) for `stage` by conf.warm_start or conf.sft.
 
     SFT has a schema of its own in verl.
     """
     conf = config.conf
     implementation, remove_padding, notes = attention(conf.engine)
-    steps, epochs = sft_length(warm, rows)
-    often = warm.get("save_freq") or "after_each_epoch"
+    steps, epochs = sft_length(training, rows)
+    train_files = map(str, [files["train"], *files.get("also", ())])
+    often = training.get("save_freq") or "after_each_epoch"
+    precision = f"{{param_dtype: {conf.engine.precision}, reduce_dtype: fp32, buffer_dtype: fp32}}"
     values = {
-        "data.train_files": "["
-        + ",".join(_quote(str(file)) for file in [files["train"], *files.get("also", ())])
-        + "]",
+        "data.train_files": "[" + ",".join(map(_quote, train_files)) + "]",
         "data.val_files": files.get("val"),
-        "data.train_batch_size": warm.batch_size,
+        "data.train_batch_size": training.batch_size,
         "data.use_dynamic_bsz": True,
-        "data.max_length": warm.max_length,
-        "data.max_token_len_per_gpu": max(int(warm.max_tokens), int(warm.max_length)),
-        "data.custom_cls.path": "pkg://medical_rl.engine.verl.sft_dataset",
-        "data.custom_cls.name": "RememberingSFTDataset",
+        "data.max_length": training.max_length,
+        "data.max_token_len_per_gpu": max(int(training.max_tokens), int(training.max_length)),
+        "data.custom_cls.path": "pkg://medical_rl.engine.verl.dataset",
+        "data.custom_cls.name": "CachedSFTDataset",
         "data.num_workers": config.data.dataloader_num_workers,
         "model.path": model,
         "model.use_remove_padding": remove_padding,
@@ -104,12 +99,12 @@ def sft_overrides(
         "model.lora_alpha": conf.model.lora_alpha,
         "model.exclude_modules": conf.model.lora_exclude,
         "engine.strategy": "fsdp2",
-        "+engine.mixed_precision": f"{{param_dtype: {conf.engine.precision}, reduce_dtype: fp32, buffer_dtype: fp32}}",
+        "+engine.mixed_precision": precision,
         "engine.use_torch_compile": conf.engine.device != "cpu",
         "engine.seed": conf.seed,
-        "optim.lr": warm.lr,
-        "optim.lr_warmup_steps_ratio": warm.lr_warmup_ratio,
-        "optim.lr_scheduler_type": warm.lr_schedule,
+        "optim.lr": training.lr,
+        "optim.lr_warmup_steps_ratio": training.lr_warmup_ratio,
+        "optim.lr_scheduler_type": training.lr_schedule,
         "checkpoint.save_contents": "[model,optimizer,extra,hf_model]",
         "trainer.default_local_dir": checkpoints,
         "trainer.project_name": config.trainer.project_name,
@@ -134,5 +129,6 @@ def _quote(value) -> str:
     text = str(value)
     if isinstance(value, bool):
         return text.lower()
-    plain = isinstance(value, int | float) or text.startswith(("[", "{"))
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, int | float) or text.startswith(("[", "{")):
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""One rank of the warm start: verl's SFT trainer with our tracking. `python -m medical_rl.engine.verl.sft OVERRIDES.json`."""
+"""One rank of supervised training: `python -m medical_rl.engine.verl.sft OVERRIDES.json`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medical_rl.engine.verl.tracking import RunTracking
 
 
 def main(overrides: Path) -> None:
-    """None; trains to the last step and leaves verl's checkpoints, the Hugging Face folder among them."""
+    """Train to the last step; verl leaves its checkpoints, the Hugging Face folder among them."""
     with initialize_config_dir(str(verl_config_folder()), version_base=None):
         config = compose("sft_trainer_engine", overrides=json.loads(overrides.read_text()))
     sft_trainer.Tracking = RunTracking

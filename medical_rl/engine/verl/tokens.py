@@ -1,16 +1,18 @@
-"""Exact prompt lengths from text and image headers: what the rollout will see, without decoding an image.
+"""Prompt lengths from text and image headers, and responses decoded by a table of bytes.
 
-verl's overlong filter decodes and processes every image, which takes hours on large sets.
+verl's overlong filter decodes and processes every image, which takes hours on large sets. And a reward is
+asked for one response at a time, where the tokenizer's own `decode` costs more than all the rest of scoring.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from qwen_vl_utils.vision_process import smart_resize as first_resize
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize as second_resize
 
 from medical_rl.images import image_size
@@ -25,9 +27,8 @@ def visual_tokens(size: tuple[int, int], limits: Mapping[str, int], image_proces
     factor = image_processor.patch_size * image_processor.merge_size
     height, width = first_resize(*size, factor=factor, **limits)
     own = image_processor.size
-    height, width = second_resize(
-        height, width, factor=factor, min_pixels=own["shortest_edge"], max_pixels=own["longest_edge"]
-    )
+    bounds = {"min_pixels": own["shortest_edge"], "max_pixels": own["longest_edge"]}
+    height, width = second_resize(height, width, factor=factor, **bounds)
     return (height // factor) * (width // factor)
 
 
@@ -38,14 +39,16 @@ def with_placeholders(content: str) -> list[dict]:
     [{'type': 'image'}, {'type': 'text', 'text': 'What is it?'}]
     """
     parts: list[dict] = []
-    for i, text in enumerate(content.split("<image>")):
-        parts += [{"type": "image"}] if i else []
-        parts += [{"type": "text", "text": text}] if text else []
+    for number, text in enumerate(content.split("<image>")):
+        if number:
+            parts.append({"type": "image"})
+        if text:
+            parts.append({"type": "text", "text": text})
     return parts
 
 
 class PromptCounter:
-    """Counts prompt tokens; texts that differ in their images only are tokenised once, sizes of images looked up."""
+    """Counts prompt tokens; a text is tokenised once whatever its images, and sizes are looked up."""
 
     def __init__(self, processor, limits: Mapping[str, int], template_settings: Mapping | None = None):
         self.processor, self.limits, self.settings = processor, dict(limits), dict(template_settings or {})
@@ -53,17 +56,15 @@ class PromptCounter:
         self.images: dict[tuple[int, int], int] = {}
 
     def count(self, messages: Sequence[Mapping], sizes: Sequence[tuple[int, int]]) -> int:
-        """Tokens of `messages` (content with `<image>`) whose images have `sizes` (height, width), generation prompt included."""
-        name = tuple((m["role"], m["content"]) for m in messages)
-        if name not in self.texts:
-            turns = [{"role": role, "content": with_placeholders(content)} for role, content in name]
+        """Tokens of `messages` with images of `sizes` (height, width), generation prompt included."""
+        key = tuple((message["role"], message["content"]) for message in messages)
+        if key not in self.texts:
+            turns = [{"role": role, "content": with_placeholders(content)} for role, content in key]
             text = self.processor.apply_chat_template(
                 turns, add_generation_prompt=True, tokenize=False, **self.settings
             )
-            self.texts[name] = len(self.processor.tokenizer(text=text, add_special_tokens=False)["input_ids"])
-        return (
-            self.texts[name] + sum(map(self._image, sizes)) - len(sizes)
-        )  # the text holds one token an image
+            self.texts[key] = len(self.processor.tokenizer(text=text, add_special_tokens=False)["input_ids"])
+        return self.texts[key] + sum(map(self._image, sizes)) - len(sizes)  # the text has one token an image
 
     def _image(self, size: tuple[int, int]) -> int:
         if size not in self.images:
@@ -72,9 +73,46 @@ class PromptCounter:
 
 
 def header_sizes(column: pa.ChunkedArray) -> Iterator[list[tuple[int, int]]]:
-    """The (height, width) of every row's images, from an arrow column of lists of `{bytes, ...}`; no image is copied."""
+    """The (height, width) of every row's images, from an arrow column of `{bytes, ...}`, none copied."""
     for chunk in column.chunks:
         encoded = pc.struct_field(chunk.flatten(), "bytes")
         sizes = (image_size(memoryview(picture.as_buffer()).cast("B")) for picture in encoded)
         for length in pc.fill_null(chunk.value_lengths(), 0).to_pylist():
             yield list(itertools.islice(sizes, length))
+
+
+def response_decoder(tokenizer) -> Callable[[Sequence[int]], str]:
+    """A function from token ids to text, equal to `tokenizer.decode(ids, skip_special_tokens=True)`.
+
+    A response with a token that is not in the table and a tokenizer of another kind decode by the tokenizer
+    itself.
+    """
+    table = byte_table(tokenizer)
+
+    def decode(ids: Sequence[int]) -> str:
+        try:
+            return b"".join(map(table.__getitem__, ids)).decode("utf-8", errors="replace")
+        except KeyError:
+            return tokenizer.decode(ids, skip_special_tokens=True)
+
+    return decode if table else lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def byte_table(tokenizer) -> dict[int, bytes]:
+    """The bytes of each token by its id, b"" for special tokens; empty if it is not byte-level BPE.
+
+    An added token that is text is left out: the tokenizer puts it together with its neighbours in its own
+    way.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if type(getattr(backend, "decoder", None)).__name__ != "ByteLevel":
+        return {}
+    if getattr(tokenizer, "clean_up_tokenization_spaces", False):
+        return {}
+    byte_of = {letter: byte for byte, letter in bytes_to_unicode().items()}
+    added = set(tokenizer.added_tokens_decoder)
+    table = dict.fromkeys(tokenizer.all_special_ids, b"")
+    for token, number in tokenizer.get_vocab().items():
+        if number not in added and byte_of.keys() >= set(token):
+            table[number] = bytes(map(byte_of.get, token))
+    return table

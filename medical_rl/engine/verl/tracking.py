@@ -21,19 +21,20 @@ class RunTracking(Tracking):
 
     def __init__(self, project_name, experiment_name, default_backend="console", config=None):
         backends = [default_backend] if isinstance(default_backend, str) else list(default_backend)
-        super().__init__(project_name, experiment_name, [b for b in backends if b != "file"], config)
-        self._path = os.environ.get(METRICS) if "file" in backends else None
+        self._path = None
+        if "file" in backends:
+            backends.remove("file")
+            self._path = os.environ.get(METRICS)
+        super().__init__(project_name, experiment_name, backends, config)
 
     def log(self, data, step, backend=None):
-        """None; logs `data` to every backend and to metrics.jsonl."""
+        """Log `data` to every backend and to metrics.jsonl."""
         super().log(data, step, backend)
-        if self._path:
-            metrics = {k: float(v) for k, v in data.items() if isinstance(v, numbers.Number)}
-            record = {
-                "stage": os.environ.get(STAGE, ""),
-                "step": int(step),
-                "time": round(time.time(), 3),
-                **metrics,
-            }
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+        if not self._path:
+            return
+        record = {"stage": os.environ.get(STAGE, ""), "step": int(step), "time": round(time.time(), 3)}
+        for name, value in data.items():
+            if isinstance(value, numbers.Number):
+                record[name] = float(value)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")

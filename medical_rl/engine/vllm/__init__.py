@@ -1,1 +1,1 @@
-"""vLLM in processes of its own: responses, option scores, classification, the reward server."""
+"""vLLM in processes of its own: responses, option scores, R_phi's scores and server, their requests."""

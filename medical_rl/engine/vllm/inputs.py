@@ -1,109 +1,122 @@
-"""A model under vLLM and what it is given: the engine with room for the longest row, chat texts, images."""
+"""A model under vLLM and what it is given: an engine with room for the longest row, texts, images."""
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import medical_rl.engine.verl.plugin  # noqa: F401, I001  before any other part of verl
-from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages
 from medical_rl.engine.verl.tokens import PromptCounter, with_placeholders
+from medical_rl.engine.vllm.requests import requested_samples
 from medical_rl.errors import UserError
 from medical_rl.images import decode, image_size
 
-LACKING = {"image processor": "image_processor", "chat template": "chat_template"}
+NEEDED = {"image processor": "image_processor", "chat template": "chat_template"}
 
 
-def turns_of(sample, request: dict) -> list[dict[str, str]]:
+def chat_turns(sample, request: Mapping) -> list[dict[str, str]]:
     """The chat turns that the request asks of a row, `<image>` where its images stand."""
     return request.get("messages") or messages(sample, request["prompt"])
 
 
 def takes_limits(processor) -> bool:
-    """True for a processor of the Qwen-VL family, whose images are resized to the run's pixel limits and counted exactly.
+    """True for the Qwen-VL family, whose images are resized to the run's pixel limits and counted exactly.
 
     Any other model sees the images as they are, resized by its own processor.
     """
     return type(processor.image_processor).__name__.startswith("Qwen2VL")
 
 
-def longest(request: dict, processor) -> tuple[int | None, int]:
-    """(prompt tokens of the longest row, images of the row with most): vLLM must take every row, the long ones too.
+def longest_row(request: Mapping, processor) -> tuple[int | None, int]:
+    """(prompt tokens of the longest row, images of the row with most): vLLM must take every row.
 
     None tokens where they cannot be counted from the images' sizes.
     """
     counter = PromptCounter(processor, request["limits"]) if takes_limits(processor) else None
-    tokens, images = 0, 1
-    for sample in islice(read_samples(Path(request["rows"])), request.get("limit")):
-        turns = turns_of(sample, request)
-        tokens = (
-            max(tokens, counter.count(turns, [image_size(b) for b in sample.images])) if counter else None
-        )
+    tokens, images = (0 if counter else None), 1
+    for sample in requested_samples(request):
         images = max(images, len(sample.images))
+        if counter:
+            count = counter.count(chat_turns(sample, request), list(map(image_size, sample.images)))
+            tokens = max(tokens, count)
     return tokens, images
 
 
 def load_processor(model: str):
-    """The model's processor; UserError for a model without images or without a chat format: nothing could be asked of it."""
+    """The model's processor.
+
+    Raises UserError for a model without images or without a chat format: nothing could be asked of it.
+    """
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(model)
-    lacks = [what for what, name in LACKING.items() if getattr(processor, name, None) is None]
-    if lacks:
+    missing = [what for what, name in NEEDED.items() if getattr(processor, name, None) is None]
+    if missing:
         raise UserError(
-            f"{model} cannot be evaluated: it has no {' and no '.join(lacks)}. Give a chat model that takes images, "
-            "in the format of Hugging Face transformers."
+            f"{model} cannot be evaluated: it has no {' and no '.join(missing)}. Give a chat model that takes "
+            "images, in the format of Hugging Face transformers."
         )
     return processor
 
 
-def load_engine(request: dict, processor, room: int):
-    """The vLLM engine of the request's model, with room for the longest row and `room` tokens after it."""
+def new_engine(request: Mapping, **options: Any):
+    """vLLM's engine of the request's model: one process and no graphs on CPU, tensor parallel on GPUs."""
     from vllm import LLM
 
-    tokens, images = longest(request, processor)
     cpu = request["device"] == "cpu"
-    longest_row = -1 if tokens is None else tokens + room
-    # A prompt that is read in parts turns its seeded random stream back, which torch's CPU generator cannot.
-    whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(8192, longest_row)}
+    if cpu:
+        layout = {"distributed_executor_backend": "uni"}
+    else:
+        layout = {"tensor_parallel_size": int(request["gpus"])}
     return LLM(
         model=request["model"],
         dtype=request["dtype"],
         seed=int(request["seed"]),
         enforce_eager=cpu,
-        # -1: as long as the model allows and memory has room for
-        max_model_len=longest_row,
         gpu_memory_utilization=float(request["gpu_memory_utilization"]),
-        limit_mm_per_prompt={"image": images},
         disable_log_stats=True,
-        **(
-            {"distributed_executor_backend": "uni", **whole}
-            if cpu
-            else {"tensor_parallel_size": int(request["gpus"])}
-        ),
+        **layout,
+        **options,
     )
 
 
-def prompts(samples: list, request: dict, processor) -> list[dict]:
-    """What vLLM takes for each sample: the chat text and its images, resized as in training where the model is of that family."""
-    made = []
+def load_engine(request: Mapping, processor, room: int):
+    """The vLLM engine of the request's model, with room for the longest row and `room` tokens after it."""
+    tokens, images = longest_row(request, processor)
+    # -1: as long as the model allows and memory has room for
+    options: dict[str, Any] = {"max_model_len": -1 if tokens is None else tokens + room}
+    if request["device"] == "cpu":
+        # A prompt that is read in parts turns its seeded random stream back, which torch's CPU generator
+        # cannot.
+        options["enable_chunked_prefill"] = False
+        options["max_num_batched_tokens"] = max(8192, options["max_model_len"])
+    return new_engine(request, limit_mm_per_prompt={"image": images}, **options)
+
+
+def prompts(samples: Sequence, request: Mapping, processor) -> list[dict]:
+    """What vLLM takes for each sample: the chat text and its images, resized as in training."""
+    inputs = []
     for sample in samples:
-        turns = [
-            {"role": m["role"], "content": with_placeholders(m["content"])} for m in turns_of(sample, request)
-        ]
+        turns = []
+        for turn in chat_turns(sample, request):
+            turns.append({"role": turn["role"], "content": with_placeholders(turn["content"])})
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        images = [picture(data, processor, request["limits"]) for data in sample.images]
-        made.append({"prompt": text, **({"multi_modal_data": {"image": images}} if images else {})})
-    return made
+        images = [resized_image(data, processor, request["limits"]) for data in sample.images]
+        inputs.append(prompt_input(text, images))
+    return inputs
 
 
-def picture(data: bytes, processor, limits: dict):
+def prompt_input(text: str, images: list) -> dict:
+    """What vLLM takes for one prompt: its text, and its PIL images where it has any."""
+    return {"prompt": text, "multi_modal_data": {"image": images}} if images else {"prompt": text}
+
+
+def resized_image(data: bytes, processor, limits: Mapping):
     """A PIL image: resized to `limits` for a processor that takes them, else as it is."""
     from qwen_vl_utils.vision_process import fetch_image
 
+    image = decode(data)
     if not takes_limits(processor):
-        return decode(data)
-    return fetch_image(
-        {"image": decode(data), **limits}, image_patch_size=processor.image_processor.patch_size
-    )
+        return image
+    return fetch_image({"image": image, **limits}, image_patch_size=processor.image_processor.patch_size)

@@ -1,22 +1,30 @@
-"""Requests to vLLM processes of ours (generate.py, option_scores.py): their lines are kept while a request stays the same."""
+"""Requests to vLLM processes: a JSON file in, a JSON line a row out, kept while it is the same.
+
+`python -m medical_rl.engine.vllm.<module> REQUEST.json ...` answers them (generate, option_scores, classify).
+Lines are written as they come, so an interrupted request goes on where it stopped.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medical_rl.run.files import digest, write_json
+from medical_rl.data.parquet import read_samples
+from medical_rl.run.files import digest, write_json, write_text
+from medical_rl.sample import Sample
 
 
-class Asked(NamedTuple):
-    """A request (see the module that answers it), the file it is written to, and the file of its answers, a JSON line a row.
+class VllmRequest(NamedTuple):
+    """A request (see the module that answers it), the file it is written to, and the file of its lines.
 
-    inputs  further files of the request, by key; as the model and the rows they count by their content
+    inputs  further files of the request, by key; like the model and the rows they count by their content
     """
 
     request: Mapping[str, Any]
@@ -25,45 +33,14 @@ class Asked(NamedTuple):
     inputs: Mapping[str, Path] = {}
 
 
-def respond(request: Mapping[str, Any], asked: Path, output: Path) -> Path:
-    """`output`, the responses to one request, which is written to `asked`; see `respond_all`."""
-    respond_all([Asked(request, asked, output)])
-    return output
-
-
-def respond_all(asked: Sequence[Asked], module: str = "generate") -> None:
-    """None; every request's answers are in its output: lines of the same model, rows and settings are used as they are, or completed.
-
-    module  which process of medical_rl.engine answers, one for all of them
-    Raises CalledProcessError if the process fails; what it had answered is kept.
-    """
-    for one in asked:
-        _write(one)
-    command = [sys.executable, "-m", f"medical_rl.engine.{module}", *(str(one.file) for one in asked)]
-    subprocess.run(command, check=True)
-
-
-def _write(asked: Asked) -> None:
-    """None; writes the request with the hashes of its model, rows and inputs; answers to another one are removed."""
-    asked.file.parent.mkdir(parents=True, exist_ok=True)
-    inputs = {key: str(path) for key, path in asked.inputs.items()}
-    request = {**asked.request, **inputs, "output": str(asked.output)}
-    hashes = {key: digest(Path(request[key])) for key in ("model", "rows", *inputs)}
-    identity = {**request, **hashes}
-    before = json.loads(asked.file.read_text()) if asked.file.exists() else {}
-    if before.get("identity") != identity:
-        asked.output.unlink(missing_ok=True)
-    write_json(asked.file, {**request, "identity": identity})
-
-
 @dataclasses.dataclass(frozen=True)
-class Work:
-    """One round's work.
+class RoundContext:
+    """What a generator or labeller is told about the round it works for.
 
     round   1, 2, ...
     seed    of the run
     folder  the round's own files
-    shared  what the rounds share: the ledger and the kept answers of an endpoint
+    shared  what the rounds share: the ledger and the cached answers of an endpoint
     limits  {"min_pixels", "max_pixels"} of an image, for a local model
     engine  {"device", "dtype", "gpu_memory_utilization"}, for a local model
     """
@@ -78,10 +55,104 @@ class Work:
     def request(
         self, settings: Mapping[str, Any], rows: Path, prompt: Mapping[str, Any], **more: Any
     ) -> dict[str, Any]:
-        """What `engine.generate` is asked, for a local model of conf.generator or conf.labeller: prepared `rows`, all of them, sampled."""
-        numbers = {"max_new_tokens": int, "batch": int, "gpus": int, "temperature": float, "top_p": float}
-        return {
-            "model": str(settings["model"]), "rows": str(rows), "limit": None, "prompt": dict(prompt), "limits": dict(self.limits),
-            "seed": int(self.seed), **{name: kind(settings[name]) for name, kind in numbers.items()},
-            **{name: self.engine[name] for name in ("device", "dtype", "gpu_memory_utilization")}, **more,
+        """A request to `generate` for conf.generator's or conf.labeller's local model: all `rows`, sampled."""
+        request = {
+            "model": str(settings["model"]), "rows": str(rows), "limit": None, "prompt": dict(prompt),
+            "limits": dict(self.limits), "seed": int(self.seed),
         }  # fmt: skip
+        for name in ("max_new_tokens", "batch", "gpus"):
+            request[name] = int(settings[name])
+        for name in ("temperature", "top_p"):
+            request[name] = float(settings[name])
+        for name in ("device", "dtype", "gpu_memory_utilization"):
+            request[name] = self.engine[name]
+        return request | more
+
+
+def run_request(request: Mapping[str, Any], file: Path, output: Path) -> Path:
+    """Have one request answered by `generate` (see `run_requests`); `output` is returned."""
+    run_requests([VllmRequest(request, file, output)])
+    return output
+
+
+def run_requests(requests: Sequence[VllmRequest], module: str = "generate") -> None:
+    """Have every request answered in its output, by one process of `module` for all of them.
+
+    Lines of the same model, rows and settings are used as they are, or completed.
+    Raises CalledProcessError if the process fails; what it had answered is kept.
+    """
+    command = [sys.executable, "-m", f"medical_rl.engine.vllm.{module}"]
+    for request in requests:
+        _write(request)
+        command.append(str(request.file))
+    subprocess.run(command, check=True)
+
+
+def _write(request: VllmRequest) -> None:
+    """Write the request with the hashes of its model, rows and inputs; remove the lines of another one."""
+    content = dict(request.request)
+    for key, path in request.inputs.items():
+        content[key] = str(path)
+    content["output"] = str(request.output)
+    identity = dict(content)
+    for key in ("model", "rows", *request.inputs):
+        identity[key] = digest(Path(content[key]))
+    before = json.loads(request.file.read_text()) if request.file.exists() else {}
+    if before.get("identity") != identity:
+        request.output.unlink(missing_ok=True)
+    write_json(request.file, {**content, "identity": identity})
+
+
+def answer_each(answer: Callable[[Path], None], request_files: Sequence[Path | str]) -> int:
+    """Answer the requests in turn, each in a fork of this process, which imports vLLM once.
+
+    On two cores the import takes half a minute, longer than a small model takes to answer; and a model's
+    memory goes with its process. Returns 0, or the exit code of the first that did not end well; the rest is
+    not tried then.
+    """
+    import torch
+    import vllm  # noqa: F401  what takes long
+
+    # CUDA does not survive a fork. Importing vLLM does not start it; where something else has, each process
+    # imports anew.
+    processes = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    for file in request_files:
+        process = processes.Process(target=answer, args=(Path(file),))
+        process.start()
+        process.join()
+        if process.exitcode:
+            return abs(process.exitcode)
+    return 0
+
+
+def requested_samples(request: Mapping[str, Any], with_images: bool = True) -> Iterator[Sample]:
+    """The request's rows, up to its limit."""
+    return islice(read_samples(Path(request["rows"]), with_images=with_images), request.get("limit"))
+
+
+def answered_ids(path: Path) -> set[str]:
+    """Ids of the rows that `path` holds a line for; a line cut short by a kill is dropped from the file."""
+    if not path.exists():
+        return set()
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines.pop():
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    ids = set()
+    for line in filter(None, lines):
+        ids.add(json.loads(line)["id"])
+    return ids
+
+
+def append_lines(
+    output: Path, samples: Iterator[Sample], size: int, answer: Callable[[list[Sample]], Iterable[dict]]
+) -> Iterator[int]:
+    """Append the lines of `answer`, `size` samples at a time; yields the number of rows after each batch."""
+    with output.open("a", encoding="utf-8") as file:
+        while True:
+            batch = list(islice(samples, size))
+            if not batch:
+                return
+            for line in answer(batch):
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            yield len(batch)

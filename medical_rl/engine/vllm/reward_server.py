@@ -1,7 +1,7 @@
 """vLLM's own server for an exported R_phi, started beside a stage and ended with it.
 
-As a process, `python -m medical_rl.engine.vllm.reward_server [vLLM's serve options]`, it is vLLM's OpenAI-compatible server with our
-plugin loaded first: on a host without an accelerator vLLM and torchvision need it.
+As a process, `python -m medical_rl.engine.vllm.reward_server [vLLM's serve options]`, it is vLLM's
+OpenAI-compatible server with our plugin loaded first: on a host without an accelerator vLLM needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from medical_rl.reward_model.model import read_facts
 from medical_rl.run import processes
 from medical_rl.run.processes import METRICS, RUN, STAGE, last_error
 
-LOOK_S = 0.5
+POLL_S = 0.5
 END_S = 15.0
 
 
@@ -42,81 +42,73 @@ def reward_server(
 ) -> Iterator[str]:
     """The address of a server of `model`, which answers `/classify` while the block lasts.
 
-    model  exported folder; UserError if it is none
-    gpus   what CUDA_VISIBLE_DEVICES is set to; None leaves it
+    model          exported folder
+    gpus           what CUDA_VISIBLE_DEVICES is set to; None leaves it
+    max_model_len  at most so many tokens; None: as many as R_phi was trained on
+    Raises UserError if `model` is no exported folder.
     Raises StageFailed, with the last error of its log, if it ends or is not ready within `start_timeout_s`.
     """
     facts = read_facts(model)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "medical_rl.engine.vllm.reward_server",
-        *options(model, port, facts, device, dtype, gpu_memory_utilization, max_model_len),
-    ]
-    names = (os.environ.get(name, "") for name in (RUN, STAGE, METRICS))
-    environment = stage_environment({"device": device}, *names)  # as a stage's own, also where no stage calls
-    environment |= {} if gpus is None else {"CUDA_VISIBLE_DEVICES": str(gpus)}
+    command = [sys.executable, "-m", "medical_rl.engine.vllm.reward_server"]
+    command += serve_options(
+        model, port, device, dtype, gpu_memory_utilization, max_model_len or facts.get("max_length")
+    )
+    # as a stage's own, also where no stage calls
+    run, stage, metrics = (os.environ.get(name, "") for name in (RUN, STAGE, METRICS))
+    environment = stage_environment({"device": device}, run, stage, metrics)
+    if gpus is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = str(gpus)
     begins = log.stat().st_size if log.exists() else 0
-    child = processes.start(command, log, environment)
+    server = processes.start(command, log, environment)
     base_url = f"http://127.0.0.1:{port}"
     try:
-        _wait(child, base_url, log, begins, start_timeout_s)
+        _wait(server, base_url, log, begins, start_timeout_s)
         yield base_url
     finally:
-        _end(child)
+        _end(server)
 
 
-def options(
-    model, port: int, facts: dict, device: str, dtype: str, memory: float, max_model_len: int | None
-) -> list[str]:
-    """vLLM's serve options: one pooling model, float32 and no graphs on CPU, at most as many tokens as R_phi was trained on."""
-    length = max_model_len or facts.get("max_length")
-    chosen = [
-        "--model",
-        str(model),
-        "--runner",
-        "pooling",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--dtype",
-        dtype,
-    ]
-    chosen += ["--max-model-len", str(length)] if length else []
-    chosen += ["--gpu-memory-utilization", str(memory)] if device != "cpu" else ["--enforce-eager"]
-    return [*chosen, "--disable-log-stats", "--uvicorn-log-level", "warning"]
+def serve_options(model, port: int, device: str, dtype: str, memory: float, length: int | None) -> list[str]:
+    """vLLM's serve options: one pooling model, no graphs on CPU, rows of at most `length` tokens."""
+    options = ["--model", str(model), "--runner", "pooling", "--host", "127.0.0.1", "--port", str(port)]
+    options += ["--dtype", dtype, "--disable-log-stats", "--uvicorn-log-level", "warning"]
+    if length:
+        options += ["--max-model-len", str(length)]
+    if device == "cpu":
+        options.append("--enforce-eager")
+    else:
+        options += ["--gpu-memory-utilization", str(memory)]
+    return options
 
 
-def _wait(child: subprocess.Popen, base_url: str, log: Path, begins: int, timeout_s: float) -> None:
+def _wait(server: subprocess.Popen, base_url: str, log: Path, begins: int, timeout_s: float) -> None:
+    """Wait until the server answers. Raises StageFailed if it ends first or takes too long."""
     deadline = time.monotonic() + timeout_s
-    while child.poll() is None and time.monotonic() < deadline:
+    while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):  # not listening yet
             if httpx.get(f"{base_url}/health", timeout=5).status_code == 200:
                 return
-        time.sleep(LOOK_S)
-    why = (
-        f"ended with exit code {child.returncode}"
-        if child.poll() is not None
-        else f"was not ready within {timeout_s:.0f} s"
-    )
+        time.sleep(POLL_S)
+    why = f"was not ready within {timeout_s:.0f} s"
+    if server.poll() is not None:
+        why = f"ended with exit code {server.returncode}"
     raise StageFailed(f"The reward model's server {why}. {last_error(log, begins)}Its log: {log}.")
 
 
-def _end(child: subprocess.Popen) -> None:
-    """None; asks the server's session to end, waits for the server, and kills what is left: its engine may outlive it."""
+def _end(server: subprocess.Popen) -> None:
+    """Ask the server's session to end, wait, and kill what is left: its engine may outlive it."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):  # nobody is left
-            os.killpg(child.pid, sign)
+            os.killpg(server.pid, sign)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=END_S)
+            server.wait(timeout=END_S)
 
 
 def main(arguments: list[str]) -> None:
-    """None; vLLM's server until it is ended."""
+    """Run vLLM's server until it is ended."""
     import medical_rl.engine.verl.plugin  # noqa: F401, I001  before vLLM
     import uvloop
     from vllm.entrypoints.openai.api_server import run_server

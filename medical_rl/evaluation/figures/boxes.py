@@ -1,8 +1,10 @@
-"""A sheet of images with true and predicted boxes: a row an image, a column a model, the IoU above each."""
+"""A sheet of images with true and predicted boxes: a cell an image and a model, the IoU above it."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,103 +17,114 @@ from medical_rl.evaluation.metrics import Record, box_metrics
 
 ROWS = 12
 TRUE, PREDICTED = "#F0E442", "#D55E00"
-LEGEND = "Yellow: the true box; orange, dashed: the model's. Boxes in pixels of the original image. The images were drawn by lot, not picked."
+LEGEND = (
+    "Yellow: the true box; orange, dashed: the model's. Boxes in pixels of the original image. "
+    "The images were drawn by lot, not picked."
+)
+
+Boxes = list[list[float]]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image of the sheet: its bytes, the (height, width) its boxes are in, true boxes, {model: (boxes said, IoU)}."""
+class SheetImage:
+    """An image: its bytes, the (height, width) its boxes are in, true boxes, {model: (boxes, IoU)}."""
 
     id: str
     image: bytes
     size: tuple[int, int] | None
-    gold: list[list[float]]
-    said: dict[str, tuple[list[list[float]], float]]
+    gold: Boxes
+    predicted: dict[str, tuple[Boxes, float]]
 
 
-def sheet(
+def box_sheet(
     rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = ROWS, seed: int = 0
-) -> list[Shown]:
-    """At most `count` rows of the parquet file `rows`, drawn with the seed among those that every model answered, in the file's order.
+) -> list[SheetImage]:
+    """At most `count` of the parquet file `rows`, drawn by lot among those that every model answered.
 
-    predictions  {model: its records}, of kind box; UserError for another kind or for none
-    The IoU is that of the metrics: of the first box said with the first true one, 0 where none could be read.
+    predictions  {model: its records}, of kind box
+    They are in the file's order. The IoU is that of the metrics: of the first box of an answer with the first
+    true one, 0 where none could be read.
+    Raises UserError for predictions of another kind or for none.
     """
     from medical_rl.data.parquet import read_samples
 
-    answered = {model: {row["id"]: row for row in records} for model, records in predictions.items()}
-    if not answered or any(row["kind"] != "box" for records in predictions.values() for row in records):
+    answers, kinds = {}, set()
+    for model, records in predictions.items():
+        answers[model] = {row["id"]: row for row in records}
+        kinds.update(row["kind"] for row in records)
+    if not answers or kinds - {"box"}:
         raise UserError("A sheet of boxes needs predictions of boxes: these rows ask for something else.")
-    known = sorted(set.intersection(*(set(of) for of in answered.values())))
-    wanted = set(random.Random(f"{seed}/boxes").sample(known, min(count, len(known))))
-    found = []
+    shared = sorted(set.intersection(*map(set, answers.values())))
+    drawn = set(random.Random(f"{seed}/boxes").sample(shared, min(count, len(shared))))
+    sheet = []
     for sample in read_samples(rows):
-        if sample.id in wanted:
-            of = {model: answered[model][sample.id] for model in answered}
-            said = {
-                m: (json.loads(r["pred"] or "[]"), first_iou(r["pred"], r["gold"])) for m, r in of.items()
-            }
-            gold = json.loads(next(iter(of.values()))["gold"])
-            found.append(
-                Shown(sample.id, sample.images[0] if sample.images else b"", sample.size, gold, said)
-            )
-    return found
+        if sample.id in drawn:
+            predicted = {}
+            for model, by_id in answers.items():
+                row = by_id[sample.id]
+                predicted[model] = (json.loads(row["pred"] or "[]"), first_iou(row["pred"], row["gold"]))
+                gold = json.loads(row["gold"])
+            image = sample.images[0] if sample.images else b""
+            sheet.append(SheetImage(sample.id, image, sample.size, gold, predicted))
+    return sheet
 
 
-def summary(predictions: Mapping[str, Sequence[Record]]) -> list[str]:
+def overlap_notes(predictions: Mapping[str, Sequence[Record]]) -> list[str]:
     """A sentence a model: mean IoU and hit rate over all its rows, not those of the sheet alone."""
-    figures = {model: (box_metrics(records), len(records)) for model, records in predictions.items()}
-    return [
-        f"{m}: mean IoU {of['mean_iou']:.3f}, hit rate {of['hit_rate']:.3f}, n = {n:,}."
-        for m, (of, n) in figures.items()
-    ]
+    notes = []
+    for model, records in predictions.items():
+        figures = box_metrics(records)
+        overlap = f"mean IoU {figures['mean_iou']:.3f}, hit rate {figures['hit_rate']:.3f}"
+        notes.append(f"{model}: {overlap}, n = {len(records):,}.")
+    return notes
 
 
-def table(shown: Sequence[Shown]) -> tuple[list[str], list[list[str]]]:
+def table(sheet: Sequence[SheetImage]) -> tuple[list[str], list[list[str]]]:
     """(header, rows): the IoU of each model on each image of the sheet."""
-    models = list(shown[0].said) if shown else []
-    return ["Image", *models], [[one.id, *(f"{one.said[m][1]:.3f}" for m in models)] for one in shown]
+    models = list(sheet[0].predicted) if sheet else []
+    body = []
+    for shown in sheet:
+        body.append([shown.id] + [f"{overlap:.3f}" for _, overlap in shown.predicted.values()])
+    return ["Image"] + models, body
 
 
-def draw(shown: Sequence[Shown]):
-    """The figure of a sheet; UserError where it has no image."""
-    if not shown:
+def draw(sheet: Sequence[SheetImage]):
+    """The figure of a sheet.
+
+    Raises UserError where it has no image.
+    """
+    if not sheet:
         raise UserError("There is no row that every model answered: nothing to draw boxes on.")
-    models = list(shown[0].said)
+    models = list(sheet[0].predicted)
+    cells = list(itertools.product(sheet, models))
     # models side by side; few models leave room for several images in a line
-    line = max(1, 6 // len(models))
-    lines = [shown[i : i + line] for i in range(0, len(shown), line)]
-    columns = line * len(models)
-    figure, axes = canvas(
-        1.7 * columns + 0.2, 2.0 * len(lines), columns=columns, rows=len(lines), squeeze=False
-    )
-    for i, some in enumerate(lines):
-        cells = [(one, model) for one in some for model in models]
-        for j, axis in enumerate(axes[i]):
-            axis.axis("off")
-            if j < len(cells):
-                _cell(axis, *cells[j])
+    columns = max(1, 6 // len(models)) * len(models)
+    lines = math.ceil(len(cells) / columns)
+    figure, axes = canvas(1.7 * columns + 0.2, 2.0 * lines, columns=columns, rows=lines, squeeze=False)
+    for axis, cell in itertools.zip_longest(axes.flat, cells):
+        axis.axis("off")
+        if cell:
+            _draw_cell(axis, *cell)
     return figure
 
 
-def _cell(axis, one: Shown, model: str) -> None:
+def _draw_cell(axis, shown: SheetImage, model: str) -> None:
     from matplotlib.patches import Rectangle
 
     from medical_rl.images import decode
 
-    said, overlap = one.said[model]
-    axis.set_title(f"{model}\nIoU {overlap:.2f}" + ("" if said else ", no box"), fontsize=7)
-    if not one.image:
+    predicted, overlap = shown.predicted[model]
+    axis.set_title(f"{model}\nIoU {overlap:.2f}" + ("" if predicted else ", no box"), fontsize=7)
+    if not shown.image:
         return
-    picture = decode(one.image)
-    height, width = one.size or (picture.height, picture.width)
+    picture = decode(shown.image)
+    height, width = shown.size or (picture.height, picture.width)
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0), interpolation="nearest")
-    for boxes, colour, style in ((one.gold, TRUE, "-"), (said, PREDICTED, "--")):
+    for boxes, colour, line in ((shown.gold, TRUE, "-"), (predicted, PREDICTED, "--")):
         for x1, y1, x2, y2 in boxes:
-            axis.add_patch(
-                Rectangle(
-                    (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linestyle=style, linewidth=1.4
-                )
+            outline = Rectangle(
+                (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linestyle=line, linewidth=1.4
             )
+            axis.add_patch(outline)
     # a box far outside must not shrink the picture
     axis.set(xlim=(0, width), ylim=(height, 0))

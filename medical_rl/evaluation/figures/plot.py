@@ -1,35 +1,22 @@
-"""Pictures: how they look, what each must say of itself, and how they are written (PNG, or a page with nothing outside it)."""
+"""Pictures: how they look, what each must say, and how they are written: a PNG, or a page on its own."""
 
 from __future__ import annotations
 
 import base64
 import io
-import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.wording import DISCLAIMER
+from medical_rl.run.files import write_bytes
 
-PHANTOM = "Phantoms: images drawn by code, not medical images."
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#666666")
 FORMATS = (".png", ".html")
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _LINE_IN, _WIDTH_OF_LETTER_IN = 0.16, 0.066  # of the small print
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ title }}</title>
-<style>body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 70rem; padding: 0 1rem; color: #1c2430; }
-h1 { font-size: 1.3rem; } img { max-width: 100%; } table { border-collapse: collapse; margin-top: 1rem; }
-td, th { padding: .2rem .7rem; border-bottom: 1px solid #d8dce2; text-align: right; } td:first-child, th:first-child { text-align: left; }
-</style></head><body><h1>{{ title }}</h1><img alt="{{ title }}" src="data:image/png;base64,{{ picture }}">
-{% for note in notes %}<p>{{ note }}</p>{% endfor %}
-{% if body %}<table><tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for row in body %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% endif %}</body></html>
-"""
 
 
 def canvas(width: float, height: float, columns: int = 1, rows: int = 1, **shared):
@@ -39,63 +26,49 @@ def canvas(width: float, height: float, columns: int = 1, rows: int = 1, **share
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     axes = figure.subplots(rows, columns, **shared)
-    for one in np.ravel(axes):
-        one.spines[["top", "right"]].set_visible(False)
+    for axis in np.ravel(axes):
+        axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def save(
-    figure,
-    out: Path,
-    title: str,
-    notes: Sequence[str],
-    table: tuple[Sequence[str], Sequence[Sequence[str]]] = ((), ()),
-) -> Path:
-    """`out`, written whole: a PNG with title and notes in it, or an HTML page with the picture and `table` (header, rows).
+def save_figure(figure, out: Path | str, title: str, notes: Sequence[str], table=((), ())) -> Path:
+    """Write `figure` to `out`: a PNG with title and notes, or an HTML page with `table` (header, rows).
 
-    That nothing is for clinical use stands in every one, as the last note. UserError for another format.
+    That nothing is for clinical use stands in every one, as the last note.
+    Raises UserError for another format.
     """
-    out, notes = Path(out), [*notes, DISCLAIMER]
+    out, notes = Path(out), list(notes) + [DISCLAIMER]
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"A picture is written as {' or '.join(FORMATS)}, not as {out.name!r}.")
-    lines = _wrapped(notes, figure.get_figwidth()) if out.suffix.lower() == ".png" else []
-    if lines:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        # Room below the axes for the small print, however many lines it takes.
-        room = (len(lines) + 1) * _LINE_IN
-        figure.set_figheight(figure.get_figheight() + room)
-        share = room / figure.get_figheight()
-        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-        figure.text(
-            0.01,
-            _LINE_IN / 2 / figure.get_figheight(),
-            "\n".join(lines),
-            fontsize=7.5,
-            color="#3c4552",
-            va="bottom",
-        )
+    as_png = out.suffix.lower() == ".png"
+    if as_png:
+        _add_title_and_notes(figure, title, notes)
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    content = picture.getvalue() if lines else _page(title, notes, picture.getvalue(), *table).encode()
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        os.replace(scratch, out)
-    finally:
-        scratch.unlink(missing_ok=True)
+    content = picture.getvalue()
+    write_bytes(out, content if as_png else _page(content, title, notes, table).encode())
     return out
 
 
-def _page(title, notes, picture: bytes, header, body) -> str:
+def _add_title_and_notes(figure, title: str, notes: Sequence[str]) -> None:
+    """Put the notes as small print below the axes, and make room there however many lines it takes."""
+    letters = int(figure.get_figwidth() / _WIDTH_OF_LETTER_IN)
+    lines = "\n".join(textwrap.fill(note, letters) for note in notes)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    room = (lines.count("\n") + 2) * _LINE_IN
+    figure.set_figheight(figure.get_figheight() + room)
+    share = room / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    bottom = _LINE_IN / 2 / figure.get_figheight()
+    figure.text(0.01, bottom, lines, fontsize=7.5, color="#3c4552", va="bottom")
+
+
+def _page(picture: bytes, title: str, notes: Sequence[str], table) -> str:
     import jinja2
 
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE)
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    header, body = table
     data = base64.b64encode(picture).decode()
     return page.render(title=title, notes=notes, picture=data, header=header, body=body)
-
-
-def _wrapped(notes: Sequence[str], width: float) -> list[str]:
-    import textwrap
-
-    return [line for note in notes for line in textwrap.wrap(note, int(width / _WIDTH_OF_LETTER_IN))]

@@ -1,4 +1,4 @@
-"""One table over several runs: a row a model of a run, and the means over runs that differ by their seed only."""
+"""One table over several runs: a row a model of a run, and means over runs that differ by seed."""
 
 from __future__ import annotations
 
@@ -6,168 +6,167 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medical_rl.errors import unknown
-from medical_rl.evaluation.markdown import table
-from medical_rl.evaluation.results import replace_text
-from medical_rl.evaluation.runs import Run, differing, following, phantom, telling, told
-from medical_rl.evaluation.wording import DISCLAIMER
+from medical_rl.evaluation.runs import (
+    Run,
+    differing_settings,
+    distinguishing_settings,
+    phantom_notes,
+    setting_names,
+    settings_following,
+    settings_text,
+)
+from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER
+from medical_rl.run.files import write_text
+from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
-PHANTOM = "The data of at least one run are phantoms: images drawn by code, not medical images."
-# Metric -> heading; accuracy comes with its interval.
-SHOWN = {
-    "accuracy": "Accuracy [95 % CI]",
-    "balanced_accuracy": "Balanced accuracy",
-    "majority_rate": "Majority rate",
-    "macro_f1": "Macro F1",
-}
+PHANTOM_RUNS_NOTE = "The data of at least one run are phantoms: images drawn by code, not medical images."
+SHOWN = ("accuracy", "balanced_accuracy", "majority_rate", "macro_f1")
 # Further columns, each where a run has the number: yes/no questions, grades, boxes, scored options.
-FURTHER = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "mae": "MAE",
-    "quadratic_kappa": "Quadratic kappa",
-    "mean_iou": "Mean IoU",
-    "auroc": "AUROC",
-}
+FURTHER = ("precision", "recall", "f1", "mae", "quadratic_kappa", "mean_iou", "auroc")
+METRICS = SHOWN + FURTHER
 NAMED = 6  # settings in a run's name
-PLACE = ("dataset", "split", "model", "round")
+KEY = ("dataset", "split", "model", "round")
 
 
-def collect(runs: Sequence[Run], by: str | None = "seed") -> dict:
-    """{"by", "runs", "means", "phantom"}: rows for every run, and means over the runs that differ in `by` alone.
+def collect_runs(runs: Sequence[Run], by: str | None = "seed") -> dict:
+    """{"by", "runs", "means", "phantom"}: a row a model of a run, and means over runs that differ in `by`.
 
     by    the setting that is averaged over, with or without "conf."; None averages nothing
-    runs  {"run", "folder", "settings", "dataset", "split", "model", "round", "n", metrics, "low", "high"}; a run without
-          results has one row {"run", "folder", "settings", "problem"}
-    means {"runs" (settings in common that tell it apart), "over" (values of `by`), place, metric: {"mean", "sd"}};
-          sd is the sample's, of at least two runs
+    runs  {"run", "folder", "settings", "dataset", "split", "model", "round", "n", metrics, "low", "high"};
+          a run without results has one row {"run", "folder", "settings", "problem"}
+    means {"runs" (settings in common that tell it apart), "over" (values of `by`), "dataset", "split",
+    "model",
+          "round", metric: {"mean", "sd"}}; sd is the sample's, of at least two runs
     """
-    names = differing(runs)
-    shown = telling(runs, names)
-    key = _key(runs, by)
-    rows = [row for run in runs for row in _rows(run, _name(run, shown), shown)]
-    means = _means(runs, names, key) if key else []
-    return {"by": key, "runs": rows, "means": means, "phantom": any(phantom(run.path) for run in runs)}
+    differing = differing_settings(runs)
+    distinguishing = distinguishing_settings(runs, differing)
+    rows = []
+    for run in runs:
+        rows += _run_rows(run, distinguishing)
+    setting, means = None, []
+    if by is not None:
+        setting = _setting_name(runs, by)
+        means = _means(runs, differing, setting)
+    return {"by": setting, "runs": rows, "means": means, "phantom": bool(phantom_notes(runs))}
 
 
-def markdown(found: dict) -> str:
-    """`collect`'s result as Markdown: a table of runs, one of means where there are any, runs without results named."""
-    done, missing = ([r for r in found["runs"] if ("problem" in r) == lacks] for lacks in (False, True))
-    columns = SHOWN | {m: title for m, title in FURTHER.items() if any(r[m] is not None for r in done)}
-    folders = len({row["folder"] for row in found["runs"]})
+def collected_markdown(collected: Mapping) -> str:
+    """`collect_runs`'s result as Markdown: a table of runs, and one of means where there are any."""
+    rows = collected["runs"]
+    columns = list(SHOWN)
+    columns += [metric for metric in FURTHER if any(row.get(metric) is not None for row in rows)]
+    headings = list(map(COLUMNS.get, columns))
+    body, missing = [], []
+    for row in rows:
+        if "problem" in row:
+            missing.append([row["run"], f"**{row['problem']}**"] + [DASH] * (2 + len(columns)))
+            continue
+        figures = list(map(figure_cell, map(row.get, columns)))
+        if row["low"] is not None:
+            figures[0] += f" [{row['low']:.3f}, {row['high']:.3f}]"
+        body.append([row["run"], f"{row['dataset']}, {row['split']}", _model(row), row["n"]] + figures)
+    folders = len({row["folder"] for row in rows})
     parts = ["# Collected results", f"{folders} runs, {len(missing)} without results."]
-    if done or missing:
-        body = [
-            [r["run"], f"{r['dataset']}, {r['split']}", _model(r), str(r["n"]), *_figures(r, columns)]
-            for r in done
-        ]
-        body += [[r["run"], f"**{r['problem']}**", *["–"] * (2 + len(columns))] for r in missing]
-        parts.append(table(["Run", "Data", "Model", "n", *columns.values()], body))
-    if found["means"]:
-        heading = [title.removesuffix(" [95 % CI]") for title in columns.values()]
-        body = [
-            [
-                r["runs"],
-                f"{r['dataset']}, {r['split']}",
-                _model(r),
-                str(len(r["over"])),
-                *(_spread(r, m) for m in columns),
-            ]
-            for r in found["means"]
-        ]
-        parts += [
-            f"Mean ± standard deviation over {found['by']}:",
-            table(["Runs", "Data", "Model", "Runs in it", *heading], body),
-        ]
-    return "\n\n".join([*parts, *([PHANTOM] if found["phantom"] else []), DISCLAIMER]) + "\n"
+    body += missing
+    if body:
+        parts.append(markdown_table(["Run", "Data", "Model", "n"] + headings, body))
+    body = []
+    for row in collected["means"]:
+        spreads = list(map(_spread, map(row.get, columns)))
+        data = f"{row['dataset']}, {row['split']}"
+        body.append([row["runs"], data, _model(row), len(row["over"])] + spreads)
+    if body:
+        headings[0] = headings[0].removesuffix(" [95 % CI]")
+        table = markdown_table(["Runs", "Data", "Model", "Runs in it"] + headings, body)
+        parts += [f"Mean ± standard deviation over {collected['by']}:", table]
+    if collected["phantom"]:
+        parts.append(PHANTOM_RUNS_NOTE)
+    parts.append(DISCLAIMER)
+    return "\n\n".join(parts) + "\n"
 
 
-def write(found: dict, out: Path) -> list[Path]:
-    """The files written to the folder `out`: collected.md, collected.csv (the runs) and collected.json (all)."""
-    out.mkdir(parents=True, exist_ok=True)
-    columns = ("run", "folder", *PLACE, "n", *SHOWN, *FURTHER, "low", "high", "problem")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+def write_collected(collected: Mapping, out: Path) -> list[Path]:
+    """Write collected.md, collected.csv (the runs) and collected.json (all) to `out`; returns the paths."""
+    columns = ("run", "folder") + KEY + ("n",) + METRICS + ("low", "high", "problem")
+    as_csv = io.StringIO()
+    writer = csv.DictWriter(as_csv, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found["runs"])
-    as_json = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    texts = {"collected.md": markdown(found), "collected.csv": text.getvalue(), "collected.json": as_json}
-    for name, content in texts.items():
-        replace_text(out / name, content)
-    return [out / name for name in texts]
+    writer.writerows(collected["runs"])
+    texts = {
+        "collected.md": collected_markdown(collected),
+        "collected.csv": as_csv.getvalue(),
+        "collected.json": json.dumps(collected, indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    return list(map(out.joinpath, texts))
 
 
-def _key(runs: Sequence[Run], by: str | None) -> str | None:
-    if by is None:
-        return None
-    known = {name for run in runs for name in run.settings}
-    found = next((name for name in (by, f"conf.{by}") if name in known), None)
-    if found is None:
-        raise unknown("setting to average over", by, known)
-    return found
+def _setting_name(runs: Iterable[Run], by: str) -> str:
+    """The full name of the setting `by`."""
+    names = setting_names(runs)
+    for name in (by, f"conf.{by}"):
+        if name in names:
+            return name
+    raise unknown("setting to average over", by, names)
 
 
-def _name(run: Run, shown: Sequence[str]) -> str:
-    """What differs, or the folder's name where nothing or too much does."""
-    return told(run, shown) if 0 < len(shown) <= NAMED else run.path.name
-
-
-def _rows(run: Run, name: str, shown: Sequence[str]) -> list[dict]:
-    head = {"run": name, "folder": str(run.path), "settings": {key: run.settings.get(key) for key in shown}}
+def _run_rows(run: Run, distinguishing: Sequence[str]) -> list[dict]:
+    """A row an evaluation, the run named by what differs, or by its folder if nothing or too much does."""
+    name = settings_text(run, distinguishing) if 0 < len(distinguishing) <= NAMED else run.path.name
+    settings = dict(zip(distinguishing, map(run.settings.get, distinguishing), strict=True))
+    head = {"run": name, "folder": str(run.path), "settings": settings}
     if run.results is None:
         return [head | {"problem": run.problem}]
-    found = []
-    for row in run.results["evaluations"]:
-        low, high = row.get("interval", {}).get("accuracy", (None, None))
-        figures = {metric: row["metrics"].get(metric) for metric in (*SHOWN, *FURTHER)}
-        found.append(
-            head | {key: row.get(key) for key in (*PLACE, "n")} | figures | {"low": low, "high": high}
-        )
-    return found
+    rows = []
+    for evaluation in run.all_evaluations():
+        row = head | _key_fields(evaluation) | {"n": evaluation["n"]}
+        row |= zip(METRICS, map(evaluation["metrics"].get, METRICS), strict=True)
+        row["low"], row["high"] = evaluation.get("interval", {}).get("accuracy", (None, None))
+        rows.append(row)
+    return rows
 
 
-def _means(runs: Sequence[Run], names: Sequence[str], key: str) -> list[dict]:
-    apart = [name for name in names if name not in following(runs, key)]
-    shown = telling(runs, apart)
+def _means(runs: Sequence[Run], differing: Iterable[str], setting: str) -> list[dict]:
+    """The means over the runs that are alike but for `setting` and what follows from it."""
+    following = settings_following(runs, setting)
+    apart = [name for name in differing if name not in following]
+    distinguishing = distinguishing_settings(runs, apart)
     groups: dict[tuple, list[tuple[Run, dict]]] = {}
     for run in runs:
         alike = json.dumps([run.settings.get(name, "(none)") for name in apart], default=str)
-        for row in (run.results or {}).get("evaluations", []):
-            members = groups.setdefault((alike, *(row.get(place) for place in PLACE)), [])
+        value = run.settings.get(setting)
+        for evaluation in run.all_evaluations():
+            members = groups.setdefault((alike,) + tuple(_key_fields(evaluation).values()), [])
             # runs that went further or less far with one seed are no two seeds
-            if run.settings.get(key) not in [other.settings.get(key) for other, _ in members]:
-                members.append((run, row))
-    return [_mean(members, shown, key) for members in groups.values() if len(members) > 1]
+            if value not in [other.settings.get(setting) for other, _ in members]:
+                members.append((run, evaluation))
+    return [_mean(members, distinguishing, setting) for members in groups.values() if len(members) > 1]
 
 
-def _mean(members: Sequence[tuple[Run, dict]], shown: Sequence[str], key: str) -> dict:
-    run, row = members[0]
-    found = {
-        "runs": told(run, shown) or "all",
-        "over": [r.settings.get(key) for r, _ in members],
-        **{p: row.get(p) for p in PLACE},
-    }
-    for metric in (*SHOWN, *FURTHER):
-        values = [of["metrics"][metric] for _, of in members if metric in of["metrics"]]
+def _mean(members: Sequence[tuple[Run, dict]], distinguishing: Sequence[str], setting: str) -> dict:
+    first_run, first = members[0]
+    over = [run.settings.get(setting) for run, _ in members]
+    mean = {"runs": settings_text(first_run, distinguishing) or "all", "over": over} | _key_fields(first)
+    for metric in METRICS:
+        values = [row["metrics"][metric] for _, row in members if metric in row["metrics"]]
         if len(values) > 1:
-            found[metric] = {"mean": statistics.fmean(values), "sd": statistics.stdev(values)}
-    return found
+            mean[metric] = {"mean": statistics.fmean(values), "sd": statistics.stdev(values)}
+    return mean
 
 
-def _model(row: dict) -> str:
+def _key_fields(row: Mapping) -> dict:
+    """What must be the same where rows are averaged: data set, split, model and round."""
+    return {key: row.get(key) for key in KEY}
+
+
+def _model(row: Mapping) -> str:
     return row["model"] if row["round"] is None else f"{row['model']}, round {row['round']}"
 
 
-def _figures(row: dict, columns: Iterable[str]) -> list[str]:
-    figures = ["–" if row[metric] is None else f"{row[metric]:.3f}" for metric in columns]
-    if row["low"] is not None:
-        figures[0] += f" [{row['low']:.3f}, {row['high']:.3f}]"
-    return figures
-
-
-def _spread(row: dict, metric: str) -> str:
-    return f"{row[metric]['mean']:.3f} ± {row[metric]['sd']:.3f}" if metric in row else "–"
+def _spread(figures: Mapping | None) -> str:
+    return DASH if figures is None else f"{figures['mean']:.3f} ± {figures['sd']:.3f}"

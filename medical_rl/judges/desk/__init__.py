@@ -1,1 +1,1 @@
-"""The desk that grants requests: limits, budget, ledger, cache of answers, shared by all processes of a run."""
+"""The desk where all callers of a run meet: protocol, limits, budget, ledger, cache, sqlite files."""

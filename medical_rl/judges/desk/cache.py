@@ -1,7 +1,7 @@
-"""The cache of answers: one sqlite file, text only, shared by processes and by runs; attached to a desk's connection as `cache`.
+"""The cache of answers: one sqlite file, text only, shared by processes and runs.
 
-To copy a cache that a killed run left, copy `FILE-wal` with it. `answers` holds what judges said; `asking` names the
-keys that someone is asking right now, so that nobody asks them twice.
+To copy a cache that a killed run left, copy `FILE-wal` with it. `answers` holds what judges said; `asking`
+names the keys that someone is asking right now, so that nobody asks them twice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from medical_rl.judges.desk.limits import Done
+from medical_rl.judges.desk.protocol import CallResult
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -18,43 +18,38 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS asking (
   key TEXT PRIMARY KEY, lease TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
 """
+OF_KEYS = "WHERE key IN (SELECT value FROM json_each(?))"
 
 
-def answers(connection: sqlite3.Connection, keys: list[str]) -> dict[str, str]:
-    """{key: text} of those keys whose answer is kept."""
-    found = connection.execute(
-        "SELECT key, text FROM cache.answers WHERE key IN (SELECT value FROM json_each(?))",
-        [json.dumps(keys)],
-    )
-    return dict(found.fetchall())
+def cached_answers(connection: sqlite3.Connection, keys: list[str]) -> dict[str, str]:
+    """{key: text} of those keys whose answer is cached."""
+    return dict(connection.execute(f"SELECT key, text FROM cache.answers {OF_KEYS}", [json.dumps(keys)]))
 
 
-def keep(connection: sqlite3.Connection, done: Done, now: float) -> None:
-    """None; keeps an answer. The first one stays: it is what the run was given, and what a replay must give again."""
+def store(connection: sqlite3.Connection, result: CallResult, now: float) -> None:
+    """Store an answer. The first one stays: a replay must give again what the run was given."""
     connection.execute(
         "INSERT OR IGNORE INTO cache.answers VALUES (?, ?, ?, ?, ?, ?)",
-        (done.key, done.model, done.text, done.prompt_tokens, done.completion_tokens, now),
+        (result.key, result.model, result.text, result.prompt_tokens, result.completion_tokens, now),
     )
 
 
-def being_asked(connection: sqlite3.Connection, keys: list[str]) -> set[str]:
+def keys_under_way(connection: sqlite3.Connection, keys: list[str]) -> set[str]:
     """Those keys that someone, in any process or run that shares the cache, is asking."""
-    found = connection.execute(
-        "SELECT key FROM cache.asking WHERE key IN (SELECT value FROM json_each(?))", [json.dumps(keys)]
-    )
-    return {key for (key,) in found}
+    rows = connection.execute(f"SELECT key, lease FROM cache.asking {OF_KEYS}", [json.dumps(keys)])
+    return set(dict(rows))
 
 
-def start_asking(connection: sqlite3.Connection, rows: list[tuple[str, str, float]]) -> None:
-    """None; marks (key, lease, expires) as being asked."""
+def mark_asking(connection: sqlite3.Connection, rows: list[tuple[str, str, float]]) -> None:
+    """Mark (key, lease, expires) as being asked."""
     connection.executemany("INSERT OR REPLACE INTO cache.asking VALUES (?, ?, ?)", rows)
 
 
-def stop_asking(connection: sqlite3.Connection, key: str, lease: str) -> None:
-    """None; takes the mark back, unless another lease has replaced it."""
+def unmark_asking(connection: sqlite3.Connection, key: str, lease: str) -> None:
+    """Take the mark back, unless another lease has replaced it."""
     connection.execute("DELETE FROM cache.asking WHERE key = ? AND lease = ?", (key, lease))
 
 
 def expire(connection: sqlite3.Connection, now: float) -> None:
-    """None; forgets the marks of those who were killed."""
+    """Remove the marks of those who were killed."""
     connection.execute("DELETE FROM cache.asking WHERE expires < ?", (now,))

@@ -1,4 +1,4 @@
-"""A sqlite file of ours: made with its tables, opened in WAL mode where the file system allows, and named when it is damaged."""
+"""A sqlite file of ours: made with its tables, in WAL mode if possible, named when it is damaged."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ PATIENCE_S = 10.0  # several processes may make the same file at once
 
 
 def prepare(file: Path, schema: str) -> None:
-    """None; makes `file` with the tables of `schema` if it is not there; UserError if it is no such file.
+    """Make `file` with the tables of `schema` if it is not there.
 
     WAL lets readers go on while one writes. Where it cannot be had, sqlite's own journal serves.
+    Raises UserError if it is no such file.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            return _prepare(file, schema)
+            return _make_tables(file, schema)
         except OSError as error:
             raise UserError(
                 f"{file} cannot be opened: {error}. Choose another conf.judge.cache or conf.run_dir."
             ) from None
         except sqlite3.DatabaseError as error:
-            # several processes make the same file at once, and sqlite does not wait for a change of its journal
+            # several processes make the same file at once, and sqlite does not wait for a change of its
+            # journal
             if not is_busy(error) or time.monotonic() > deadline:
-                raise damaged(file, error) from None
+                raise _damaged(file, error) from None
             time.sleep(random.uniform(0.005, 0.02))
 
 
-def _prepare(file: Path, schema: str) -> None:
+def _make_tables(file: Path, schema: str) -> None:
     with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)) as connection:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, FORMAT):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, FORMAT):
             raise UserError(
-                f"{file} was written by another version (format {found}, here {FORMAT}). Move it away."
+                f"{file} was written by another version (format {version}, here {FORMAT}). Move it away."
             )
-        if found == 0:
+        if version == 0:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;")
 
@@ -52,22 +54,22 @@ def is_busy(error: sqlite3.DatabaseError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def find_damage(file: Path) -> None:
-    """None; UserError if `file` is damaged. Reads all of it."""
+def check_undamaged(file: Path) -> None:
+    """Read all of `file`. Raises UserError if it is damaged."""
     try:
         with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S)) as connection:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         if is_busy(error):
             return
-        raise damaged(file, error) from None
-    if said != "ok":
-        raise damaged(file, said)
+        raise _damaged(file, error) from None
+    if verdict != "ok":
+        raise _damaged(file, verdict)
 
 
-def damaged(file: Path, why) -> UserError:
+def _damaged(file: Path, why) -> UserError:
     """The UserError that names a damaged file and the way out."""
     return UserError(
-        f"{file} is not a usable sqlite file ({why}). Nothing was changed in it. Move it away: a new one is made, and answers it "
-        "held are asked for again."
+        f"{file} is not a usable sqlite file ({why}). Nothing was changed in it. Move it away: a new one "
+        "is made, and answers it held are asked for again."
     )

@@ -1,15 +1,23 @@
-"""The desk's protocol: a judge settles what is done and asks for what it wants; the desk grants, within limits and a budget.
+"""The limits of an endpoint, and whether one more request may go now.
 
-One batched method, plain data both ways, so that a desk may live in this process, in a file shared by processes, or in
-another process. Whoever asks may only send a request under a `go` grant, and settles each grant by one `Done`.
+A rule over counts: no clock, no file, so every desk and its tests share it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+import math
 
-from medical_rl.errors import UserError
+from medical_rl.judges.desk.budget import Budget, Spending, budget_grant
+from medical_rl.judges.desk.protocol import CallRequest, Grant, refuse_non_positive
+
+WINDOW_S = 60
+# A count stays in its second's bucket this long: the minute, the rest of that second, and one for the way to
+# the endpoint.
+BUCKET_LIFE_S = WINDOW_S + 2
+POLL_S = 0.25  # pause of an owner who will be woken by a call of its own
+HUNGRY_POLL_S = 0.05  # pause of an owner who waits for others
+STARVED_POLL_S = 0.02  # pause of one who has nothing under way at all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,99 +34,84 @@ class Limits:
     tokens_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        _all_positive("limits", self)
+        refuse_non_positive("limits", self)
 
 
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """What a run may spend in all; None sets no cap. Checked before a request is sent, calls under way reserved."""
+@dataclasses.dataclass
+class Counts(Spending):
+    """What a desk has granted so far; `admit` adds each `go` to it.
 
-    max_requests: int | None = None
-    max_tokens: int | None = None
-    max_cost: float | None = None
-
-    def __post_init__(self) -> None:
-        _all_positive("budget", self)
-
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """A wish to have the answer of `key`.
-
-    owner    who asks: one name for each event loop of each process
-    tokens   most tokens the request can cost, prompt and answer
-    cost     most money it can cost
-    lease_s  seconds after which a grant to send is taken back: the owner was killed
-    live     False: answer from the cache alone, never grant to send (replay)
+    held    calls under way, by owner
+    hungry  owners who were lately told to wait for a free place
+    window  {second: [requests, tokens]} of the last BUCKET_LIFE_S seconds
     """
 
-    key: str
-    owner: str
-    tokens: int = 0
-    cost: float = 0.0
-    lease_s: float = 90.0
-    live: bool = True
+    held: dict[str, int] = dataclasses.field(default_factory=dict)
+    hungry: set[str] = dataclasses.field(default_factory=set)
+    window: dict[int, list[int]] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class Done:
-    """What became of a `go` grant (`lease`), or news about a key without one (`lease` "").
+def admit(limits: Limits, budget: Budget, counts: Counts, request: CallRequest, now: float) -> Grant:
+    """`go` (without a lease yet), `wait` or `refused` for one request; a `go` is added to `counts`."""
+    grant = (
+        budget_grant(budget, counts, request)
+        or _place_grant(limits, counts, request)
+        or _minute_grant(limits, counts, request, now)
+    )
+    if grant is not None:
+        return grant
+    counts.held[request.owner] = counts.held.get(request.owner, 0) + 1
+    counts.requests += 1
+    counts.reserved_tokens += request.tokens
+    counts.reserved_cost += request.cost
+    bucket = counts.window.setdefault(int(now), [0, 0])
+    bucket[0] += 1
+    bucket[1] += request.tokens
+    return Grant("go")
 
-    text     the answer to be kept; None if the attempt failed
-    error    reason of a failed attempt, one word: "429", "timeout", "garbage", ...
-    message  more about the error, free of secrets
-    final    True if the question is given up for it
-    shared   further askers in the owner's process who took this answer without a request
+
+def _place_grant(limits: Limits, counts: Counts, request: CallRequest) -> Grant | None:
+    """`wait` if all places are taken, or if the owner has its share of them and another one is hungry."""
+    if limits.concurrency is None:
+        return None
+    held = counts.held.get(request.owner, 0)
+    owners = counts.hungry | set(filter(counts.held.get, counts.held)) | {request.owner}
+    share = math.ceil(limits.concurrency / len(owners))
+    others_hungry = bool(counts.hungry - {request.owner})
+    if sum(counts.held.values()) < limits.concurrency and not (others_hungry and held >= share):
+        return None
+    pause = STARVED_POLL_S
+    if held:
+        pause = POLL_S if held >= share else HUNGRY_POLL_S
+    return Grant("wait", seconds=pause, reason="place")
+
+
+def _minute_grant(limits: Limits, counts: Counts, request: CallRequest, now: float) -> Grant | None:
+    """`wait` until enough of the last minute has passed; `refused` if no minute could hold the request."""
+    needs = (("requests_per_minute", 1), ("tokens_per_minute", request.tokens))
+    for column, (name, needed) in enumerate(needs):
+        cap = getattr(limits, name)
+        if cap is None:
+            continue
+        if needed > cap:
+            text = f"one request needs up to {needed:,} tokens, and conf.judge.limits.{name}={cap:,}"
+            return Grant("refused", reason="too_large", text=text)
+        used = sum(bucket[column] for bucket in counts.window.values())
+        if used + needed > cap:
+            pause = _free_at(counts.window, column, used + needed - cap) - now
+            return Grant("wait", seconds=max(pause, HUNGRY_POLL_S), reason="minute")
+    return None
+
+
+def _free_at(window: dict[int, list[int]], column: int, excess: float) -> float:
+    """Time at which the oldest seconds that together hold `excess` have left the window.
+
+    >>> _free_at({100: [3, 0], 101: [5, 0]}, 0, 4)
+    163
     """
-
-    key: str
-    lease: str
-    text: str | None = None
-    model: str = ""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-    error: str | None = None
-    message: str = ""
-    final: bool = False
-    shared: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Grant:
-    """The desk's reply to one `Wanted`.
-
-    kind     "known" (the answer is `text`), "go" (send, under `lease`), "wait" (ask again after `seconds`),
-             "refused" (never: `reason` is budget, missing or too_large, `text` says more)
-    """
-
-    kind: str
-    text: str = ""
-    lease: str = ""
-    seconds: float = 0.0
-    reason: str = ""
-
-
-class Desk(Protocol):
-    """Where the judges of a run meet. Implementations: SqliteDesk here; the engine has one for several nodes."""
-
-    async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
-        """One grant for each of `wanted`, in order, after `done` was settled."""
-        ...
-
-    def totals(self) -> dict[str, Any]:
-        """{"requests", "prompt_tokens", "completion_tokens", "cost", "cache_hits", "faults", "failures"} so far.
-
-        `faults` counts failed attempts by reason, `failures` questions given up, by reason.
-        """
-        ...
-
-
-def _all_positive(group: str, settings) -> None:
-    """None; UserError for a limit that would stop everything without a word."""
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if value is not None and value <= 0:
-            raise UserError(
-                f"conf.judge.{group}.{field.name}={value} would stop every request; null sets no limit."
-            )
+    second = 0
+    for second in sorted(window):
+        excess -= window[second][column]
+        if excess <= 0:
+            break
+    return second + BUCKET_LIFE_S

@@ -1,7 +1,7 @@
-"""`SqliteDesk`: the desk of all processes of one host, in two sqlite files: the run's ledger and the cache of answers.
+"""`SqliteDesk`: the desk of all processes of one host, in two files: the run's ledger and the cache.
 
-One exchange is one transaction over both files, under a lock that is waited for without blocking the event loop. A killed
-process leaves either all of its exchange or nothing; its leases run out.
+One exchange is one transaction over both files, under a lock that is waited for without blocking the event
+loop. A killed process leaves either all of its exchange or nothing; its leases run out.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from medical_rl.errors import UserError
 from medical_rl.judges.desk import cache, ledger
-from medical_rl.judges.desk.admission import HUNGRY_POLL_S, Counts, admit
-from medical_rl.judges.desk.database import PATIENCE_S, find_damage, is_busy, prepare
-from medical_rl.judges.desk.limits import Budget, Done, Grant, Limits, Wanted
+from medical_rl.judges.desk.budget import Budget
+from medical_rl.judges.desk.database import PATIENCE_S, check_undamaged, is_busy, prepare
+from medical_rl.judges.desk.limits import HUNGRY_POLL_S, Counts, Limits, admit
+from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
 
 ASKED_POLL_S = 0.1  # pause of one whose question another process is asking
 LOCK_S = 60.0  # a lock held longer belongs to a stopped process or a broken file system
@@ -31,8 +33,8 @@ class SqliteDesk:
     """A desk shared through files; made anew in each process from the same paths, limits and budget."""
 
     def __init__(
-        self, ledger_file: Path | str, cache_file: Path | str, limits: Limits | None = None, budget: Budget | None = None,
-        clock: Callable[[], float] = time.time,
+        self, ledger_file: Path | str, cache_file: Path | str, limits: Limits | None = None,
+        budget: Budget | None = None, clock: Callable[[], float] = time.time,
     ):  # fmt: skip
         """`clock` gives seconds; it must be the same for all processes. Files are made and checked here."""
         self.ledger_file, self.cache_file = Path(ledger_file), Path(cache_file)
@@ -40,16 +42,16 @@ class SqliteDesk:
         self._open = threading.local()
         self._connection()
 
-    async def exchange(self, done: list[Done], wanted: list[Wanted]) -> list[Grant]:
-        """One grant for each of `wanted`, in order, after `done` was settled, in one transaction."""
+    async def exchange(self, results: list[CallResult], requests: list[CallRequest]) -> list[Grant]:
+        """One grant for each of `requests`, in order, after `results` were settled, in one transaction."""
         connection = self._connection()
         deadline = time.monotonic() + LOCK_S
-        while not self._locked(connection, deadline):
+        while not self._lock(connection, deadline):
             await asyncio.sleep(random.uniform(0.0005, 0.002))  # an exchange takes about a millisecond
         try:
             now = self.clock()
-            self._settle(connection, done, now)
-            grants = self._grant(connection, wanted, now)
+            self._settle(connection, results, now)
+            grants = self._grant(connection, requests, now)
             connection.execute("COMMIT")
             return grants
         except sqlite3.DatabaseError as error:
@@ -60,9 +62,9 @@ class SqliteDesk:
 
     def totals(self) -> dict[str, Any]:
         """The totals of everyone who shares the ledger (see Desk)."""
-        return ledger.totals(self._connection())
+        return ledger.read_totals(self._connection())
 
-    def _locked(self, connection: sqlite3.Connection, deadline: float) -> bool:
+    def _lock(self, connection: sqlite3.Connection, deadline: float) -> bool:
         """True once this connection may write to both files; False while another one does."""
         try:
             connection.execute("PRAGMA busy_timeout = 0")  # the event loop turns, and it is tried again
@@ -73,90 +75,99 @@ class SqliteDesk:
                 raise self._unusable(error) from error
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"{self.ledger_file} or {self.cache_file} stayed locked for {LOCK_S:.0f} s: another process was stopped while writing "
-                    "it, or the file system does not support locks. End that process, or choose a local conf.judge.cache and conf.run_dir."
+                    f"{self.ledger_file} or {self.cache_file} stayed locked for {LOCK_S:.0f} s: another "
+                    "process was stopped while writing it, or the file system does not support locks. End that "
+                    "process, or choose a local conf.judge.cache and conf.run_dir."
                 ) from None
             return False
         finally:
             connection.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1000:.0f}")
 
-    def _settle(self, connection: sqlite3.Connection, done: list[Done], now: float) -> None:
-        """None; answers are kept, leases end, totals grow."""
+    def _settle(self, connection: sqlite3.Connection, results: list[CallResult], now: float) -> None:
+        """Store answers, end leases, add to the totals."""
         ledger.expire(connection, now)
         cache.expire(connection, now)
-        for one in done:
-            if one.text is not None:
-                cache.keep(connection, one, now)
-            cache.stop_asking(connection, one.key, one.lease)
-            ledger.settle(connection, one, now)
+        for result in results:
+            if result.text is not None:
+                cache.store(connection, result, now)
+            cache.unmark_asking(connection, result.key, result.lease)
+            ledger.settle(connection, result, now)
 
-    def _grant(self, connection: sqlite3.Connection, wanted: list[Wanted], now: float) -> list[Grant]:
-        """The grants of `wanted`, in order; leases are written for those that may go."""
-        if not wanted:
+    def _grant(self, connection: sqlite3.Connection, requests: list[CallRequest], now: float) -> list[Grant]:
+        """The grants of `requests`, in order; leases are written for those that may go."""
+        if not requests:
             return []
-        keys = [one.key for one in wanted]
-        known, asked = cache.answers(connection, keys), cache.being_asked(connection, keys)
-        counts = ledger.counts(connection, now)
-        grants, leases, hungry, blocked = [], {}, {}, {}
-        for one in wanted:
-            grant = self._decide(one, known, asked, counts, now, blocked)
+        keys = [request.key for request in requests]
+        known, under_way = cache.cached_answers(connection, keys), cache.keys_under_way(connection, keys)
+        counts = ledger.read_counts(connection, now)
+        grants, leases, marks, hits = [], [], [], 0
+        hungry: dict[str, bool] = defaultdict(bool)
+        blocked: dict[str, Grant] = {}
+        for request in requests:
+            grant = self._decide(request, known, under_way, counts, now, blocked)
             if grant.kind == "go":
-                grant = Grant("go", lease=secrets.token_hex(8))
-                leases[one.key] = (
+                grant, expires = Grant("go", lease=secrets.token_hex(8)), now + request.lease_s
+                lease = (
                     grant.lease,
-                    one.key,
-                    one.owner,
-                    now + one.lease_s,
+                    request.key,
+                    request.owner,
+                    expires,
                     int(now),
-                    one.tokens,
-                    one.cost,
+                    request.tokens,
+                    request.cost,
                 )
-                asked.add(one.key)
+                leases.append(lease)
+                marks.append((request.key, grant.lease, expires))
+                under_way.add(request.key)
             elif grant.kind == "refused":
-                ledger.fail(connection, one.key, grant.reason, grant.text, True, now)
-            hungry[one.owner] = hungry.get(one.owner) or grant.reason == "place"
+                ledger.add_failure(connection, request.key, grant.reason, grant.text, True, now)
+            hits += grant.kind == "known"
+            hungry[request.owner] |= grant.reason == "place"
             grants.append(grant)
         if leases:
-            ledger.lend(connection, list(leases.values()), now)
-            cache.start_asking(connection, [(row[1], row[0], row[3]) for row in leases.values()])
-        if hits := sum(grant.kind == "known" for grant in grants):
+            ledger.lend(connection, leases, now)
+            cache.mark_asking(connection, marks)
+        if hits:
             ledger.count_hits(connection, hits)
         for owner, is_hungry in hungry.items():
-            if is_hungry != (owner in counts.hungry) or is_hungry:
+            if is_hungry or owner in counts.hungry:
                 ledger.set_hungry(connection, owner, now + 4 * HUNGRY_POLL_S if is_hungry else None)
         return grants
 
     def _decide(
-        self, one: Wanted, known: dict[str, str], asked: set[str], counts: Counts, now: float, blocked: dict
-    ) -> Grant:
+        self, request: CallRequest, known: dict[str, str], under_way: set[str], counts: Counts, now: float,
+        blocked: dict[str, Grant],
+    ) -> Grant:  # fmt: skip
         """Known before asked before admitted: an answer costs nothing, and a question is asked once.
 
-        Once an owner has to wait for the limits, so have its later wishes: a small one does not overtake a large one for ever.
+        Once an owner has to wait for the limits, so have its later wishes: a small one does not overtake a
+        large one for ever.
         """
-        if one.key in known:
-            return Grant("known", text=known[one.key])
-        if not one.live:
-            return Grant(
-                "refused",
-                reason="missing",
-                text=f"nothing is sent (conf.judge.mode=replay), and {self.cache_file} has no answer to {one.key}",
-            )
-        if one.key in asked:
+        if request.key in known:
+            return Grant("known", text=known[request.key])
+        if not request.live:
+            text = f"{self.cache_file} has no answer to {request.key}"
+            text = f"nothing is sent (conf.judge.mode=replay), and {text}"
+            return Grant("refused", reason="missing", text=text)
+        if request.key in under_way:
             return Grant("wait", seconds=ASKED_POLL_S, reason="asked")
-        grant = blocked.get(one.owner) or admit(self.limits, self.budget, counts, one, now)
+        grant = blocked.get(request.owner) or admit(self.limits, self.budget, counts, request, now)
         if grant.kind == "wait":
-            blocked[one.owner] = grant
+            blocked[request.owner] = grant
         return grant
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; opened anew after a fork, as sqlite's handles must not cross one."""
         if getattr(self._open, "pid", None) != os.getpid():
-            self._open.connection = self._opened()
+            self._open.connection = self._connect()
             self._open.pid = os.getpid()
         return self._open.connection
 
-    def _opened(self) -> sqlite3.Connection:
-        """A new connection to both files, made where they are not there; UserError that names the one that cannot be used."""
+    def _connect(self) -> sqlite3.Connection:
+        """A new connection to both files, made where they are not there.
+
+        Raises UserError that names the file that cannot be used.
+        """
         prepare(self.ledger_file, ledger.SCHEMA)
         prepare(self.cache_file, cache.SCHEMA)
         connection = sqlite3.connect(self.ledger_file, timeout=PATIENCE_S, isolation_level=None)
@@ -168,5 +179,5 @@ class SqliteDesk:
     def _unusable(self, error: sqlite3.DatabaseError) -> UserError:
         """The UserError for an error of sqlite, naming the file that is damaged where that can be told."""
         for file in (self.ledger_file, self.cache_file):
-            find_damage(file)
+            check_undamaged(file)
         return UserError(f"{self.ledger_file} or {self.cache_file} cannot be used: {error}.")

@@ -1,1 +1,1 @@
-"""How a granted question is sent: the queue of an event loop, one call, its retries, the HTTP connection."""
+"""How a granted question is sent: queue and dispatcher, one call, retries, the HTTP connection."""

@@ -1,4 +1,4 @@
-"""One call under a lease: send, read, and say what is to be settled and what becomes of the question."""
+"""One call under a lease: send, read, and tell what is to be settled and what becomes of the question."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from medical_rl.errors import JudgeFailed
-from medical_rl.judges.desk.limits import Done, Wanted
+from medical_rl.judges.desk.protocol import CallRequest, CallResult
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.requests.connection import Attempt, Connection
-from medical_rl.judges.requests.retry import LONGEST_S
+from medical_rl.judges.requests.retry import why_given_up
 from medical_rl.judges.verdict import GarbageVerdict
 
 
@@ -28,9 +28,10 @@ class Outcome:
 
 @dataclasses.dataclass(eq=False)
 class Question:
-    """What several askers wait for: one request's key, its most tokens, how to make its body and how to read its answer.
+    """What several askers wait for: a request's key, its most tokens, its body, how its answer is read.
 
-    `heavy` says that making the body takes long enough to be done in a thread; `wanted` is the wish as the desk is told it.
+    `heavy`: making the body takes long enough to be done in a thread; `request` is the wish as the desk gets
+    it.
     """
 
     key: str
@@ -38,20 +39,18 @@ class Question:
     body: Callable[[], bytes]
     read: Callable[[str], Any]
     heavy: bool = False
-    wanted: Wanted | None = None
+    request: CallRequest | None = None
     waiters: list[asyncio.Future] = dataclasses.field(default_factory=list)
     attempts: int = 0
     not_before: float = 0.0
 
-    @property
-    def waited_for(self) -> int:
-        """Askers who have not gone away."""
-        return sum(not future.done() for future in self.waiters)
+    def waiting(self) -> list[asyncio.Future]:
+        """The futures of askers who have not gone away."""
+        return [future for future in self.waiters if not future.done()]
 
-    def tell(self, outcome: Outcome) -> None:
-        """None; brings the outcome to all who still wait; they do not share one object."""
-        waiting = [future for future in self.waiters if not future.done()]
-        for number, future in enumerate(waiting):
+    def resolve(self, outcome: Outcome) -> None:
+        """Bring the outcome to all who still wait; they do not share one object."""
+        for number, future in enumerate(self.waiting()):
             if outcome.error is not None:
                 future.set_exception(outcome.error)
             else:
@@ -60,25 +59,29 @@ class Question:
 
 async def call(
     question: Question, lease: str, connection: Connection, max_attempts: int
-) -> tuple[Done, Outcome]:
-    """The settlement and the outcome of one attempt. Raises nothing but CancelledError: who asks would wait for ever."""
+) -> tuple[CallResult, Outcome]:
+    """The settlement and the outcome of one attempt.
+
+    Raises nothing but CancelledError: who asks would wait for ever.
+    """
     question.attempts += 1
     try:
         # images are decoded and encoded, which would hold up every other call of the event loop
         body = await asyncio.to_thread(question.body) if question.heavy else question.body()
         attempt = await connection.send(body)
         attempt, value = _read(question, attempt)
-    except Exception as error:  # a broken image, a missing key: the askers are told the error itself
-        said = type(error).__name__
-        return Done(question.key, lease, error="broken", message=said, final=True), Outcome(error=error)
+    except Exception as error:  # a broken image, a missing key: the askers get the error itself
+        kind = type(error).__name__
+        return CallResult(question.key, lease, error="broken", message=kind, final=True), Outcome(error=error)
+    waiting = len(question.waiting())
     if attempt.error is None:
-        done = _done(question, lease, attempt, connection.endpoint, False)
-        return dataclasses.replace(done, shared=max(0, question.waited_for - 1)), Outcome(value=value)
-    again, said = _is_tried_again(question, attempt, max_attempts)
-    done = _done(question, lease, attempt, connection.endpoint, not again)
-    if again:
-        return done, Outcome(again=True, after_s=attempt.after_s)
-    return done, Outcome(error=JudgeFailed(attempt.error, f"{attempt.message}; {said}"))
+        result = _result(question, lease, attempt, connection.endpoint, final=False)
+        return dataclasses.replace(result, shared=max(0, waiting - 1)), Outcome(value=value)
+    reason = why_given_up(attempt.again, question.attempts, max_attempts, attempt.after_s, waiting)
+    result = _result(question, lease, attempt, connection.endpoint, final=reason is not None)
+    if reason is None:
+        return result, Outcome(again=True, after_s=attempt.after_s)
+    return result, Outcome(error=JudgeFailed(attempt.error, f"{attempt.message}; {reason}"))
 
 
 def _read(question: Question, attempt: Attempt) -> tuple[Attempt, Any]:
@@ -91,26 +94,15 @@ def _read(question: Question, attempt: Attempt) -> tuple[Attempt, Any]:
         return dataclasses.replace(attempt, text=None, error="garbage", message=str(error), again=True), None
 
 
-def _is_tried_again(question: Question, attempt: Attempt, max_attempts: int) -> tuple[bool, str]:
-    """(whether there is another attempt, why not)."""
-    if not attempt.again:
-        return False, "another attempt would not mend it"
-    if question.attempts >= max_attempts:
-        return False, f"given up after {question.attempts} attempts"
-    if attempt.after_s is not None and attempt.after_s > LONGEST_S:
-        return False, f"it asks to wait {attempt.after_s:.0f} s"
-    return bool(question.waited_for), "nobody waits for it any more"
-
-
-def _done(question: Question, lease: str, attempt: Attempt, endpoint: Endpoint, final: bool) -> Done:
-    """The settlement of an attempt. Where the endpoint does not say what was used, the estimate stands for it."""
+def _result(question: Question, lease: str, attempt: Attempt, endpoint: Endpoint, final: bool) -> CallResult:
+    """The settlement of an attempt; an estimate stands for usage that the endpoint does not tell."""
     prompt, completion = attempt.prompt_tokens, attempt.completion_tokens
     reached = attempt.error in (None, "garbage", "timeout")  # else no model has worked, and none is paid
     if prompt is None:
         prompt = question.tokens - endpoint.max_tokens if reached else 0
     if completion is None:
         completion = endpoint.max_tokens if reached else 0
-    return Done(
-        question.key, lease, attempt.text, endpoint.model, prompt, completion, endpoint.cost(prompt, completion),
-        attempt.error, attempt.message, final,
+    return CallResult(
+        question.key, lease, attempt.text, endpoint.model, prompt, completion,
+        endpoint.cost(prompt, completion), attempt.error, attempt.message, final,
     )  # fmt: skip

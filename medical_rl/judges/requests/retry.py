@@ -1,4 +1,4 @@
-"""Which failed attempts are tried again, and when: exponential waits with jitter, never before the endpoint's Retry-After."""
+"""Which failed attempts are tried again, and when: exponential waits, never before a Retry-After."""
 
 from __future__ import annotations
 
@@ -8,23 +8,40 @@ import random
 import time
 from collections.abc import Mapping
 
-LONGEST_S = (
-    120.0  # an endpoint that wants a longer pause than this is down, as far as a training step is concerned
-)
+# An endpoint that wants a longer pause than this is down, as far as a training step is concerned.
+LONGEST_S = 120.0
 RETRIED = (408, 409, 425, 429)
 
 
 def is_retried(status: int) -> bool:
     """True for a status that another attempt may mend: 408, 409, 425, 429 and all 5xx.
 
-    >>> [status for status in (400, 401, 404, 408, 429, 500, 503) if is_retried(status)]
+    >>> list(filter(is_retried, (400, 401, 404, 408, 429, 500, 503)))
     [408, 429, 500, 503]
     """
     return status in RETRIED or status >= 500
 
 
+def why_given_up(
+    again: bool, attempts: int, max_attempts: int, after_s: float | None, waiting: int
+) -> str | None:
+    """Why a failed question gets no further attempt; None if it gets one.
+
+    again     another attempt may mend it
+    after_s   seconds the endpoint asks to wait before that
+    waiting   askers who have not gone away
+    """
+    if not again:
+        return "another attempt would not mend it"
+    if attempts >= max_attempts:
+        return f"given up after {attempts} attempts"
+    if after_s is not None and after_s > LONGEST_S:
+        return f"it asks to wait {after_s:.0f} s"
+    return None if waiting else "nobody waits for it any more"
+
+
 def backoff(attempt: int, first_s: float, after_s: float | None = None) -> float:
-    """Seconds before the attempt after `attempt` (1, 2, ...): `first_s` doubled each time, a random half of it taken off.
+    """Seconds before the attempt after `attempt` (1, 2, ...): `first_s` doubled each time, with jitter.
 
     At least `after_s`, plus up to a tenth, so that those who were told the same do not come back at once.
 
@@ -36,7 +53,7 @@ def backoff(attempt: int, first_s: float, after_s: float | None = None) -> float
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the endpoint asks to wait, from seconds or an HTTP date; None if it names none or nonsense.
+    """Seconds that the endpoint asks to wait, from seconds or an HTTP date; None for none or nonsense.
 
     >>> retry_after({"retry-after": "7"})
     7.0
@@ -44,11 +61,11 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     45.0
     """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        said = headers.get(name, "")
+        value = headers.get(name, "")
         try:
-            seconds = float(said) * scale
+            seconds = float(value) * scale
         except ValueError:
-            date = email.utils.parsedate_tz(said)
+            date = email.utils.parsedate_tz(value)
             if date is None:
                 continue
             seconds = email.utils.mktime_tz(date) - (time.time() if now is None else now)

@@ -1,6 +1,7 @@
 """GENERATORS: every kind of generator by its name, and the check of a conf/generator file.
 
-A new kind is a function `(settings, rows, work) -> Proposals` in a file of its own, a line here and a YAML file.
+A new kind is a function `(settings, rows, context) -> Proposals` in a file of its own, a line here and a YAML
+file.
 """
 
 from __future__ import annotations
@@ -8,31 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from medical_rl.config.kinds import settings_of_kind
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.config.settings import settings_of_kind
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError, unknown
 from medical_rl.loop.generators import endpoint, local, template
 from medical_rl.loop.generators.instructions import STRATEGIES
-from medical_rl.loop.generators.proposals import Proposals
 from medical_rl.loop.generators.replies import FORMATS
+from medical_rl.loop.generators.triplets import Proposals
 from medical_rl.sample import Sample
 
-GENERATORS: dict[str, Callable[[Mapping[str, Any], Sequence[Sample], Work], Proposals]] = {
+GENERATORS: dict[str, Callable[[Mapping[str, Any], Sequence[Sample], RoundContext], Proposals]] = {
     "endpoint": endpoint.propose,
     "local": local.propose,
     "template": template.propose,
 }
 _ALL = ("name", "kind", "images", "per_image")
-_ASKED = ("strategy", "format", "per_reply", "tell_facts", "temperature", "max_new_tokens")
+_MODELS = ("strategy", "format", "per_reply", "tell_facts", "temperature", "max_new_tokens")
 SETTINGS = {
-    "endpoint": (*_ALL, *_ASKED, "max_failed", "service"),
-    "local": (*_ALL, *_ASKED, "top_p", "model", "batch", "gpus"),
-    "template": (*_ALL, "error_rate", "errors", "wordings", "question_types"),
+    "endpoint": _ALL + _MODELS + ("max_failed", "service"),
+    "local": _ALL + _MODELS + ("top_p", "model", "batch", "gpus"),
+    "template": _ALL + ("error_rate", "errors", "wordings", "question_types"),
 }
 
 
-def checked(generator: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings of conf.generator, every name known and none missing; UserError for one that could not work."""
+def generator_settings(generator: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of conf.generator, every name known and none missing.
+
+    Raises UserError for a setting that could not work.
+    """
     settings = settings_of_kind(generator, "generator", SETTINGS, "template, gemini, openai or local")
     kind = settings["kind"]
     for name in ("images", "per_image", "per_reply", "max_new_tokens"):

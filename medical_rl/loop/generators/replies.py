@@ -1,8 +1,9 @@
 r"""The forms of a generator's reply, each with its instruction, its writer and its strict reader.
 
-json   {"triplets": [{"question", "options", "rationale", "answer"}, ...]}, alone or in one code fence; `notes` may come first
-lines  one triplet a line, `question | rationale | answer` or `question | option; option | rationale | answer`:
-       for a tiny model, whose few tokens do not hold JSON
+json   {"triplets": [{"question", "options", "rationale", "answer"}, ...]}, alone or in one code fence;
+       `notes` may come first
+lines  one triplet a line, `question | rationale | answer` or `question | option; option | rationale |
+       answer`: for a tiny model, whose few tokens do not hold JSON
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from medical_rl.judges.verdict import GarbageVerdict, parse
 from medical_rl.loop.generators.triplets import Triplet
 
 FORMATS = ("json", "lines")
-FIELDS = ("question", "options", "rationale", "answer")
+MALFORMED, CUT_OFF = "malformed", "cut off"
 _TEXT = {"type": "string"}
 _TRIPLET = {
     "type": "object",
@@ -26,10 +27,9 @@ _TRIPLET = {
         "rationale": _TEXT,
         "answer": _TEXT,
     },
-    "required": list(FIELDS),
+    "required": ["question", "options", "rationale", "answer"],
     "additionalProperties": False,
 }
-MALFORMED, CUT_OFF = "malformed", "cut off"
 
 
 def schema(notes: bool, required: bool = True) -> dict[str, Any]:
@@ -37,10 +37,10 @@ def schema(notes: bool, required: bool = True) -> dict[str, Any]:
 
     required  endpoints in strict mode want every key; a reader takes a reply without its notes too
     """
-    triplets = {"triplets": {"type": "array", "items": _TRIPLET}}
-    properties = {"notes": _TEXT, **triplets} if notes else triplets
-    named = list(properties) if required else ["triplets"]
-    return {"type": "object", "properties": properties, "required": named, "additionalProperties": False}
+    properties = {"notes": _TEXT} if notes else {}
+    properties["triplets"] = {"type": "array", "items": _TRIPLET}
+    needed = list(properties) if required else ["triplets"]
+    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
 
 
 def instruction(format: str, count: int, notes: bool = False) -> str:
@@ -48,96 +48,90 @@ def instruction(format: str, count: int, notes: bool = False) -> str:
     if format == "lines":
         return "question | options | rationale | answer"
     thought = '"notes": "...", ' if notes else ""
+    example = '{"question": "...", "options": ["...", "..."], "rationale": "...", "answer": "..."}'
     return (
         "Reply with one JSON object and nothing else:\n"
-        f'{{{thought}"triplets": [{{"question": "...", "options": ["...", "..."], "rationale": "...", "answer": "..."}}]}}\n'
-        f"`triplets` holds exactly {count}. `options` is null where the answer is free, else 2 to 8 texts without letters, "
-        "and `answer` is one of them, word for word."
+        f'{{{thought}"triplets": [{example}]}}\n'
+        f"`triplets` holds exactly {count}. `options` is null where the answer is free, else 2 to 8 texts "
+        "without letters, and `answer` is one of them, word for word."
     )
 
 
-def read(text: str, format: str, cut: bool = False) -> tuple[list[Triplet], list[str]]:
+def read_reply(text: str, format: str, cut: bool = False) -> tuple[list[Triplet], list[str]]:
     """(the triplets of a reply, why each unreadable part is none).
 
     cut  the model's tokens ran out, so that what it wrote last is not whole
 
-    >>> read("Which side? | It lies there. | left", "lines")[0][0].answer
+    >>> read_reply("Which side? | It lies there. | left", "lines")[0][0].answer
     'left'
-    >>> read("I see a disc.", "json")
+    >>> read_reply("I see a disc.", "json")
     ([], ['malformed'])
     """
-    if format not in FORMATS:
-        raise unknown("format of replies", format, FORMATS)
-    return _read_lines(text, cut) if format == "lines" else _read_json(text, cut)
-
-
-def write(triplets: Iterable[Triplet], format: str) -> str:
-    """The reply that gives `triplets`.
-
-    >>> write([Triplet("Which side?", "left", "It lies there.", ("left", "right"))], "lines")
-    'Which side? | left; right | It lies there. | left'
-    """
-    if format not in FORMATS:
-        raise unknown("format of replies", format, FORMATS)
+    _check_format(format)
     if format == "lines":
-        return "\n".join(map(_line, triplets))
-    listed = [
-        {
-            "question": t.question,
-            "options": list(t.options) or None,
-            "rationale": t.rationale,
-            "answer": t.answer,
-        }
-        for t in triplets
-    ]
-    return json.dumps({"triplets": listed}, ensure_ascii=False)
-
-
-def triplets_of(reply: Mapping[str, Any]) -> list[Triplet]:
-    """The triplets of a reply that is valid by `schema`."""
-    return [
-        Triplet(
-            _text(one["question"]),
-            _text(one["answer"]),
-            _text(one["rationale"]),
-            tuple(map(_text, one["options"] or ())),
-        )
-        for one in reply["triplets"]
-    ]
-
-
-def _read_json(text: str, cut: bool) -> tuple[list[Triplet], list[str]]:
+        return _read_lines(text, cut)
     try:
         return triplets_of(parse(text, schema(notes=True, required=False))), []
     except GarbageVerdict:
         return [], [CUT_OFF if cut else MALFORMED]
 
 
+def write_reply(triplets: Iterable[Triplet], format: str) -> str:
+    """The reply that gives `triplets`.
+
+    >>> write_reply([Triplet("Which side?", "left", "It lies there.", ("left", "right"))], "lines")
+    'Which side? | left; right | It lies there. | left'
+    """
+    _check_format(format)
+    if format == "lines":
+        return "\n".join(map(_line, triplets))
+    entries = []
+    for triplet in triplets:
+        options = list(triplet.options) or None
+        entry = {"question": triplet.question, "options": options}
+        entries.append(entry | {"rationale": triplet.rationale, "answer": triplet.answer})
+    return json.dumps({"triplets": entries}, ensure_ascii=False)
+
+
+def triplets_of(reply: Mapping[str, Any]) -> list[Triplet]:
+    """The triplets of a reply that is valid by `schema`."""
+    triplets = []
+    for entry in reply["triplets"]:
+        question, answer, rationale = map(_text, (entry["question"], entry["answer"], entry["rationale"]))
+        triplets.append(Triplet(question, answer, rationale, tuple(map(_text, entry["options"] or ()))))
+    return triplets
+
+
+def _check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise unknown("format of replies", format, FORMATS)
+
+
 def _read_lines(text: str, cut: bool) -> tuple[list[Triplet], list[str]]:
-    lines = text.split("\n")
-    bad = [CUT_OFF] if cut and lines.pop().strip() else []
-    found = []
+    lines, triplets, reasons = text.split("\n"), [], []
+    if cut and lines.pop().strip():
+        reasons.append(CUT_OFF)
     for line in lines:
         if not line.strip() or line.startswith("```"):
             continue
-        parts = [_text(part) for part in line.split("|")]
+        parts = list(map(_text, line.split("|")))
         if len(parts) not in (3, 4):
-            bad.append(MALFORMED)
+            reasons.append(MALFORMED)
             continue
-        question, *options, rationale, answer = parts
-        found.append(
-            Triplet(
-                question, answer, rationale, tuple(_text(o) for o in options[0].split(";")) if options else ()
-            )
-        )
-    return found, bad
+        options = tuple(map(_text, parts[1].split(";"))) if len(parts) == 4 else ()
+        triplets.append(Triplet(parts[0], answer=parts[-1], rationale=parts[-2], options=options))
+    return triplets, reasons
 
 
 def _line(triplet: Triplet) -> str:
-    options = ["; ".join(triplet.options)] if triplet.options else []
-    return " | ".join(
-        " ".join(part.split()) for part in (triplet.question, *options, triplet.rationale, triplet.answer)
-    )
+    parts = [triplet.question, triplet.rationale, triplet.answer]
+    if triplet.options:
+        parts.insert(1, "; ".join(triplet.options))
+    return " | ".join(map(_single_spaced, parts))
+
+
+def _single_spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _text(value: str) -> str:

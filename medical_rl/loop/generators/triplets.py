@@ -1,10 +1,11 @@
-"""`Triplet`: a generated question, rationale and answer about a row's image; checked, and made a `Sample`.
+"""`Triplet`: a generated question, rationale and answer about an image; checked, and made a `Sample`.
 
 A triplet that cannot be used is bad model output: it has a reason and is counted, and nothing is raised.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from medical_rl.data.options import BadOptions, clean
+from medical_rl.data.options import BadOptions, clean_options
 from medical_rl.images import image_key
 from medical_rl.parsing.response import READERS
 from medical_rl.parsing.text import label_key, normalise
@@ -22,7 +23,7 @@ FEWEST, MOST = 2, 8  # options of a question
 KINDS = ("choice", "label", "grade", "yes_no")
 # What is true of the image, whatever is asked about it, and what the source row was asked.
 INHERITED = ("modality", "question_type", "phantom")
-_INTEGER = re.compile(r"-?\d+")
+_INTEGER = re.compile(r"\s*-?\d+\s*")
 
 Key = tuple[str, str, str]
 
@@ -37,7 +38,8 @@ class Triplet:
     options    () where the answer is free
     kind       one of KINDS; "" leaves it to `kind_of`
     knowledge  what a prompt tells with the question
-    known      what the generator knows of its own triplet ("truth", "is_error", ...): for measuring, never for filtering
+    known      what the generator knows of its own triplet ("truth", "is_error", ...): for measuring, never
+               for filtering
     """
 
     question: str
@@ -49,36 +51,55 @@ class Triplet:
     known: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def completed(triplet: Triplet, source: Sample) -> Triplet:
-    """The triplet; where it asks its source row's own question, with that row's kind, options and knowledge.
+@dataclasses.dataclass
+class Proposals:
+    """What a generator gives back: triplets with their source rows, in the rows' order, unchecked.
 
-    >>> row = Sample(id="1", source="demo", question="Which side?", kind="label", answer="left", choices=("left", "right"))
-    >>> completed(Triplet("which side", "right", "It lies there."), row).options
+    bad_replies  replies that held none, counted by reason
+    notes        for the log
+    """
+
+    pairs: list[tuple[Sample, Triplet]] = dataclasses.field(default_factory=list)
+    bad_replies: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, source: Sample, triplets: list[Triplet], reasons: Iterable[str] = ()) -> None:
+        """Take in what one reply held."""
+        for triplet in triplets:
+            self.pairs.append((source, triplet))
+        self.bad_replies.update(reasons)
+
+
+def with_source_question(triplet: Triplet, source: Sample) -> Triplet:
+    """The triplet; where it asks its source row's question, with that row's kind, options, knowledge.
+
+    >>> row = Sample("1", "demo", "Which side?", kind="label", answer="left", choices=("left", "right"))
+    >>> with_source_question(Triplet("which side", "right", "It lies there."), row).options
     ('left', 'right')
     """
-    own = set(map(label_key, triplet.options)) in (set(), set(map(label_key, source.choices)))
-    if (
-        triplet.kind
-        or not own
-        or source.kind not in KINDS
-        or label_key(triplet.question) != label_key(source.question)
-    ):
+    is_same_question = label_key(triplet.question) == label_key(source.question)
+    if triplet.kind or source.kind not in KINDS or not is_same_question:
+        return triplet
+    options = set(map(label_key, triplet.options))
+    if options and options != set(map(label_key, source.choices)):
         return triplet
     return dataclasses.replace(triplet, kind=source.kind, options=source.choices, knowledge=source.knowledge)
 
 
 def kind_of(triplet: Triplet) -> str:
-    """The kind of its question: as given, else yes_no, grade (whole numbers), choice (other options) or label.
+    """The kind of its question: as given, else yes_no, grade (integers), choice (options) or label.
 
-    >>> kind_of(Triplet("Is there fluid?", "No.", "The angle is sharp.")), kind_of(Triplet("Grade?", "3", "It is large."))
-    ('yes_no', 'grade')
+    >>> kind_of(Triplet("Is there fluid?", "No.", "The angle is sharp."))
+    'yes_no'
+    >>> kind_of(Triplet("Grade?", "3", "It is large."))
+    'grade'
     """
-    texts = triplet.options or (triplet.answer,)
     if triplet.kind:
         return triplet.kind
-    if all(normalise(text) in ("yes", "no") for text in texts):
+    texts = triplet.options or (triplet.answer,)
+    if {"yes", "no"}.issuperset(map(normalise, texts)):
         return "yes_no"
-    if all(_INTEGER.fullmatch(text.strip()) for text in texts):
+    if all(map(_INTEGER.fullmatch, texts)):
         return "grade"
     return "choice" if triplet.options else "label"
 
@@ -94,12 +115,13 @@ def problem(triplet: Triplet) -> str | None:
             return f"no {name}"
     if label_key(triplet.question) == label_key(triplet.answer):
         return "the question is the answer"
-    if triplet.options and (reason := _options_problem(triplet)):
+    reason = _options_problem(triplet) if triplet.options else None
+    if reason is not None:
         return reason
-    read = _read(triplet)
-    if read is None:
+    answer = _read_answer(triplet)
+    if answer is None:
         return f"the answer cannot be read as a {kind_of(triplet)}"
-    if triplet.options and kind_of(triplet) != "yes_no" and read not in triplet.options:
+    if triplet.options and kind_of(triplet) != "yes_no" and answer not in triplet.options:
         return "the answer is none of the options"
     return None
 
@@ -107,36 +129,35 @@ def problem(triplet: Triplet) -> str | None:
 def _options_problem(triplet: Triplet) -> str | None:
     if not FEWEST <= len(triplet.options) <= MOST:
         return f"not {FEWEST} to {MOST} options"
-    if not all(option.strip() for option in triplet.options):
+    if not all(map(str.strip, triplet.options)):
         return "an empty option"
     if len(set(map(label_key, triplet.options))) < len(triplet.options):
         return "an option twice"
     try:
-        clean(triplet.options, lettered=kind_of(triplet) == "choice")
+        clean_options(triplet.options, lettered=kind_of(triplet) == "choice")
     except BadOptions as error:
         return str(error)
     return None
 
 
-def _read(triplet: Triplet) -> str | None:
-    """The answer as rewards read it: an option's own text, digits, yes or no; None where it cannot be read."""
+def _read_answer(triplet: Triplet) -> str | None:
+    """The answer as rewards read it: an option's own text, digits, yes or no; else None."""
     return READERS[kind_of(triplet)](triplet.answer, triplet.options)
 
 
 def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
     """The row that asks `triplet` about the images of `source`; `triplet` has no `problem`."""
     kind, choices = kind_of(triplet), triplet.options
-    answer = triplet.answer.strip() if kind == "label" and not choices else str(_read(triplet))
+    answer = triplet.answer.strip() if kind == "label" and not choices else str(_read_answer(triplet))
     if kind == "yes_no":
         choices = source.choices if source.kind == "yes_no" else ("yes", "no")
     question, thought = triplet.question.strip(), triplet.rationale.strip()
-    name = hashlib.sha256(
-        json.dumps([image_key(source.images), question, answer, thought]).encode()
-    ).hexdigest()[:12]
-    inherited = {key: source.meta[key] for key in INHERITED if key in source.meta}
+    content = json.dumps([image_key(source.images), question, answer, thought])
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    inherited = {name: source.meta[name] for name in INHERITED if name in source.meta}
     own = {"thought": thought, "generated": True, "round": round, "image_of": source.id}
     return Sample(
-        id=f"gen/{round}/{name}",
+        id=f"gen/{round}/{digest}",
         source=source.source,
         question=question,
         kind=kind,
@@ -148,27 +169,30 @@ def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
         restricted=source.restricted,
         knowledge=triplet.knowledge,
         size=source.size,
-        meta={**inherited, **triplet.known, **own},
+        meta=inherited | triplet.known | own,
     )
 
 
-def key(sample: Sample) -> Key:
-    """(images, question, answer), the texts without case, spaces and punctuation: rows with one key are duplicates.
+def duplicate_key(sample: Sample) -> Key:
+    """(images, question, answer), the texts without case, spaces and punctuation.
 
-    >>> a, b = (Sample(id=i, source="d", question=q, kind="label", answer="Left.") for i, q in (("1", "A side?"), ("2", "a  side")))
-    >>> key(a) == key(b)
+    Rows with one key are duplicates.
+
+    >>> one = Sample("1", "demo", "A side?", kind="label", answer="Left.")
+    >>> duplicate_key(one) == duplicate_key(dataclasses.replace(one, question="a  side"))
     True
     """
     return image_key(sample.images), label_key(sample.question), label_key(sample.answer)
 
 
-def deduplicated(samples: Iterable[Sample], seen: set[Key] | None = None) -> Iterator[Sample]:
-    """The samples whose key is new, the first of each; `seen` holds known keys, and is told the new ones.
+def without_duplicates(samples: Iterable[Sample], seen: set[Key] | None = None) -> Iterator[Sample]:
+    """The samples whose key is new, the first of each; `seen` holds known keys and takes up the new ones.
 
     With the keys of D_gen as `seen` it gives D_high without D_gen (Algorithm 1, line 7).
     """
     seen = set() if seen is None else seen
     for sample in samples:
-        if (name := key(sample)) not in seen:
-            seen.add(name)
+        key = duplicate_key(sample)
+        if key not in seen:
+            seen.add(key)
             yield sample

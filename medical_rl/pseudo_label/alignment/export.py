@@ -1,4 +1,4 @@
-"""LoRA weights merged into the model they were trained on: an ordinary folder that transformers and vLLM load."""
+"""LoRA weights merged into their model: an ordinary folder that transformers and vLLM load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ license: other
 ---
 # Aligned labeller
 
-Qwen2.5-VL after knowledge-balanced preference tuning (RULE), loss {loss}, {pairs} pairs, {steps} steps, seed {seed}, by medical_rl.
+Qwen2.5-VL after knowledge-balanced preference tuning (RULE), loss {loss}, {pairs} pairs, {steps} \
+steps, seed {seed}, by medical_rl.
 Base model: {base}. All settings: `{facts}`.
 
 **Not for clinical use.** {phantom}
@@ -28,10 +29,10 @@ PHANTOM = "It was trained on phantom images drawn by code, not on medical images
 
 @torch.no_grad()
 def merge(model, dtype: torch.dtype):
-    """(the model without adapters, share of the adapted weights that changed) after each W became W + scale * B A in `dtype`.
+    """(the model without adapters, share of adapted weights that changed): W became W + scale * B A.
 
-    The sum is rounded once. At RULE's learning rate most of it may be lost in bfloat16: a share near 0 says that the merged
-    model is the one it came from.
+    The sum is rounded once. At RULE's learning rate most of it may be lost in bfloat16: a share near 0 says
+    that the merged model is the one it came from.
     """
     changed = total = 0
     for module in model.modules():
@@ -45,11 +46,17 @@ def merge(model, dtype: torch.dtype):
 
 
 def save(model, base: str, goal: Path, facts: Mapping) -> Path:
-    """`goal`, written beside itself and renamed; a folder that was there before is replaced.
+    """Write the model's folder `goal` whole; one that was there before is replaced.
 
-    Settings and processor are those of `base`: training had switched the cache off and put its own tokens into them.
+    Settings and processor are those of `base`: training had switched the cache off and put its own tokens
+    into them.
     """
-    model.config, dtype = AutoConfig.from_pretrained(base), model.dtype
+    settings, dtype = facts["settings"], model.dtype
+    card = CARD.format(
+        loss=" + ".join(settings["loss_type"]), seed=settings["seed"], facts=FACTS, pairs=facts["pairs"],
+        steps=facts["steps"], base=facts["base"], phantom=PHANTOM if settings["phantom"] else "",
+    )  # fmt: skip
+    model.config = AutoConfig.from_pretrained(base)
     model.config.dtype = dtype
     model.generation_config = GenerationConfig.from_model_config(model.config)
     if (Path(base) / "generation_config.json").is_file():
@@ -58,23 +65,5 @@ def save(model, base: str, goal: Path, facts: Mapping) -> Path:
         model.save_pretrained(scratch)
         AutoProcessor.from_pretrained(base).save_pretrained(scratch)
         (scratch / FACTS).write_text(json.dumps(dict(facts), indent=1) + "\n", encoding="utf-8")
-        (scratch / "README.md").write_text(card(facts), encoding="utf-8")
+        (scratch / "README.md").write_text(card, encoding="utf-8")
     return goal
-
-
-def card(facts: Mapping) -> str:
-    """The Markdown model card."""
-    told = {name: facts[name] for name in ("pairs", "steps", "base")}
-    settings = facts["settings"]
-    return CARD.format(
-        loss=" + ".join(settings["loss_type"]),
-        seed=settings["seed"],
-        facts=FACTS,
-        phantom=PHANTOM if settings["phantom"] else "",
-        **told,
-    )
-
-
-def dtype_of(name: str, own: torch.dtype) -> torch.dtype:
-    """The format of the merged weights: `auto` is the model's own."""
-    return own if name == "auto" else getattr(torch, name)

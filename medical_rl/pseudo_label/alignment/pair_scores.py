@@ -1,8 +1,9 @@
-"""What a model thinks of measured rows, in a process of its own: `python -m medical_rl.pseudo_label.alignment.pair_scores REQUEST.json`.
+"""Scores of measured rows: `python -m medical_rl.pseudo_label.alignment.pair_scores REQUEST.json`.
 
-The request names model, rows (preference.py), output, batch, max_new_tokens, min_pixels, max_pixels, device and dtype. A line a row:
-{"id", "chosen", "rejected", "response"}: log-probabilities in nats, summed over an answer and its end, rejected null for a row that
-is no pair; the response is greedy. A file that a kill cut short is completed.
+The request names model, rows (preference.py), output, batch, max_new_tokens, min_pixels, max_pixels, device
+and dtype. A line a row: {"id", "chosen", "rejected", "response"}: log-probabilities in nats, summed over an
+answer and its end, rejected null for a row that is no pair; the response is greedy. A file that a kill cut
+short is completed.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText
 
+from medical_rl.engine.vllm.requests import answered_ids, append_lines
 from medical_rl.errors import exit_code
-from medical_rl.pseudo_label.alignment.chat import completion_text, decoded, prompt_text
+from medical_rl.pseudo_label.alignment.chat import completion_text, decode_images, prompt_text
 from medical_rl.pseudo_label.alignment.preference import Preference, read_preferences
-from medical_rl.reward_model.scoring import scored
-from medical_rl.training.encode import limits_of, load_processor
+from medical_rl.training.encode import image_limits_of, load_processor
 
 
 class Scorer:
@@ -37,8 +38,10 @@ class Scorer:
 
     def prompts(self, rows: Sequence[Preference]) -> dict[str, torch.Tensor]:
         """The rows' prompts as one batch, padded on the left."""
-        texts = [prompt_text(self.processor, row.messages) for row in rows]
-        images = [decoded(row.id, row.images) for row in rows]
+        texts, images = [], []
+        for row in rows:
+            texts.append(prompt_text(self.processor, row.messages))
+            images.append(decode_images(row.id, row.images))
         return self.processor(
             text=texts, images=images, padding=True, padding_side="left", return_tensors="pt"
         )
@@ -56,16 +59,16 @@ class Scorer:
     def token_logprobs(
         self, rows: Sequence[Preference], answers: Sequence[str]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(log-probability of each answer's tokens, 1 where there is a token and 0 where it is padding): (rows, tokens)."""
-        inputs = self.prompts(rows)
-        found = [torch.tensor(self.completion(row, text)) for row, text in zip(rows, answers, strict=True)]
+        """(log-probability of each answer's tokens, 1 for a token and 0 for padding), both (rows, tokens)."""
+        batch = dict(self.prompts(rows))
+        tokens = list(map(torch.tensor, map(self.completion, rows, answers)))
         padding = self.processor.tokenizer.pad_token_id
-        ids = torch.nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=padding)
-        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(f) for f in found], batch_first=True)
-        grown = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": torch.zeros_like(ids)}
-        batch = {
-            k: torch.cat([v, grown[k].to(v.dtype)], dim=1) if k in grown else v for k, v in inputs.items()
-        }
+        ids = pad_sequence(tokens, batch_first=True, padding_value=padding)
+        mask = pad_sequence(list(map(torch.ones_like, tokens)), batch_first=True)
+        answer_inputs = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": torch.zeros_like(ids)}
+        for name, more in answer_inputs.items():
+            if name in batch:
+                batch[name] = torch.cat([batch[name], more.to(batch[name].dtype)], dim=1)
         batch = {name: value.to(self.device) for name, value in batch.items()}
         ids, mask = ids.to(self.device), mask.to(self.device)
         logits = self.model(**batch, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits[:, :-1]
@@ -77,44 +80,44 @@ class Scorer:
         """The greedy response to each row's prompt."""
         inputs = {name: value.to(self.device) for name, value in self.prompts(rows).items()}
         tokens = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-        return self.processor.batch_decode(
-            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        prompt_length = inputs["input_ids"].shape[1]
+        return self.processor.batch_decode(tokens[:, prompt_length:], skip_special_tokens=True)
 
     def records(self, rows: Sequence[Preference], max_new_tokens: int) -> Iterator[dict]:
         """A line for each row of one batch."""
         chosen = self.logprobs(rows, [row.chosen for row in rows])
+        rejected = {}
         pairs = [row for row in rows if row.rejected is not None]
-        worse = self.logprobs(pairs, [row.rejected for row in pairs]) if pairs else []
-        rejected = dict(zip((row.id for row in pairs), worse, strict=True))
+        if pairs:
+            scores = self.logprobs(pairs, [row.rejected for row in pairs])
+            for row, score in zip(pairs, scores, strict=True):
+                rejected[row.id] = score
         for row, score, text in zip(rows, chosen, self.respond(rows, max_new_tokens), strict=True):
             yield {"id": row.id, "chosen": score, "rejected": rejected.get(row.id), "response": text}
 
 
 def main(request_file: str) -> int:
-    """0 after every row of the request has its line; 2 on a user's error."""
+    """Score the rows of a request file; returns 0 after every row has its line, 2 on a user's error."""
     return exit_code(lambda: measure(request_file))
 
 
 def measure(request_file: str) -> None:
-    """None; a line for every row of the request that has none yet."""
+    """Write a line for every row of the request that has none yet."""
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
-    path, batch = Path(request["output"]), int(request["batch"])
-    rows = islice(read_preferences(request["rows"]), scored(path), None)
-    scorer = None
-    with path.open("a", encoding="utf-8") as file:
-        while some := list(islice(rows, batch)):
-            scorer = scorer or Scorer(
-                request["model"], limits_of(request), request["device"], request["dtype"]
-            )
-            lines = [
-                json.dumps(line, ensure_ascii=False)
-                for line in scorer.records(some, int(request["max_new_tokens"]))
-            ]
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            print(f"predicting with {request['model']}: {len(some)} more rows", flush=True)
+    output = Path(request["output"])
+    done = answered_ids(output)
+    rows = (row for row in read_preferences(request["rows"]) if row.id not in done)
+    scorers = []  # the model is loaded when a row needs it
+
+    def records(batch: list[Preference]) -> Iterator[dict]:
+        if not scorers:
+            limits = image_limits_of(request)
+            scorers.append(Scorer(request["model"], limits, request["device"], request["dtype"]))
+        return scorers[0].records(batch, int(request["max_new_tokens"]))
+
+    for count in append_lines(output, rows, int(request["batch"]), records):
+        print(f"predicting with {request['model']}: {count} more rows", flush=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1]))

@@ -1,11 +1,13 @@
-"""RULE's preference pairs: questions that the labeller answers rightly alone and wrongly with retrieved reports.
+"""RULE's preference pairs: questions answered rightly alone and wrongly with retrieved reports.
 
-What it knew and retrieval took away is what preference tuning gives back ("knowledge-balanced"). A pair's prompt is the one WITH
-the reports, as in RULE's published alignment files: over-reliance on them can be unlearned only where they stand. Chosen is the
-gold answer, rejected the answer given with retrieval, both in the form that the prompt's target teaches.
+What it knew and retrieval took away is what preference tuning gives back ("knowledge-balanced"). A pair's
+prompt is the one WITH the reports, as in RULE's published alignment files: over-reliance on them can be
+unlearned only where they stand. Chosen is the gold answer, rejected the answer given with retrieval, both in
+the form that the prompt's target teaches.
 
-Every row of a held-out study is kept for measuring, whichever way it was answered. The held-out pairs alone would flatter:
-they were chosen for being wrong before, so whatever changes the model makes some of them right.
+Every row of a held-out study is kept for measuring, whichever way it was answered. The held-out pairs alone
+would flatter: they were chosen for being wrong before, so whatever changes the model makes some of them
+right.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from medical_rl.errors import UserError
 from medical_rl.parsing.response import parse, read
 from medical_rl.pseudo_label.alignment.preference import Preference
 from medical_rl.rewards.terms.accuracy import accuracy
-from medical_rl.sample import Sample
+from medical_rl.sample import Sample, group_key
 from medical_rl.seeding import hash_order
 
 CELLS = ("right_right", "right_wrong", "wrong_right", "wrong_wrong")  # without retrieval, then with it
@@ -42,24 +44,26 @@ def cell(sample: Sample, without: str, with_reports: str) -> str:
     >>> cell(row, "<answer>no</answer>", "<answer>yes</answer>"), cell(row, "no", "<answer>No.</answer>")
     ('right_wrong', 'wrong_right')
     """
-    words = ("right" if accuracy(parse(text), sample) == 1.0 else "wrong" for text in (without, with_reports))
-    return "_".join(words)
+
+    def judge(response: str) -> str:
+        return "right" if accuracy(parse(response), sample) == 1.0 else "wrong"
+
+    return f"{judge(without)}_{judge(with_reports)}"
 
 
 def rejected_text(sample: Sample, response: str, prompt: Mapping) -> str | None:
-    """The answer of `response` in the form of the prompt's target; None where it has none that this form can hold.
+    """The answer of `response` in the form of the prompt's target; None where this form can hold none.
 
-    The thought is the response's own where the gold row has one too. Else neither side has one: a pair that differs in more than
-    its answer teaches the difference in style first.
+    The thought is the response's own where the gold row has one too. Else neither side has one: a pair that
+    differs in more than its answer teaches the difference in style first.
     """
     parsed = parse(response)
     answer = read(parsed, sample)
     if answer is None:
         return None
     thought = (parsed.thought or "") if sample.meta.get("thought") else ""
-    text = target(
-        dataclasses.replace(sample, answer=answer, meta={**sample.meta, "thought": thought}), prompt
-    )
+    wrong = dataclasses.replace(sample, answer=answer, meta={**sample.meta, "thought": thought})
+    text = target(wrong, prompt)
     return text if read(parse(text), sample) == answer else None
 
 
@@ -75,107 +79,115 @@ def make_pairs(
 ) -> Pairs:
     """Pairs and measured rows of gold rows answered twice by the labeller.
 
-    without, with_reports  {row id: response}; None where the labeller could not be asked, which is no answer and is left out
+    without, with_reports  {row id: response}; None where the labeller could not be asked, which is no answer
+                           and is left out
     asked     the chat messages of a row with its reports, `<image>` where an image stands
     prompt    whose target gives both answers their form
     held_out  share of the studies in (0, 1) that is measured and never trained on, drawn by (seed, study)
-    counts    the four CELLS over all rows; `unreadable` pairs without a rejected text; `not_asked`; `train_pairs`, `held_out_pairs`,
-              `held_out_rows`, `studies`, `held_out_studies`; `train_answers` {gold answer: training pairs}: pairs that all have
-              one answer teach that answer, whatever the image
+    counts    the four CELLS over all rows; `unreadable` pairs without a rejected text; `not_asked`;
+              `train_pairs`, `held_out_pairs`, `held_out_rows`, `studies`, `held_out_studies`; `train_answers`
+              {gold answer: training pairs}: pairs that all have one answer teach that answer, whatever the
+              image
     Raises UserError for a row without an answer in either mapping, or without an image.
     """
-    kept, counts = [], collections.Counter(dict.fromkeys((*CELLS, "unreadable", "not_asked"), 0))
+    preferences, counts = [], dict.fromkeys(CELLS + ("unreadable", "not_asked"), 0)
     for sample in rows:
-        answers = _answers(sample, without, with_reports)
-        if answers is None:
+        _check_answered(sample, without, with_reports)
+        alone, shown = without[sample.id], with_reports[sample.id]
+        if alone is None or shown is None:
             counts["not_asked"] += 1
             continue
-        found = cell(sample, *answers)
-        counts[found] += 1
-        rejected = rejected_text(sample, answers[1], prompt) if found == PAIRED else None
-        counts["unreadable"] += found == PAIRED and rejected is None
+        kind = cell(sample, alone, shown)
+        counts[kind] += 1
+        rejected = None
+        if kind == PAIRED:
+            rejected = rejected_text(sample, shown, prompt)
+            counts["unreadable"] += rejected is None
         chosen = target(sample, prompt)
-        kept.append(Preference.of(sample, study_of(sample), found, asked(sample), chosen, rejected))
-    studies = {row.study for row in kept}
-    away = measured_studies(studies, held_out, seed)
-    train = [row for row in kept if row.rejected is not None and row.study not in away]
-    measured = [row for row in kept if row.study in away]
-    counts = dict(counts) | {
+        preferences.append(Preference.of(sample, group_key(sample), kind, asked(sample), chosen, rejected))
+    studies = {row.study for row in preferences}
+    apart = held_out_studies(studies, held_out, seed)
+    train, measured = [], []
+    for row in preferences:
+        if row.study in apart:
+            measured.append(row)
+        elif row.rejected is not None:
+            train.append(row)
+    answers = collections.Counter(row.sample.answer for row in train)
+    counts |= {
         "train_pairs": len(train), "held_out_pairs": sum(row.rejected is not None for row in measured),
-        "held_out_rows": len(measured), "studies": len(studies), "held_out_studies": len(away),
-        "train_answers": dict(sorted(collections.Counter(row.sample.answer for row in train).items())),
+        "held_out_rows": len(measured), "studies": len(studies), "held_out_studies": len(apart),
+        "train_answers": dict(sorted(answers.items())),
     }  # fmt: skip
     return Pairs(train, measured, counts)
 
 
-def _answers(sample: Sample, *answered: Mapping[str, str | None]) -> tuple[str, str] | None:
-    """The row's two responses; None if one could not be had."""
-    for responses, how in zip(answered, ("without", "with"), strict=True):
+def _check_answered(
+    sample: Sample, without: Mapping[str, str | None], with_reports: Mapping[str, str | None]
+) -> None:
+    """Raise UserError for a row that was not asked both ways or has no image."""
+    for responses, how in ((without, "without"), (with_reports, "with")):
         if sample.id not in responses:
             raise UserError(
-                f"Row {sample.id!r} has no answer {how} retrieval; every gold row must be asked both ways before pairs are made "
-                f"({len(responses)} rows have one)."
+                f"Row {sample.id!r} has no answer {how} retrieval; every gold row must be asked both ways "
+                f"before pairs are made ({len(responses)} rows have one)."
             )
     if not sample.images:
         raise UserError(
             f"Row {sample.id!r} has no image; preference tuning of a vision-language model needs one."
         )
-    found = tuple(responses[sample.id] for responses in answered)
-    return None if None in found else found
 
 
-def study_of(sample: Sample) -> str:
-    """What must not be on two sides: the row's study or patient, itself where it names none."""
-    return sample.group or sample.id
-
-
-def measured_studies(studies: Iterable[str], share: float, seed: int) -> set[str]:
-    """The share of the studies that is held out: those of the smallest hash of (seed, study), whatever their order."""
+def held_out_studies(studies: Iterable[str], share: float, seed: int) -> set[str]:
+    """The share of the studies that is held out: those of the smallest hash of (seed, study)."""
     if not 0 < share < 1:
         raise UserError(f"conf.alignment.held_out is a share of the studies between 0 and 1, not {share}.")
-    ordered = sorted(set(studies), key=lambda study: _hash(seed, study))
-    return set(ordered[: max(1, round(share * len(ordered)))] if ordered else ())
+    ordered = sorted(set(studies), key=lambda study: hash_order(f"{seed}:{study}"))
+    return set(ordered[: max(1, round(share * len(ordered)))])
 
 
-def _hash(seed: int, study: str) -> int:
-    return hash_order(f"{seed}:{study}")
-
-
-def measured_rows(rows: Sequence[Preference], most: int | None, seed: int) -> list[Preference]:
-    """At most `most` of the rows in their order, of the studies of smallest hash; all of them where `most` is None."""
+def limit_rows(rows: Sequence[Preference], most: int | None, seed: int) -> list[Preference]:
+    """At most `most` of the rows in their order, of the studies of smallest hash; all where it is None."""
     if most is None or len(rows) <= most:
         return list(rows)
-    ordered = sorted(rows, key=lambda row: _hash(seed, row.study))
-    kept = {row.id for row in ordered[:most]}
-    return [row for row in rows if row.id in kept]
+    ordered = sorted(rows, key=lambda row: hash_order(f"{seed}:{row.study}"))
+    selected = {row.id for row in ordered[:most]}
+    return [row for row in rows if row.id in selected]
 
 
 def refuse_overlap(rows: Iterable[Sample], others: Mapping[str, Iterable[str]]) -> None:
-    """None; UserError naming a study that is also in one of `others`, e.g. {"the retriever's corpus": studies, "the test set": ...}.
+    """Raise UserError naming a study that is also in one of `others`, {"the test set": studies, ...}.
 
-    RULE tunes on samples that the retriever never used: a labeller aligned on rows of the calibration set would void its
-    guarantee, on rows of the test set its figures, and on rows of the corpus it would meet its own reports.
+    RULE tunes on samples that the retriever never used: a labeller aligned on rows of the calibration set
+    would void its guarantee, on rows of the test set its figures, and on rows of the corpus it would meet its
+    own reports.
     """
-    own = {study_of(row) for row in rows}
+    own = set(map(group_key, rows))
     for name, studies in others.items():
-        both = sorted(own & set(studies))
+        both = sorted(own.intersection(studies))
         if both:
             raise UserError(
-                f"{len(both)} of the {len(own)} studies for preference pairs are also in {name}, {both[0]!r} for instance. Pairs "
-                "must come from studies outside the retriever's corpus, the calibration set and the test set: give them a split "
-                "of their own, or switch alignment off with conf/alignment=none."
+                f"{len(both)} of the {len(own)} studies for preference pairs are also in {name}, {both[0]!r} "
+                "for instance. Pairs must come from studies outside the retriever's corpus, the calibration "
+                "set and the test set: give them a split of their own, or switch alignment off with "
+                "conf/alignment=none."
             )
 
 
+def cells_clause(counts: Mapping[str, int]) -> str:
+    """The counts of the four CELLS as a clause, "right/wrong 3" and so on."""
+    return ", ".join(f"{name.replace('_', '/')} {counts[name]}" for name in CELLS)
+
+
 def require_enough(counts: Mapping[str, int], least: int) -> None:
-    """None; UserError with the four counts where fewer than `least` training pairs, or no held-out pair, were found."""
+    """Raise UserError with the counts for fewer than `least` training pairs, or no held-out pair."""
     if counts["train_pairs"] >= least and counts["held_out_pairs"] > 0:
         return
-    cells = ", ".join(f"{name.replace('_', '/')} {counts[name]}" for name in CELLS)
     raise UserError(
-        f"{counts['train_pairs']} preference pairs to train on and {counts['held_out_pairs']} to measure with; wanted are {least} "
-        f"and 1. Of the gold rows, answered without/with retrieval: {cells}; {counts['unreadable']} of the right/wrong rows have "
-        f"no readable answer, and {counts['not_asked']} rows could not be asked. Give more gold rows, lower "
-        "conf.alignment.min_pairs, or go on with the labeller as it is: conf/alignment=none. Few right/wrong rows mean that "
-        "retrieval seldom misleads this labeller, so there is little to align."
+        f"{counts['train_pairs']} preference pairs to train on and {counts['held_out_pairs']} to measure "
+        f"with; wanted are {least} and 1. Of the gold rows, answered without/with retrieval: "
+        f"{cells_clause(counts)}; {counts['unreadable']} of the right/wrong rows have no readable answer, "
+        f"and {counts['not_asked']} rows could not be asked. Give more gold rows, lower "
+        "conf.alignment.min_pairs, or go on with the labeller as it is: conf/alignment=none. Few "
+        "right/wrong rows mean that retrieval seldom misleads this labeller, so there is little to align."
     )

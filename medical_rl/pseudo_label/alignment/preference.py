@@ -1,4 +1,4 @@
-"""`Preference`, one question asked with its reports, its gold answer and, where it is a pair, the answer to unlearn; as parquet."""
+"""A question with its reports, its gold answer and, in a pair, the answer to unlearn; as parquet."""
 
 from __future__ import annotations
 
@@ -57,33 +57,35 @@ class Preference:
         chosen: str,
         rejected: str | None,
     ) -> Preference:
-        """The row of a sample; UserError unless its messages have one `<image>` an image."""
-        places = sum(message["content"].count(IMAGE) for message in messages)
-        if places != len(sample.images):
+        """The row of a sample. Raises UserError unless its messages have one `<image>` an image."""
+        turns, marks = [], 0
+        for message in messages:
+            turns.append({"role": message["role"], "content": message["content"]})
+            marks += message["content"].count(IMAGE)
+        if marks != len(sample.images):
             raise UserError(
-                f"The prompt of row {sample.id!r} has {places} {IMAGE} for {len(sample.images)} images; the two must be equal."
+                f"The prompt of row {sample.id!r} has {marks} {IMAGE} for {len(sample.images)} images; the "
+                "two must be equal."
             )
         bare = dataclasses.replace(sample, images=())
-        turns = tuple({"role": m["role"], "content": m["content"]} for m in messages)
-        return cls(sample.id, study, cell, turns, sample.images, chosen, rejected, bare)
+        return cls(sample.id, study, cell, tuple(turns), sample.images, chosen, rejected, bare)
 
 
 def write_preferences(rows: Iterable[Preference], path: Path | str) -> int:
-    """Number of rows written to `path`, atomically."""
+    """Write the rows to `path`, atomically; returns their number."""
 
     def record(row: Preference) -> dict:
-        return {
-            **vars(row),
-            "messages": list(row.messages),
-            "images": list(row.images),
-            "sample": row.sample.to_json(),
-        }
+        fields = dict(vars(row))
+        fields["messages"], fields["images"] = list(row.messages), list(row.images)
+        fields["sample"] = row.sample.to_json()
+        return fields
 
     return write_records(map(record, rows), path, SCHEMA, rows_per_group=128)
 
 
 def read_preferences(path: Path | str) -> Iterator[Preference]:
-    """The rows of a file in order, one row group in memory at a time; UserError for a file that is none of ours."""
+    """The rows of a file in order, a row group in memory at a time. Raises UserError for another file."""
     for row in read_records(path, SCHEMA):
         row["messages"], row["images"] = tuple(row["messages"]), tuple(row["images"])
-        yield Preference(**{**row, "sample": Sample.from_json(row["sample"])})
+        row["sample"] = Sample.from_json(row["sample"])
+        yield Preference(**row)

@@ -1,8 +1,9 @@
-"""What preference tuning did on held-out rows, before and after, beside a control, and whether it did harm.
+"""What preference tuning did on held-out rows, beside a control, and whether it did harm.
 
-A rising margin alone proves nothing: it also rises when the chosen answer becomes impossible and the rejected one more so. And the
-held-out PAIRS were chosen for being answered wrongly before, so their accuracy can only rise. What is judged is therefore the
-chosen answers' log-probability, and the form and accuracy of greedy responses on ALL rows of the held-out studies.
+A rising margin alone proves nothing: it also rises when the chosen answer becomes impossible and the rejected
+one more so. And the held-out PAIRS were chosen for being answered wrongly before, so their accuracy can only
+rise. What is judged is therefore the chosen answers' log-probability, and the form and accuracy of greedy
+responses on ALL rows of the held-out studies.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.metrics import interval
+from medical_rl.evaluation.metrics import wilson_interval
+from medical_rl.evaluation.wording import DISCLAIMER
 from medical_rl.parsing.response import parse
+from medical_rl.pseudo_label.alignment.pairs import cells_clause
 from medical_rl.pseudo_label.alignment.preference import Preference
 from medical_rl.rewards.terms.accuracy import accuracy
 from medical_rl.rewards.terms.format import FORMS
@@ -21,128 +24,202 @@ from medical_rl.rewards.terms.format import FORMS
 RESAMPLES = 2000
 BEFORE, AFTER, CONTROL = "before", "after", "control"
 JUDGED = ("chosen_logprob", "gold_logprob", "well_formed", "accuracy")
-VERDICTS = ("aligned", "unmoved", "collapsed")
 _FORMS = ("tagged", "boxed")
+ARMS = {
+    BEFORE: "before (the reference)",
+    AFTER: "after preference tuning",
+    CONTROL: "control: SFT on the chosen alone",
+}
+SHOWN = {
+    "margin": "margin to the reference, nats (pairs)",
+    "pair_accuracy": "pair accuracy (pairs)",
+    "prefers_gold": "gold likelier than rejected (pairs)",
+    "chosen_logprob": "chosen log-probability, nats an answer (pairs)",
+    "gold_logprob": "gold log-probability, nats an answer (all rows)",
+    "well_formed": "well-formed (all rows)",
+    "accuracy": "greedy accuracy (all rows)",
+    "pairs_right": "greedy accuracy (pairs)",
+}
+KEPT = {
+    "aligned": "The aligned labeller is used.",
+    "reference": "**The labeller is used as it was before: the aligned one is not trusted.**",
+}
 
 
 def form_of(rows: Sequence[Preference]) -> str | None:
-    """The name of the form (rewards/format.py) that every gold answer has; None where they share none of them.
+    """The form (rewards/terms/format.py) that every gold answer has; None where they share none.
 
-    A response is well-formed if it has this form and its answer can be read; without a form, if its answer can be read.
+    A response is well-formed if it has this form and its answer can be read; without a form, if its answer
+    can be read.
     """
-    gold = [parse(row.chosen) for row in rows]
-    return next((name for name in _FORMS if all(FORMS[name](text) for text in gold)), None)
+    golds = [parse(row.chosen) for row in rows]
+    for name in _FORMS:
+        if all(map(FORMS[name], golds)):
+            return name
+    return None
 
 
 def figures(rows: Sequence[Preference], arms: Mapping[str, Sequence[Mapping]], seed: int = 0) -> dict:
-    """{"form", "n_rows", "n_pairs", "arms": {name: figures of `measured`}} of lines that pair_scores.py wrote.
+    """{"form", "n_rows", "n_pairs", "arms": {name: `arm_figures`}} of lines that pair_scores.py wrote.
 
     arms  {"before": lines, "after": lines, ...}, each with a line a row, in the rows' order
     """
+    ids = [row.id for row in rows]
     for name, lines in arms.items():
-        if [line["id"] for line in lines] != [row.id for row in rows]:
+        if [line["id"] for line in lines] != ids:
             raise UserError(
                 f"The scores of the model {name} are not of the {len(rows)} held-out rows, in their order."
             )
     form = form_of(rows)
-    told = {name: measured(rows, lines, arms[BEFORE], form, seed) for name, lines in arms.items()}
+    per_arm = {}
+    for name, lines in arms.items():
+        per_arm[name] = arm_figures(rows, lines, arms[BEFORE], form, seed)
     pairs = sum(row.rejected is not None for row in rows)
-    return {"form": form, "n_rows": len(rows), "n_pairs": pairs, "arms": told}
+    return {"form": form, "n_rows": len(rows), "n_pairs": pairs, "arms": per_arm}
 
 
-def measured(
+def arm_figures(
     rows: Sequence[Preference],
     lines: Sequence[Mapping],
     before: Sequence[Mapping],
     form: str | None,
     seed: int,
 ) -> dict:
-    """{figure: {"value", "low", "high", "change", "change_low", "change_high"}} of one model; log-probabilities in nats an answer.
+    """{figure: {"n", "value", "low", "high", "change", "change_low", "change_high"}} of one model.
 
-    On the pairs: `margin`, log-probability of chosen less rejected, less the same before tuning (DPO's implicit reward without its
-    beta); `pair_accuracy`, share of pairs with a margin above 0; `prefers_gold`, share whose chosen is the likelier; and
-    `chosen_logprob`. On all rows: `gold_logprob`, `well_formed`, `accuracy`. Shares have Wilson's interval, means and all changes
-    a seeded bootstrap's over studies, paired by row. What the reference cannot have (a margin to itself) is None.
+    Log-probabilities are in nats an answer. On the pairs: `margin`, log-probability of chosen less rejected,
+    less the same before tuning (DPO's implicit reward without its beta); `pair_accuracy`, share of pairs with
+    a margin above 0; `prefers_gold`, share whose chosen is the likelier; and `chosen_logprob`. On all rows:
+    `gold_logprob`, `well_formed`, `accuracy`. Shares have Wilson's interval, means and all changes a seeded
+    bootstrap's over studies, paired by row. What the reference cannot have (a margin to itself) is None.
     """
-    paired = [i for i, row in enumerate(rows) if row.rejected is not None]
-    studies = [row.study for row in rows]
-    now, was = (_columns(rows, some, form) for some in (lines, before))
-    found = {}
-    for name in ("gold_logprob", "well_formed", "accuracy"):
-        found[name] = _figure(now[name], was[name], studies, seed)
-    pair_studies = [studies[i] for i in paired]
-    own, old = ({k: column[paired] for k, column in columns.items()} for columns in (now, was))
-    difference, reference = (columns["gold_logprob"] - columns["rejected"] for columns in (own, old))
+    now, was = _columns(rows, lines, form), _columns(rows, before, form)
+    studies = np.array([row.study for row in rows])
+    pairs = np.array([row.rejected is not None for row in rows], bool)
+    difference = (now["gold_logprob"] - now["rejected"])[pairs]
+    reference = (was["gold_logprob"] - was["rejected"])[pairs]
     margin = difference - reference
-    found["chosen_logprob"] = _figure(own["gold_logprob"], old["gold_logprob"], pair_studies, seed)
-    found["prefers_gold"] = _figure(difference > 0, reference > 0, pair_studies, seed)
-    found["pairs_right"] = _figure(own["accuracy"], old["accuracy"], pair_studies, seed)
-    itself = lines is before
-    found["margin"] = None if itself else _figure(margin, None, pair_studies, seed)
-    found["pair_accuracy"] = None if itself else _figure(margin > 0, None, pair_studies, seed)
-    return found
+    arm = {}
+    for name in ("gold_logprob", "well_formed", "accuracy"):
+        arm[name] = _figure(now[name], was[name], studies, seed)
+    studies = studies[pairs]
+    arm["chosen_logprob"] = _figure(now["gold_logprob"][pairs], was["gold_logprob"][pairs], studies, seed)
+    arm["prefers_gold"] = _figure(difference > 0, reference > 0, studies, seed)
+    arm["pairs_right"] = _figure(now["accuracy"][pairs], was["accuracy"][pairs], studies, seed)
+    arm["margin"] = arm["pair_accuracy"] = None
+    if lines is not before:
+        arm["margin"] = _figure(margin, None, studies, seed)
+        arm["pair_accuracy"] = _figure(margin > 0, None, studies, seed)
+    return arm
 
 
 def _columns(rows: Sequence[Preference], lines: Sequence[Mapping], form: str | None) -> dict[str, np.ndarray]:
-    responses = [parse(line["response"]) for line in lines]
-    samples = [row.sample for row in rows]
-    formed = [bool(r.answer) and (form is None or FORMS[form](r)) for r in responses]
+    """The columns gold_logprob, rejected (NaN where the row is no pair), well_formed and accuracy."""
+    chosen, rejected, well_formed, right = [], [], [], []
+    for row, line in zip(rows, lines, strict=True):
+        response = parse(line["response"])
+        chosen.append(line["chosen"])
+        rejected.append(line["rejected"])
+        well_formed.append(bool(response.answer) and (form is None or FORMS[form](response)))
+        right.append(accuracy(response, row.sample) == 1.0)
     return {
-        "gold_logprob": np.array([line["chosen"] for line in lines], float),
-        "rejected": np.array(
-            [np.nan if line["rejected"] is None else line["rejected"] for line in lines], float
-        ),
-        "well_formed": np.array(formed, bool),
-        "accuracy": np.array([accuracy(r, s) == 1.0 for r, s in zip(responses, samples, strict=True)], bool),
+        "gold_logprob": np.array(chosen, float),
+        "rejected": np.array(rejected, float),  # None becomes NaN
+        "well_formed": np.array(well_formed, bool),
+        "accuracy": np.array(right, bool),
     }
 
 
-def _figure(now: np.ndarray, was: np.ndarray | None, studies: Sequence[str], seed: int) -> dict:
-    value = float(now.mean())
-    low, high = interval(int(now.sum()), len(now)) if now.dtype == bool else bootstrap(now, studies, seed)
-    told = {
-        "n": len(now),
-        "value": value,
-        "low": low,
-        "high": high,
-        "change": None,
-        "change_low": None,
-        "change_high": None,
-    }
+def _figure(now: np.ndarray, was: np.ndarray | None, studies: np.ndarray, seed: int) -> dict:
+    low, high = (
+        wilson_interval(int(now.sum()), len(now)) if now.dtype == bool else bootstrap(now, studies, seed)
+    )
+    figure = {"n": len(now), "value": float(now.mean()), "low": low, "high": high}
+    figure |= dict.fromkeys(("change", "change_low", "change_high"))
     if was is not None:
         change = now.astype(float) - was.astype(float)
-        told["change"] = float(change.mean())
-        told["change_low"], told["change_high"] = bootstrap(change, studies, seed)
-    return told
+        figure["change"] = float(change.mean())
+        figure["change_low"], figure["change_high"] = bootstrap(change, studies, seed)
+    return figure
 
 
 def bootstrap(values: np.ndarray, studies: Sequence[str], seed: int) -> tuple[float, float]:
-    """(low, high): the 95 % bootstrap interval of the mean; whole studies are drawn, as their rows are not independent."""
+    """(low, high): the 95 % bootstrap interval of the mean over studies (rows of one are not independent)."""
     names, which = np.unique(np.asarray(studies), return_inverse=True)
     sums, counts = np.bincount(which, weights=values), np.bincount(which)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    draws = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
+    low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
 def verdict(after: Mapping, max_fall: Mapping[str, float]) -> dict:
-    """{"verdict", "reasons"}: collapsed where a judged figure fell by more than `max_fall` allows; unmoved where the margin's
-    interval holds 0, or is below it; else aligned.
+    """{"verdict", "reasons"}: collapsed, unmoved or aligned.
 
-    max_fall  {"logprob": nats an answer, "well_formed": share, "accuracy": share}; the fall itself is compared, not its interval:
-              a labeller whose harm cannot be told from noise is not worth the risk
+    Collapsed where a judged figure fell by more than `max_fall` allows; unmoved where the margin's interval
+    holds 0, or is below it.
+
+    max_fall  {"logprob": nats an answer, "well_formed": share, "accuracy": share}; the fall itself is
+              compared, not its interval: a labeller whose harm cannot be told from noise is not worth the
+              risk
     """
     reasons = []
     for name in JUDGED:
-        fall, allowed = -after[name]["change"], max_fall["logprob" if name.endswith("logprob") else name]
+        fall = -after[name]["change"]
+        allowed = max_fall["logprob" if name.endswith("logprob") else name]
         if fall > allowed:
             reasons.append(f"{name} fell by {fall:.3f} (allowed: {allowed:g})")
     if reasons:
         return {"verdict": "collapsed", "reasons": reasons}
-    if after["margin"]["low"] <= 0:
-        margin = after["margin"]
-        told = (
-            f"the held-out margin is {margin['value']:.4f} [{margin['low']:.4f}, {margin['high']:.4f}] nats"
-        )
-        return {"verdict": "unmoved", "reasons": [told]}
+    margin = after["margin"]
+    if margin["low"] <= 0:
+        shown = f"{margin['value']:.4f} [{margin['low']:.4f}, {margin['high']:.4f}]"
+        return {"verdict": "unmoved", "reasons": [f"the held-out margin is {shown} nats"]}
     return {"verdict": "aligned", "reasons": []}
+
+
+def page(report: Mapping, phantom: bool = False) -> str:
+    """The report of align.py as Markdown: the pairs, the verdict, one column a model."""
+    per_arm, counts = report["figures"]["arms"], report["counts"]
+    arms = [name for name in ARMS if name in per_arm]
+    answers = ", ".join(f"{answer} {n}" for answer, n in counts["train_answers"].items())
+    verdict_clauses = "; ".join([f"**{report['verdict']}**"] + report["reasons"])
+    lines = ["# Preference alignment of the labeller", ""]
+    if phantom:
+        lines += ["Measured on phantom images drawn by code, not on medical images.", ""]
+    lines += [
+        f"Gold rows by the labeller's answer without/with retrieved reports: {cells_clause(counts)}; not "
+        f"asked {counts['not_asked']}.",
+        f"Pairs are the right/wrong rows: {counts['train_pairs']} trained on (gold answers: {answers}), "
+        f"{counts['held_out_pairs']} held out; {counts['unreadable']} had no readable answer. Measured on "
+        f"the {report['figures']['n_rows']} rows of held-out studies.",
+        "",
+        f"Verdict: {verdict_clauses}. {KEPT[report['kept']]}",
+        f"{report['changed']:.2%} of the adapted weights differ from the labeller's in the saved format.",
+        "",
+        "| | " + " | ".join(map(ARMS.get, arms)) + " |",
+        "|---" * (len(arms) + 1) + "|",
+    ]
+    for figure, title in SHOWN.items():
+        cells = [_cell(per_arm[name][figure]) for name in arms]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "In brackets 95 % intervals: Wilson's for shares, else a bootstrap over studies; after a comma the "
+        "change, paired by row. The pairs were chosen for being answered wrongly before, so their greedy "
+        "accuracy begins at 0 and any change raises it; what is judged is all rows. The control had the "
+        "same steps on the same chosen answers: what it gains too is not owed to preferences.",
+        "",
+        DISCLAIMER,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(figure: Mapping | None) -> str:
+    """Value, interval and rows; the change since before, with its interval, where there is one."""
+    if figure is None:
+        return "–"
+    shown = f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}] (n = {figure['n']})"
+    if not (figure["change"] or figure["change_low"] or figure["change_high"]):
+        return shown
+    return f"{shown}, {figure['change']:+.3f} [{figure['change_low']:+.3f}, {figure['change_high']:+.3f}]"

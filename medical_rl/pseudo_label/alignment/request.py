@@ -1,33 +1,16 @@
-"""What a preference tuning is asked to do: the fields of REQUEST.json (dpo.py), checked by name and value."""
+"""What a preference tuning is asked: the fields of REQUEST.json, checked by name and value."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.run.files import digest
-from medical_rl.run.training_log import fields_of, identity_of
+from medical_rl.training.request import TrainingRequest
 
-WHAT = "preference tuning"
+LOSS = "loss of preference tuning named"
 LOSSES = ("sigmoid", "sft")
-PRECISIONS = ("fp32", "bf16")
-DTYPES = ("auto", "float32", "bfloat16")
-SCHEDULES = ("constant", "linear", "cosine")
-# Where things lie and how often they are told does not change what is trained.
-NOT_IDENTITY = (
-    "out",
-    "work",
-    "metrics",
-    "save_every",
-    "log_every",
-    "workers",
-    "name",
-    "first_step",
-    "phantom",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,20 +23,35 @@ class Lora:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class Request(TrainingRequest):
     """One preference tuning.
 
     model          folder of the model that is aligned, which is also the reference
     pairs          parquet file of training pairs (preference.py)
     out, work      folder of the merged model; folder of saved states
     metrics        metrics.jsonl, or None for the MEDICAL_RL_METRICS variable
-    name           what its figures are called there; first_step is added to its steps (what another training took before)
-    loss_type      sigmoid (DPO), sft (the chosen text's negative log-likelihood, a token), or both, weighted by loss_weights
+    name           what its figures are called there; first_step is added to its steps (what another training
+                   took before)
+    loss_type      sigmoid (DPO), sft (the chosen text's negative log-likelihood, a token), or both, weighted
+                   by loss_weights
     beta           how far the reference is left: the lower, the further
     epochs, steps  passes over the pairs, or steps (one of the two)
     batch_size     pairs a step over all devices; micro_batch of one pass on one device
     export_dtype   of the merged weights; auto is the model's own
     """
+
+    TRAINING = "preference tuning"
+    PARTS = {"lora": Lora, "loss_type": tuple, "loss_weights": tuple}
+    CHOICES = {
+        "loss_type": (LOSS, LOSSES),
+        "precision": ("precision", ("fp32", "bf16")),
+        "export_dtype": ("format of merged weights named", ("auto", "float32", "bfloat16")),
+        "lr_schedule": ("schedule of the learning rate named", ("constant", "linear", "cosine")),
+    }
+    # Where things lie and how often they are told does not change what is trained.
+    NOT_IDENTITY = (
+        "out", "work", "metrics", "save_every", "log_every", "workers", "name", "first_step", "phantom",
+    )  # fmt: skip
 
     model: str
     pairs: str
@@ -65,7 +63,7 @@ class Request:
     name: str = "dpo"
     first_step: int = 0
     seed: int = 0
-    loss_type: tuple[str, ...] = ("sigmoid", "sft")
+    loss_type: tuple[str, ...] = LOSSES
     loss_weights: tuple[float, ...] = (1.0, 1.0)
     beta: float = 0.1
     lora: Lora = Lora()
@@ -87,54 +85,30 @@ class Request:
     workers: int = 0
     phantom: bool = False
 
-    @classmethod
-    def read(cls, path: Path | str) -> Request:
-        """The request of a JSON file; UserError for a name or value that is not known."""
-        return cls.of(json.loads(Path(path).read_text(encoding="utf-8")))
-
-    @classmethod
-    def of(cls, settings: Mapping) -> Request:
-        """The request of plain settings."""
-        settings = fields_of(cls, settings, WHAT)
-        settings["lora"] = Lora(**fields_of(Lora, settings.get("lora") or {}, WHAT))
-        for name in ("loss_type", "loss_weights"):
-            if name in settings:
-                settings[name] = tuple(settings[name])
-        try:
-            request = cls(**settings)
-        except TypeError as error:
-            raise UserError(f"The preference tuning lacks a setting: {error}.") from None
-        request.check()
-        return request
-
     def check(self) -> None:
-        """None; UserError for a value that could not be trained with."""
-        for kind, value, available in (
-            *(("loss of preference tuning named", loss, LOSSES) for loss in self.loss_type or ("",)),
-            ("precision", self.precision, PRECISIONS),
-            ("format of merged weights named", self.export_dtype, DTYPES),
-            ("schedule of the learning rate named", self.lr_schedule, SCHEDULES),
-        ):
-            if value not in available:
-                raise unknown(kind, value, available)
+        """Raise UserError for a value that could not be trained with."""
+        super().check()
+        if not self.loss_type:
+            raise unknown(LOSS, "", LOSSES)
         if len(self.loss_weights) != len(self.loss_type):
             raise UserError(
-                f"conf.alignment has {len(self.loss_type)} losses ({', '.join(self.loss_type)}) and {len(self.loss_weights)} "
-                "weights; give loss_weights one number a loss."
+                f"conf.alignment has {len(self.loss_type)} losses ({', '.join(self.loss_type)}) and "
+                f"{len(self.loss_weights)} weights; give loss_weights one number a loss."
             )
         if (self.epochs is None) == (self.steps is None):
             raise UserError(f"Give either epochs or steps; they are {self.epochs} and {self.steps}.")
 
+    def content_hashes(self) -> dict[str, str]:
+        """The pairs count by their content."""
+        return {"pairs": digest(Path(self.pairs))}
+
     def accumulation(self, processes: int) -> int:
-        """Passes of one step on each of `processes` devices; UserError where the batch cannot be shared."""
-        passes, left = divmod(self.batch_size, self.micro_batch * processes)
-        if left or not passes:
+        """Passes of a step on each of `processes` devices. Raises UserError for a batch not to be shared."""
+        passes, rest = divmod(self.batch_size, self.micro_batch * processes)
+        if rest or not passes:
             raise UserError(
-                f"A batch of {self.batch_size} pairs cannot be made of {processes} processes with {self.micro_batch} pairs a pass: "
-                "conf.alignment.batch_size must be a multiple of conf.alignment.micro_batch times the number of GPUs."
+                f"A batch of {self.batch_size} pairs cannot be made of {processes} processes with "
+                f"{self.micro_batch} pairs a pass: conf.alignment.batch_size must be a multiple of "
+                "conf.alignment.micro_batch times the number of GPUs."
             )
         return passes
-
-    def identity(self) -> str:
-        """A hash of all that decides what is trained: the settings and the pairs' own content."""
-        return identity_of(self, NOT_IDENTITY, pairs=digest(Path(self.pairs)))

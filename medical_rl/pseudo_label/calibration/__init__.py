@@ -1,1 +1,1 @@
-"""How many reports an answer is given with: factuality-risk calibration by Learn-then-Test (RULE, section 3.2)."""
+"""Factuality-risk calibration: how many retrieved reports keep the risk low (RULE, section 3.2)."""

@@ -1,10 +1,7 @@
-"""How many retrieved reports an answer is given with: Learn-then-Test over the candidates C_K (RULE, section 3.2).
+"""How many reports an answer is given with: the best k that passes, or what is done where none does.
 
-Each k is a hypothesis "with k reports the factuality risk is alpha or more"; those that are rejected are kept. The family-wise
-error is held at delta in one of two ways:
-bonferroni      every k is tested at delta / |C_K|
-fixed_sequence  the candidates are tested at delta one after the other, in the order in which conf.calibration.candidates lists
-                them, and the first that fails ends the test. The order must be fixed before the errors are seen.
+Where no k passes, conf.calibration.on_empty says what is done: stop, the best k without a guarantee, or no
+retrieval. None of the three has a guarantee, and each says so.
 """
 
 from __future__ import annotations
@@ -12,27 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from medical_rl.pseudo_label.calibration.empty import NothingKept, advice, fallback
-from medical_rl.pseudo_label.calibration.risk import bentkus, hoeffding
-from medical_rl.pseudo_label.calibration.settings import CalibrationSettings
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One k. `p` is min(1, p1, p2); `tested` is False after the end of a fixed sequence; `kept` needs p <= threshold."""
-
-    k: int
-    n: int
-    errors: int
-    risk: float
-    p1: float
-    p2: float
-    p: float
-    threshold: float
-    tested: bool
-    kept: bool
+from medical_rl.errors import UserError
+from medical_rl.pseudo_label.calibration.learn_then_test import (
+    MOST_ROWS,
+    CalibrationSettings,
+    Candidate,
+    learn_then_test,
+    rows_needed,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +25,8 @@ class Calibration:
 
     candidates     in the order listed, which is the order of a fixed sequence
     kept           every k that passed, ascending
-    chosen         the kept k with the smallest FR, of equal ones the smallest k; without a kept one as `on_empty` says
-                   (None for stop)
+    chosen         the kept k with the smallest FR, of equal ones the smallest k; without a kept one as
+                   `on_empty` says (None for stop)
     guarantee      whether P(the true risk of every kept k <= alpha) >= 1 - delta can be said
     sentence       what can be said, for people
     studies        how many studies the questions are about; None where unknown
@@ -62,6 +46,17 @@ class Calibration:
     majority_rate: float | None = None
 
 
+class NothingKept(UserError):
+    """No k passed and conf.calibration.on_empty is stop; `outcome` holds the figures."""
+
+    def __init__(self, message: str, outcome: Calibration | None = None):
+        super().__init__(message, outcome)  # both, so that it can be pickled
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
 def calibrate(
     errors: Mapping[int, Sequence[int]],
     settings: CalibrationSettings,
@@ -69,91 +64,116 @@ def calibrate(
     studies: int | None = None,
     majority_rate: float | None = None,
 ) -> Calibration:
-    """The outcome for `errors`: for each candidate k its answers to the same n questions, in the same order.
+    """The outcome for `errors`: for each candidate k its answers to the same n questions, in one order.
 
-    errors   1 for a wrong answer, 0 for a right one. An abstention or an unparsed answer is wrong: it is a 1, and no gap.
-             (`calibration_errors.errors_by_k` makes them so of labels.)
-    studies  how many different studies the questions are about. Fewer than n: they are not independent, and no guarantee is given.
+    errors   1 for a wrong answer, 0 for a right one. An abstention or an unparsed answer is wrong: it is a 1,
+             and no gap. (`errors.errors_by_k` makes them so of labels.)
+    studies  how many different studies the questions are about. Fewer than n: they are not independent, and
+             no guarantee is given.
 
-    ValueError for errors that are not 0 or 1, not of the same n >= 1 questions, or not of the settings' candidates.
-    NothingKept (a UserError) where no k passes and conf.calibration.on_empty is stop.
+    Raises ValueError for errors that are not 0 or 1, not of the same n >= 1 questions, or not of the
+    settings' candidates. Raises NothingKept (a UserError) where no k passes and conf.calibration.on_empty is
+    stop.
 
-    >>> rule = CalibrationSettings((1, 2), alpha=0.2, delta=0.1, method="bonferroni", on_empty="stop")
-    >>> found = calibrate({1: [0] * 170 + [1] * 30, 2: [0] * 180 + [1] * 20}, rule)
-    >>> found.kept, found.chosen, found.guarantee
+    >>> settings = CalibrationSettings((1, 2), alpha=0.2, delta=0.1, method="bonferroni", on_empty="stop")
+    >>> outcome = calibrate({1: [0] * 170 + [1] * 30, 2: [0] * 180 + [1] * 20}, settings)
+    >>> outcome.kept, outcome.chosen, outcome.guarantee
     ((2,), 2, True)
     """
-    candidates = measured(errors, settings)
-    passed = [c for c in candidates if c.kept]
-    told = {"studies": studies, "majority_rate": majority_rate}
-    if not passed:
-        outcome = _outcome(candidates, settings, *fallback(candidates, settings), False, **told)
-        if settings.on_empty == "stop":
-            raise NothingKept(advice(candidates, settings), outcome)
-        return outcome
-    best = min(passed, key=lambda c: (c.errors, c.k))
-    independent = studies is None or studies >= best.n
-    return _outcome(
-        candidates, settings, best.k, _sentence(passed, best, settings, studies), independent, **told
-    )
-
-
-def measured(errors: Mapping[int, Sequence[int]], settings: CalibrationSettings) -> tuple[Candidate, ...]:
-    """Every candidate with its figures and whether it is kept, in the order listed."""
-    counts, n = _counted(errors, settings.candidates)
-    p1 = hoeffding(counts / n, n, settings.alpha)
-    p2 = bentkus(counts / n, n, settings.alpha)
-    p = np.minimum(1.0, np.minimum(p1, p2))
-    passes = p <= settings.threshold
-    reached = np.ones(len(p), dtype=bool)
-    if settings.method == "fixed_sequence":
-        # The first that fails is the last that is tested.
-        reached[1:] = np.logical_and.accumulate(passes)[:-1]
-    return tuple(
-        Candidate(k, n, int(counts[i]), float(counts[i] / n), float(p1[i]), float(p2[i]), float(p[i]),
-                  settings.threshold, bool(reached[i]), bool(reached[i] and passes[i]))
-        for i, k in enumerate(settings.candidates)
+    candidates = learn_then_test(errors, settings)
+    kept = sorted(c.k for c in candidates if c.kept)
+    if kept:
+        best = _best(candidates, kept)
+        guarantee = studies is None or studies >= best.n
+        chosen, sentence = best.k, _sentence(kept, best, settings, studies if not guarantee else None)
+    else:
+        guarantee = False
+        chosen, sentence = fallback(candidates, settings)
+    outcome = Calibration(
+        candidates, settings.alpha, settings.delta, settings.method, settings.on_empty, tuple(kept),
+        chosen, guarantee, sentence, studies, majority_rate,
     )  # fmt: skip
+    if not kept and settings.on_empty == "stop":
+        raise NothingKept(advice(candidates, settings), outcome)
+    return outcome
 
 
-def _counted(errors: Mapping[int, Sequence[int]], candidates: Sequence[int]) -> tuple[np.ndarray, int]:
-    """(wrong answers of each candidate, n)."""
-    if set(errors) != set(candidates):
-        raise ValueError(
-            f"There are errors for k in {sorted(errors)}; the candidates are {sorted(candidates)}."
-        )
-    columns = {k: np.asarray(errors[k]) for k in candidates}
-    for k, column in columns.items():
-        if column.ndim != 1 or column.dtype.kind not in "biuf" or not np.all((column == 0) | (column == 1)):
-            raise ValueError(f"The errors for k={k} must be 0 or 1, one a question; an abstention is a 1.")
-    lengths = {k: len(column) for k, column in columns.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(
-            f"Every k must be measured on the same questions, at least one; there are {lengths}."
-        )
-    return np.array([int(column.sum()) for column in columns.values()]), lengths[candidates[0]]
-
-
-def _outcome(
-    candidates, settings: CalibrationSettings, chosen, sentence: str, guarantee: bool, **told
-) -> Calibration:
-    kept = tuple(sorted(c.k for c in candidates if c.kept))
-    given = (settings.alpha, settings.delta, settings.method, settings.on_empty)
-    return Calibration(candidates, *given, kept, chosen, guarantee, sentence, **told)
+def _best(candidates: Sequence[Candidate], ks: Sequence[int]) -> Candidate:
+    """The one with the fewest errors, of equal ones the smallest k."""
+    return min((c for c in candidates if c.k in ks), key=lambda c: (c.errors, c.k))
 
 
 def _sentence(
-    passed: Sequence[Candidate], best: Candidate, settings: CalibrationSettings, studies: int | None
+    kept: Sequence[int], best: Candidate, settings: CalibrationSettings, dependent_studies: int | None
 ) -> str:
-    kept = ", ".join(str(k) for k in sorted(c.k for c in passed))
-    said = (
-        f"With probability at least {1 - settings.delta:g} over the draw of the {best.n} calibration questions, the true factuality "
-        f"risk of this labeller with this retriever is at most {settings.alpha:g} for every kept k ({kept}), and so for the chosen "
-        f"k = {best.k}. This takes the questions for independent draws from those that are labelled later."
-    )
-    if studies is None or studies >= best.n:
-        return said
+    """What can be said where k are kept; `dependent_studies` is how many studies the questions share."""
+    ks = ", ".join(map(str, kept))
+    if dependent_studies is not None:
+        return (
+            f"No strict guarantee: k = {ks} passed the test, but the {best.n} questions are about "
+            f"{dependent_studies} studies, and questions about one study are not independent. "
+            "conf.calibration.per_study=1 asks one question a study."
+        )
     return (
-        f"No strict guarantee: k = {kept} passed the test, but the {best.n} questions are about {studies} studies, and questions "
-        "about one study are not independent. conf.calibration.per_study=1 asks one question a study."
+        f"With probability at least {1 - settings.delta:g} over the draw of the {best.n} calibration "
+        "questions, the true factuality risk of this labeller with this retriever is at most "
+        f"{settings.alpha:g} for every kept k ({ks}), and so for the chosen k = {best.k}. This takes the "
+        "questions for independent draws from those that are labelled later."
     )
+
+
+def fallback(candidates: Sequence[Candidate], settings: CalibrationSettings) -> tuple[int | None, str]:
+    """(the k taken although no candidate passed, the sentence that says so); k is None for stop."""
+    chosen, why = None, "Nothing is chosen."
+    if settings.on_empty == "no_retrieval":
+        chosen, why = 0, "Answers are given without retrieval (k = 0)."
+    if settings.on_empty == "best_k_without_guarantee":
+        best = _best(candidates, settings.candidates)
+        chosen = best.k
+        why = (
+            f"k = {best.k} is used because its risk on the calibration questions is the smallest: "
+            f"{best.risk:.3f} ({best.errors} of {best.n} wrong)."
+        )
+    return chosen, (
+        f"No guarantee: no candidate k is shown to have a factuality risk of at most {settings.alpha:g} with "
+        f"confidence {1 - settings.delta:g}. {why}"
+    )
+
+
+def advice(candidates: Sequence[Candidate], settings: CalibrationSettings) -> str:
+    """One paragraph: every k with its risk, p-value and rows needed, and what else could be done."""
+    figures = []
+    for one in candidates:
+        untested = "" if one.tested else " (not tested)"
+        figures.append(
+            f"k={one.k}: FR {one.risk:.3f} ({one.errors} wrong), p {one.p:.3g}{untested}, "
+            f"{_rows_clause(one, settings)}"
+        )
+    order = ""
+    if settings.method == "fixed_sequence":
+        order = (
+            " A fixed sequence ends at the first k that fails, so list first what is expected to do best, "
+            "before any figure is seen."
+        )
+    return (
+        f"None of the candidates k (conf.calibration.candidates={list(settings.candidates)}) is shown to "
+        f"have a factuality risk of at most alpha={settings.alpha:g} with confidence {1 - settings.delta:g} "
+        f"on {candidates[0].n} calibration questions: {settings.method} needs p <= {settings.threshold:.3g}. "
+        f"{'; '.join(figures)}.{order} Raise conf.calibration.alpha, calibrate on more rows "
+        "(conf.calibration.share or rows), take a better retriever or labeller, or go on without a "
+        "guarantee with conf.calibration.on_empty=best_k_without_guarantee or no_retrieval. What is changed "
+        "because of these figures should be tested on other questions (conf.seed): tested on these again, "
+        "the guarantee would not hold."
+    )
+
+
+def _rows_clause(candidate: Candidate, settings: CalibrationSettings) -> str:
+    """The fewest rows with which this candidate could pass if its FR stayed what it is, as a clause."""
+    if candidate.p <= settings.threshold:  # behind the end of a fixed sequence
+        return "which passes by itself"
+    if candidate.risk >= settings.alpha:
+        return "which no number of rows makes pass"
+    needed = rows_needed(candidate.risk, settings.alpha, settings.threshold, more_than=candidate.n)
+    if needed is None:
+        return f"which would need more than {MOST_ROWS:,} rows"
+    return f"which could pass with {needed:,} rows"

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from medical_rl.errors import UserError
-
-
-class Labelled(Protocol):
-    """A labeller's answer to one question; `answer` None with `failed` None is an abstention."""
-
-    id: str
-    answer: str | None
-    failed: str | None
+from medical_rl.pseudo_label.label import Label
 
 
 @dataclass(frozen=True)
@@ -36,46 +28,52 @@ class Errors:
     majority_rate: float
 
 
-def errors_by_k(gold: Mapping[str, str], labels: Mapping[int, Iterable[Labelled]]) -> Errors:
+def errors_by_k(gold: Mapping[str, str], labels: Mapping[int, Iterable[Label]]) -> Errors:
     """The errors of every k against `gold` ({question id: answer}).
 
-    An abstention (an answer that could not be read is one) is an error. A failure of the labeller (an endpoint that is down) is none:
-    its question is left out, and at every k, so that all are measured on the same ones.
-    ValueError for labels of other questions than `gold`; UserError where every question failed.
+    An abstention (an answer that could not be read is one) is an error. A failure of the labeller (an
+    endpoint that is down) is none: its question is left out, and at every k, so that all are measured on the
+    same ones. Raises ValueError for labels of other questions than `gold`, UserError where every question
+    failed.
     """
-    given = {k: {label.id: label for label in of_k} for k, of_k in labels.items()}
-    for k, found in given.items():
-        if differing := set(found) ^ set(gold):
+    answers: dict[int, dict[str, str | None]] = {}
+    failed_ids: set[str] = set()
+    reasons: Counter[str] = Counter()
+    for k, of_k in labels.items():
+        answers[k] = {}
+        for label in of_k:
+            answers[k][label.id] = label.answer
+            if label.failed is not None:
+                failed_ids.add(label.id)
+                reasons[label.failed] += 1
+        differing = set(answers[k]) ^ set(gold)
+        if differing:
             raise ValueError(
-                f"The labels for k={k} are not those of the questions: {sorted(differing)[:5]} are in one only."
+                f"The labels for k={k} are not those of the questions: {sorted(differing)[:5]} are in one "
+                "only."
             )
-    failed = tuple(i for i in gold if any(found[i].failed is not None for found in given.values()))
-    ids = tuple(i for i in gold if i not in set(failed))
+    ids = tuple(name for name in gold if name not in failed_ids)
     if not ids:
-        why = Counter(
-            found[i].failed for found in given.values() for i in failed if found[i].failed is not None
-        )
-        raise UserError(
-            f"The labeller failed on all {len(gold)} calibration questions"
-            + (
-                f", mostly: {why.most_common(1)[0][0]}."
-                if why
-                else ": there are none (conf.calibration.share)."
-            )
-        )
-    answers = Counter(_same(gold[i]) for i in ids)
-    return Errors(
-        by_k={k: tuple(int(_wrong(found[i].answer, gold[i])) for i in ids) for k, found in given.items()},
-        ids=ids,
-        failed=failed,
-        abstained={k: sum(found[i].answer is None for i in ids) for k, found in given.items()},
-        majority_rate=answers.most_common(1)[0][1] / len(ids),
-    )
+        raise UserError(_all_failed(len(gold), reasons))
+    by_k, abstained = {}, {}
+    for k, given in answers.items():
+        by_k[k] = tuple(int(_is_wrong(given[name], gold[name])) for name in ids)
+        abstained[k] = [given[name] for name in ids].count(None)
+    majority = Counter(_plain(gold[name]) for name in ids).most_common(1)[0][1]
+    failed = tuple(name for name in gold if name in failed_ids)
+    return Errors(by_k, ids, failed, abstained, majority / len(ids))
 
 
-def _wrong(answer: str | None, gold: str) -> bool:
-    return answer is None or _same(answer) != _same(gold)
+def _all_failed(questions: int, reasons: Counter[str]) -> str:
+    reason = ": there are none (conf.calibration.share)."
+    if reasons:
+        reason = f", mostly: {reasons.most_common(1)[0][0]}."
+    return f"The labeller failed on all {questions} calibration questions{reason}"
 
 
-def _same(answer: str) -> str:
+def _is_wrong(answer: str | None, gold: str) -> bool:
+    return answer is None or _plain(answer) != _plain(gold)
+
+
+def _plain(answer: str) -> str:
     return answer.strip().casefold()

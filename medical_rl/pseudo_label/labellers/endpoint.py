@@ -1,7 +1,8 @@
-"""The endpoint labeller: a vision model behind an OpenAI-compatible endpoint, shown the picture, the question and the reports.
+"""The endpoint labeller: a vision model behind an OpenAI-compatible endpoint, shown all there is.
 
-It goes through the judges' client, so limits, budget, ledger, retries, the cache of answers and the rule about restricted data are the
-same. What was answered is kept: the same command asks only what is missing, and one prompt about one picture is sent once.
+It goes through the judges' client, so limits, budget, ledger, retries, the cache of answers and the rule
+about restricted data are the same. What was answered is kept: the same command asks only what is missing, and
+one prompt about one picture is sent once.
 """
 
 from __future__ import annotations
@@ -10,77 +11,80 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medical_rl.data.inspect import asking
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import JudgeFailed, UserError
-from medical_rl.judges.build import checked, from_config, named_as
-from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.restricted import refuse_restricted
-from medical_rl.pseudo_label.label import ANSWERS, Asked, Label
-from medical_rl.pseudo_label.labellers.instructions import chat, schema
+from medical_rl.judges.ask_all import ask_all
+from medical_rl.judges.build import checked_settings, from_config, rename_errors
+from medical_rl.judges.endpoint import Endpoint, refuse_restricted
+from medical_rl.pseudo_label.label import ANSWERS, Label, LabelQuestion
+from medical_rl.pseudo_label.labellers.instructions import endpoint_messages, reply_schema
 
 GROUP = "conf.labeller"
 
 
 def check(settings: Mapping[str, Any]) -> None:
-    """None; UserError for a setting of the service that could not work."""
+    """Raise UserError for a setting of the service that could not work."""
     if not 0 <= float(settings["max_failed"]) <= 1:
         raise UserError(f"{GROUP}.max_failed={settings['max_failed']}: a share from 0 to 1 is needed.")
-    with named_as(GROUP):
-        checked({**settings["service"], "enabled": True})
+    with rename_errors(GROUP):
+        checked_settings({**settings["service"], "enabled": True})
 
 
-def refuse(settings: Mapping[str, Any], asked: Sequence[Asked]) -> None:
-    """None; UserError if a restricted row, or a row with a restricted report, would be sent where neither may go."""
-    with named_as(GROUP):
+def refuse_restricted_questions(settings: Mapping[str, Any], questions: Sequence[LabelQuestion]) -> None:
+    """Raise UserError if a restricted row, or one with a restricted report, would go where it may not."""
+    with rename_errors(GROUP):
         endpoint = Endpoint.from_mapping(settings["service"]["endpoint"])
-        for one in asked:
-            barred = next((report for report in one.reports if report.restricted), None)
-            source = (
-                one.sample.source if one.sample.restricted or barred is None else f"the reports ({barred.id})"
-            )
-            refuse_restricted(endpoint, one.restricted, source, f"{GROUP}.service.endpoint")
+        for question in questions:
+            source = question.sample.source
+            if not question.sample.restricted:
+                for report in question.reports:
+                    if report.restricted:
+                        source = f"the reports ({report.id})"
+                        break
+            refuse_restricted(endpoint, question.restricted, source, f"{GROUP}.service.endpoint")
 
 
-def label(settings: Mapping[str, Any], asked: Sequence[Asked], work: Work) -> list[Label]:
-    """The label of each question, in order; "unsure" is an abstention, a question without a valid reply is failed.
+def label(settings: Mapping[str, Any], questions: Sequence[LabelQuestion], work: RoundContext) -> list[Label]:
+    """The label of each question, in order; "unsure" abstains, a question without a valid reply failed.
 
-    Raises UserError for a setting that could not work and for a restricted row or report that may not be sent (nothing is sent
-    then), AskingStopped (exit 1) where a cap is met or a larger share than `max_failed` of the questions fail; what was
-    answered is kept below `work.shared`.
+    Raises UserError for a setting that could not work and for a restricted row or report that may not be sent
+    (nothing is sent then), AskingStopped (exit 1) where a cap is met or a larger share than `max_failed` of
+    the questions fail; what was answered is kept below `work.shared`.
     """
     check(settings)
-    refuse(settings, asked)
-    with named_as(GROUP):
+    refuse_restricted_questions(settings, questions)
+    with rename_errors(GROUP):
         judge = from_config({**settings["service"], "enabled": True}, work.shared)
-        ask = functools.partial(_ask, judge, bool(settings["cite"]))
-        questions = {str(number): functools.partial(ask, one) for number, one in enumerate(asked)}
-        replies, failures = asking.ask_all(questions, "labels", float(settings["max_failed"]))
-    return [
-        _label(one, replies[key]) if key in replies else _failed(one, failures[key])
-        for key, one in zip(questions, asked, strict=True)
-    ]
+        requests = {}
+        for number, question in enumerate(questions):
+            requests[str(number)] = functools.partial(_ask, judge, bool(settings["cite"]), question)
+        replies, failures = ask_all(requests, "labels", float(settings["max_failed"]))
+    labels = []
+    for key, question in zip(requests, questions, strict=True):
+        if key in replies:
+            labels.append(_label(question, replies[key]))
+        else:
+            labels.append(_failed_label(question, failures[key]))
+    return labels
 
 
-async def _ask(judge, cite: bool, one: Asked) -> dict[str, Any]:
+async def _ask(judge, cite: bool, question: LabelQuestion) -> dict[str, Any]:
     """The reply about one question, valid by the schema."""
-    form, sample = schema(len(one.reports)), one.sample
-    return await judge.ask(chat(one, cite), form, sample.images, one.restricted, sample.source)
+    schema, sample = reply_schema(len(question.reports)), question.sample
+    messages = endpoint_messages(question, cite)
+    return await judge.ask(messages, schema, sample.images, question.restricted, sample.source)
 
 
-def _label(one: Asked, reply: Mapping[str, Any]) -> Label:
-    ids = tuple(report.id for report in one.reports)
-    answer = reply["answer"] if reply["answer"] in ANSWERS else None
-    return Label(
-        one.sample.id,
-        answer,
-        reply["rationale"].strip() if answer else "",
-        ids,
-        float(reply["confidence"]) if answer else None,
-        used=tuple(ids[number - 1] for number in dict.fromkeys(reply.get("used") or ())) if answer else (),
-    )
+def _label(question: LabelQuestion, reply: Mapping[str, Any]) -> Label:
+    ids, answer = question.report_ids, reply["answer"]
+    if answer not in ANSWERS:
+        return Label(question.sample.id, None, retrieved=ids)
+    numbers = dict.fromkeys(reply.get("used") or ())  # each once, in the reply's order
+    used = tuple(ids[number - 1] for number in numbers)
+    rationale, confidence = reply["rationale"].strip(), float(reply["confidence"])
+    return Label(question.sample.id, answer, rationale, ids, confidence, used=used)
 
 
-def _failed(one: Asked, failure: Exception) -> Label:
+def _failed_label(question: LabelQuestion, failure: Exception) -> Label:
     reason = failure.reason if isinstance(failure, JudgeFailed) else str(failure)
-    return Label(one.sample.id, None, retrieved=tuple(report.id for report in one.reports), failed=reason)
+    return Label(question.sample.id, None, retrieved=question.report_ids, failed=reason)

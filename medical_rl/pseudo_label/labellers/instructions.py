@@ -1,4 +1,4 @@
-"""What a model is told: the question, and the retrieved reports fenced as data; never the row's answer or its own report."""
+"""The prompts of models: the question, and the reports fenced as data; never the row's answer."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from typing import Any
 
 import jinja2
 
+from medical_rl.data.reports import Report
 from medical_rl.judges.consistency import fence
-from medical_rl.pseudo_label.label import Asked
-from medical_rl.pseudo_label.retrieval.reports import Report
+from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.sample import Sample
 
 FOLDER = Path(__file__).parent / "prompts"
 
 
-def fenced(reports: Sequence[Report]) -> str:
+def fenced_reports(reports: Sequence[Report]) -> str:
     """The reports' texts between marker lines, numbered from 1; "" where there are none.
 
-    Neither ids nor studies are told: they say nothing of the picture, and some are the names of files.
+    Neither ids nor studies are shown: they say nothing of the picture, and some are the names of files.
     """
-    return (
-        fence({f"report {number}": report.text for number, report in enumerate(reports, 1)})
-        if reports
-        else ""
-    )
+    if not reports:
+        return ""
+    return fence({f"report {number}": report.text for number, report in enumerate(reports, 1)})
 
 
-def told(asked: Asked) -> Sample:
-    """The row as a prompt of `medical_rl.data.prompts` sees it: its knowledge is its fenced reports, its meta is empty.
+def prompt_sample(question: LabelQuestion) -> Sample:
+    """The row as `medical_rl.data.prompts` takes it: its knowledge its fenced reports, its meta empty.
 
     >>> row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="no", meta={"report": "own"})
-    >>> told(Asked(row)).meta, told(Asked(row)).knowledge
+    >>> prompt_sample(LabelQuestion(row)).meta, prompt_sample(LabelQuestion(row)).knowledge
     ({}, '')
     """
-    return dataclasses.replace(asked.sample, knowledge=fenced(asked.reports), meta={})
+    return dataclasses.replace(question.sample, knowledge=fenced_reports(question.reports), meta={})
 
 
 def local_prompt() -> dict[str, Any]:
-    """The prompt configuration by which a model of one's own is asked, with and without reports (k = 0); for `told` rows."""
+    """The prompt of a model of one's own, with and without reports (k = 0), for rows of `prompt_sample`."""
     return {
         "name": "labeller",
         "system": None,
@@ -49,19 +47,27 @@ def local_prompt() -> dict[str, Any]:
     }
 
 
-def chat(asked: Asked, cite: bool) -> list[dict[str, str]]:
+def endpoint_messages(question: LabelQuestion, cite: bool) -> list[dict[str, str]]:
     """The chat messages for an endpoint; the images are the client's to add.
 
     cite  the rationale names reports by their numbers, else it must not speak of them
     """
-    parts = [_text("rules"), *([_text("reports")] if asked.reports else []), _text("reply")]
-    system = _environment().from_string("\n\n".join(parts)).render(cite=cite, reports=bool(asked.reports))
-    question = fence({"question": asked.sample.question})
-    user = "\n\n".join(part for part in (fenced(asked.reports), question) if part)
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    has_reports = bool(question.reports)
+    names = ("rules", "reports", "reply") if has_reports else ("rules", "reply")
+    # The templates are our own files, and no text of the data passes through them.
+    options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = jinja2.Environment(**options)  # noqa: S701
+    template = environment.from_string("\n\n".join(map(_text, names)))
+    user = fence({"question": question.sample.question})
+    if has_reports:
+        user = f"{fenced_reports(question.reports)}\n\n{user}"
+    return [
+        {"role": "system", "content": template.render(cite=cite, reports=has_reports)},
+        {"role": "user", "content": user},
+    ]
 
 
-def schema(reports: int) -> dict[str, Any]:
+def reply_schema(reports: int) -> dict[str, Any]:
     """The JSON schema of a reply about so many reports."""
     properties: dict[str, Any] = {"rationale": {"type": "string"}}
     if reports:
@@ -78,8 +84,3 @@ def schema(reports: int) -> dict[str, Any]:
 
 def _text(name: str) -> str:
     return (FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
-
-
-def _environment() -> jinja2.Environment:
-    # The templates are our own files, and no text of the data passes through them.
-    return jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701

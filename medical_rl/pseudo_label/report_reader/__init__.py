@@ -1,1 +1,1 @@
-"""What one report says to a question: the grammar of the rule labeller."""
+"""What a radiology report says to a yes/no question: affirmed, denied, in doubt, or nothing."""

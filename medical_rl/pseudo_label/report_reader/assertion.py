@@ -1,7 +1,8 @@
-"""Whether a clause affirms, denies or doubts what it mentions: cue phrases before and after it, as in NegEx (Chapman et al., 2001).
+"""Whether a clause affirms, denies or doubts a mention: cues as in NegEx (Chapman et al., 2001).
 
-The packages that do this (negspacy, medspacy) need spaCy and a language model of its own, and pyConTextNLP is no longer kept up, so it is
-done here, on the words that deny in the fact reward and a few phrases of radiology.
+The packages that do this (negspacy, medspacy) need spaCy and a language model of its own, and pyConTextNLP is
+no longer kept up, so it is done here, on the words that deny in the fact reward and a few phrases of
+radiology.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from medical_rl.parsing.negation import NEGATIONS, words
+from medical_rl.parsing.text import NEGATIONS, words
 
 AFFIRMED, NEGATED, UNCERTAIN = "affirmed", "negated", "uncertain"
 BACK = 40  # words before a mention in which a cue may be about it: a list may be long
@@ -18,30 +19,34 @@ NEAR = 8  # words after it
 
 # Hold a word that denies, and deny nothing that stands near them.
 PSEUDO = (
-    "no change", "no interval change", "no significant change", "no significant interval change", "not changed", "without change",
-    "not significantly changed", "no increase", "not only", "not necessarily",
+    "no change", "no interval change", "no significant change", "no significant interval change",
+    "not changed", "without change", "not significantly changed", "no increase", "not only",
+    "not necessarily",
 )  # fmt: skip
 DOUBT_BEFORE = (
-    "cannot exclude", "can not exclude", "cannot rule out", "can not rule out", "cannot entirely exclude", "could not exclude",
-    "not exclude", "not rule out", "may", "might", "could", "possible", "possibly", "question of", "questionable", "suspicion for",
-    "suspected", "suggest", "suggests", "suggesting", "suggestive of", "to exclude", "rule out", "concern for", "concerning for",
-    "worrisome for", "versus", "vs", "equivocal", "if",
+    "cannot exclude", "can not exclude", "cannot rule out", "can not rule out", "cannot entirely exclude",
+    "could not exclude", "not exclude", "not rule out", "may", "might", "could", "possible", "possibly",
+    "question of", "questionable", "suspicion for", "suspected", "suggest", "suggests", "suggesting",
+    "suggestive of", "to exclude", "rule out", "concern for", "concerning for", "worrisome for", "versus",
+    "vs", "equivocal", "if",
 )  # fmt: skip
 DOUBT_AFTER = (
-    "not excluded", "not be excluded", "not entirely excluded", "not be entirely excluded", "not ruled out", "not be ruled out",
-    "is possible", "are possible", "is suspected", "is questioned", "versus", "vs",
+    "not excluded", "not be excluded", "not entirely excluded", "not be entirely excluded", "not ruled out",
+    "not be ruled out", "is possible", "are possible", "is suspected", "is questioned", "versus", "vs",
 )  # fmt: skip
-DENIED_BEFORE = (
-    *sorted(NEGATIONS - {"free", "absent", "not", "neither", "nor"}), "neither", "nor", "not", "free of", "free from", "clear of", "absence of",
-    "absent", "cannot", "lack of", "lacks", "excludes", "excluding", "resolution of", "resolved", "rather than", "unlikely",
+DENIED_BEFORE = tuple(sorted(NEGATIONS - {"free", "absent", "not", "neither", "nor"})) + (
+    "neither", "nor", "not", "free of", "free from", "clear of", "absence of", "absent", "cannot", "lack of",
+    "lacks", "excludes", "excluding", "resolution of", "resolved", "rather than", "unlikely",
 )  # fmt: skip
 _SEEN = (
-    "seen", "identified", "visualized", "visualised", "appreciated", "present", "evident", "noted", "demonstrated", "detected", "observed",
-    "found", "visible", "apparent", "shown",
+    "seen", "identified", "visualized", "visualised", "appreciated", "present", "evident", "noted",
+    "demonstrated", "detected", "observed", "found", "visible", "apparent", "shown",
 )  # fmt: skip
 DENIED_AFTER = (
-    "absent", "ruled out", "excluded", "negative", "unlikely", "resolved", "denied", "not definitely seen", "no longer",
-    *(f"{cue} {seen}" for cue in ("not", "not clearly", "not definitively", "neither") for seen in _SEEN),
+    "absent", "ruled out", "excluded", "negative", "unlikely", "resolved", "denied", "not definitely seen",
+    "no longer",
+) + tuple(
+    f"{cue} {seen}" for cue in ("not", "not clearly", "not definitively", "neither") for seen in _SEEN
 )  # fmt: skip
 
 _SENTENCE = re.compile(
@@ -49,13 +54,14 @@ _SENTENCE = re.compile(
 )
 _CLAUSE = re.compile(
     r",?\s*\b(?:but|however|although|though|except|aside|apart|yet|whereas|while)\b|;"
-    r"|,\s*(?=(?:there|with|mild|mildly|moderate|severe|stable|unchanged|minimal)\b)|\b(?=there (?:is|are)\b)",
+    r"|,\s*(?=(?:there|with|mild|mildly|moderate|severe|stable|unchanged|minimal)\b)"
+    r"|\b(?=there (?:is|are)\b)",
     re.IGNORECASE,
 )
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a report; a full stop inside a number ends none, one without a space behind it does.
+    """The sentences of a report; a stop within a number ends none, one without a space after it does.
 
     >>> list(sentences("A 0.5 cm nodule.There is no effusion.. Heart normal"))
     ['A 0.5 cm nodule', 'There is no effusion', 'Heart normal']
@@ -69,28 +75,23 @@ def clauses(sentence: str) -> list[tuple[str, ...]]:
     >>> clauses("No effusion, edema or mass but cardiomegaly")
     [('no', 'effusion', 'edema', 'or', 'mass'), ('cardiomegaly',)]
     """
-    parts = (words(part.casefold()) for part in _CLAUSE.split(sentence.replace("cannot", "can not")))
-    return [part for part in parts if part]
+    parts = _CLAUSE.split(sentence.replace("cannot", "can not").casefold())
+    return list(filter(None, map(words, parts)))
 
 
-def assertion(said: Sequence[str], start: int, end: int) -> str:
-    """AFFIRMED, NEGATED or UNCERTAIN: how a clause's words speak of what said[start:end] names.
+def assertion(clause: Sequence[str], start: int, end: int) -> str:
+    """AFFIRMED, NEGATED or UNCERTAIN: how a clause's words speak of what clause[start:end] names.
 
-    >>> said = clauses("no evidence of effusion")[0]
-    >>> assertion(said, 3, 4), assertion(clauses("cannot exclude effusion")[0], 3, 4)
+    >>> clause = clauses("no evidence of effusion")[0]
+    >>> assertion(clause, 3, 4), assertion(clauses("cannot exclude effusion")[0], 3, 4)
     ('negated', 'uncertain')
     """
-    before, after = (
-        f" {' '.join(said[max(0, start - BACK) : start])} ",
-        f" {' '.join(said[end : end + NEAR])} ",
-    )
-    before, after = _pattern(PSEUDO).sub(" ", before), _pattern(PSEUDO).sub(" ", after)
+    before = _pattern(PSEUDO).sub(" ", f" {' '.join(clause[max(0, start - BACK) : start])} ")
+    after = _pattern(PSEUDO).sub(" ", f" {' '.join(clause[end : end + NEAR])} ")
     plain, doubts = _pattern(DOUBT_BEFORE).subn(" ", before)
     if _pattern(DENIED_BEFORE).search(plain):
         return NEGATED
-    if doubts:
-        return UNCERTAIN
-    if _pattern(DOUBT_AFTER).search(after):
+    if doubts or _pattern(DOUBT_AFTER).search(after):
         return UNCERTAIN
     return NEGATED if _pattern(DENIED_AFTER).search(after) else AFFIRMED
 

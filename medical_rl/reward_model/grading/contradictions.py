@@ -1,28 +1,36 @@
-"""Contradictions among the training texts: without them a reward model trusts any tidy text that it was not trained on.
+"""Contradictions among the training texts, and what they are made of: wrong answers, untrue thoughts.
 
-Two deserve -6: the own thought with a wrong answer (hallucinated), and the text of another picture in synonyms. One deserves 0:
-the right answer after a thought that is untrue of the picture. The pairs of truth and untruth that are the probes' alone
-(`wrong.is_probed`) are not used here, and the words are those of the training's source of synonyms.
+Without them a reward model trusts any tidy text that it was not trained on. Two deserve -6: the own thought
+with a wrong answer (hallucinated), and the text of another picture in synonyms. One deserves 0: the right
+answer after a thought that is untrue of the picture. The pairs of truth and untruth that are the probes'
+alone (`is_probed`) are not used for training, and the words are those of the training's source of synonyms.
 """
 
 from __future__ import annotations
 
-from medical_rl.reward_model.graded import GRADES, Graded
-from medical_rl.reward_model.grading.criteria import criteria, of_donor
-from medical_rl.reward_model.grading.making import Making, of_another_picture, reworded
-from medical_rl.reward_model.grading.wrong import (
-    answered,
-    is_one_pair,
-    is_probed,
-    is_wrong,
-    untrue_thoughts,
-    wrong_answers,
-)
+import itertools
+import pkgutil
+from collections.abc import Iterator
+
+from medical_rl.parsing.response import gold, parse, read
+from medical_rl.parsing.text import normalise
+from medical_rl.reward_model.graded import GRADES, Graded, criteria, donor_criteria
+from medical_rl.reward_model.grading.donors import Donors
+from medical_rl.reward_model.grading.text_maker import TextMaker, is_wrong
+from medical_rl.rewards.terms.accuracy import right
 from medical_rl.sample import Sample
-from medical_rl.seeding import stream
+from medical_rl.seeding import rank
+
+LENT = 8  # donors whose answers are looked at
+DRAWS = 16  # of statements that are untrue of a picture with known facts
+PROBED = 0.25  # share of the pairs (truth, wrong answer) that only the probes may use
+# Sets whose rows say all that is true of their picture in meta["facts"]: {source: "module:function"}. The
+# function is (meta["question_type"], facts, rng) -> (answer, thought), a statement drawn by rng that is
+# untrue of such a picture.
+UNTRUE_STATEMENTS = {"phantom_vqa": "medical_rl.tiny.phantom_vqa:untrue_statement"}
 
 
-def contradiction(sample: Sample, making: Making) -> Graded | None:
+def contradiction(sample: Sample, maker: TextMaker) -> Graded | None:
     """One of CONTRADICTIONS, drawn for the row; the next where it cannot be made; None where none can.
 
     None too for a row without a thought, as the prompt's stock phrase contradicts nothing.
@@ -30,25 +38,27 @@ def contradiction(sample: Sample, making: Making) -> Graded | None:
     if not sample.meta.get("thought"):
         return None
     names = list(CONTRADICTIONS)
-    first = int(stream(making.seed, "contradiction", sample.id).integers(len(names)))
-    made = (CONTRADICTIONS[name](sample, making) for name in names[first:] + names[:first])
-    return next((row for row in made if row is not None), None)
+    first = int(maker.rng("contradiction", sample.id).integers(len(names)))
+    for name in names[first:] + names[:first]:
+        row = CONTRADICTIONS[name](sample, maker)
+        if row is not None:
+            return row
+    return None
 
 
-def hallucinated(sample: Sample, making: Making, probed: bool = False) -> Graded | None:
+def hallucinated(sample: Sample, maker: TextMaker, probed: bool = False) -> Graded | None:
     """-6: the row's own thought with a wrong answer; None where no answer is known to be wrong.
 
-    probed  whether the pair of truth and untruth is to be the probes' (`wrong.is_probed`) or the training's
+    probed  whether the pair of truth and untruth is to be the probes' (`is_probed`) or the training's
     """
-    rng = stream(making.seed, "hallucinated", sample.id)
-    thought = sample.meta.get(
-        "thought"
-    )  # without one nothing is set against anything, and no pair is the probes'
-    wrong = wrong_answers(sample, making.donors, "hallucinated")
-    answers = [answer for answer in wrong if not thought or _may(sample, answer, probed)]
+    thought = sample.meta.get("thought")
+    answers = wrong_answers(sample, maker.donors, "hallucinated")
+    if thought:  # without one nothing is set against anything, and no pair is the probes'
+        answers = [answer for answer in answers if _may_use(sample, answer, probed)]
     if not answers:
         return None
-    text = answered(sample, answers[int(rng.integers(len(answers)))], making.prompt)
+    index = int(maker.rng("hallucinated", sample.id).integers(len(answers)))
+    text = maker.text(sample, answers[index])
     if not is_wrong(text, sample):
         return None
     deserved = criteria("hallucinated")
@@ -57,32 +67,109 @@ def hallucinated(sample: Sample, making: Making, probed: bool = False) -> Graded
     return Graded(sample, text, GRADES["irrelevant"], "hallucinated", deserved)
 
 
-def unsound(sample: Sample, making: Making, probed: bool = False) -> Graded | None:
-    """0: the right answer after a thought that is untrue of the picture; None where no such thought is known. `probed` as above."""
-    rng = stream(making.seed, "unsound", sample.id)
-    for answer, thought in untrue_thoughts(sample, making.donors, rng, "unsound"):
-        if _may(sample, answer, probed):
-            text = answered(sample, sample.answer, making.prompt, thought)
+def unsound(sample: Sample, maker: TextMaker, probed: bool = False) -> Graded | None:
+    """0: the right answer after a thought that is untrue of the picture; None where none is known."""
+    rng = maker.rng("unsound", sample.id)
+    for answer, thought in untrue_thoughts(sample, maker.donors, rng, "unsound"):
+        if _may_use(sample, answer, probed):
+            text = maker.text(sample, thought=thought)
             return Graded(sample, text, GRADES["deletion"], "unsound", criteria("unsound"))
     return None
 
 
-def irrelevant_synonym(sample: Sample, making: Making) -> Graded | None:
+def irrelevant_synonym(sample: Sample, maker: TextMaker) -> Graded | None:
     """-6: the report of another picture, in synonyms; None where there is none with a word that has one."""
 
-    def changed(donor: Sample, text: str) -> str | None:
-        return reworded(donor, text, making, f"lent to {sample.id}") if donor.meta.get("thought") else None
+    def reworded(donor: Sample, text: str) -> str | None:
+        if not donor.meta.get("thought"):
+            return None
+        return maker.reworded(donor, text, f"lent to {sample.id}")
 
-    found = of_another_picture(sample, making, "irrelevant_synonym", changed)
-    if found is None:
+    lent = maker.of_another_picture(sample, "irrelevant_synonym", reworded)
+    if lent is None:
         return None
-    donor, text = found
-    deserved = of_donor("irrelevant_synonym", donor, sample)
+    donor, text = lent
+    deserved = donor_criteria("irrelevant_synonym", donor, sample)
     return Graded(sample, text, GRADES["irrelevant"], "irrelevant_synonym", deserved)
 
 
-def _may(sample: Sample, wrong: str, probed: bool) -> bool:
+def _may_use(sample: Sample, wrong: str, probed: bool) -> bool:
     return is_one_pair(sample) or is_probed(sample, wrong) == probed
 
 
 CONTRADICTIONS = {"hallucinated": hallucinated, "unsound": unsound, "irrelevant_synonym": irrelevant_synonym}
+
+
+def wrong_answers(sample: Sample, donors: Donors, purpose: str = "") -> list[str]:
+    """Answers of the sample's kind that are not its gold one, in a fixed order.
+
+    The other choices where there are choices, the other of yes and no; else the answers of other rows, each
+    once.
+    """
+    if sample.kind == "yes_no":
+        return ["no" if gold(sample) == "yes" else "yes"]
+    answers = sample.choices
+    if not answers:
+        lenders = itertools.islice(donors.of(sample, purpose), LENT)
+        answers = dict.fromkeys(donor.answer for donor in lenders)
+    return [answer for answer in answers if not right(_read(answer, sample), sample)]
+
+
+def is_probed(sample: Sample, wrong: str) -> bool:
+    """True if setting `wrong` against the sample's truth is left to the probes.
+
+    It is the same for every seed, row and direction.
+    Of the pairs of classes or grades the PROBED share, at least one, is the probes'; of those of options and
+    free answers that share by their names. Yes and no, and two classes, are one pair, which none keeps: see
+    `is_one_pair`.
+
+    >>> from dataclasses import replace
+    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", choices=("a", "b", "c"))
+    >>> [is_probed(replace(s, answer=one), other) for one, other in ("ab", "bc", "ac", "ca")]
+    [False, False, True, True]
+    """
+    if is_one_pair(sample):
+        return False
+    answer = _read(wrong, sample)
+    pair = tuple(sorted((str(gold(sample)), wrong if answer is None else answer)))
+    if sample.kind not in ("label", "grade") or not sample.choices:
+        return _pair_rank(pair) < PROBED
+    pairs = itertools.combinations(sorted(sample.choices), 2)
+    in_order = sorted(pairs, key=_pair_rank)
+    return pair in in_order[: max(1, round(PROBED * len(in_order)))]
+
+
+def _pair_rank(pair: tuple[str, str]) -> float:
+    first, second = pair
+    return rank("pair", first, second)
+
+
+def is_one_pair(sample: Sample) -> bool:
+    """True where there are two answers in all, so that training and probes share them and differ in words."""
+    return sample.kind == "yes_no" or len(sample.choices) == 2
+
+
+def untrue_thoughts(sample: Sample, donors: Donors, rng, purpose: str) -> Iterator[tuple[str, str]]:
+    """(answer that follows, thought) of thoughts untrue of the picture, in an order drawn for the row.
+
+    From the facts of its picture, where its set says some (UNTRUE_STATEMENTS); else those of donors to the
+    same question.
+    """
+    facts, question_type = sample.meta.get("facts"), sample.meta.get("question_type")
+    statements = []
+    if sample.source in UNTRUE_STATEMENTS and facts and question_type:
+        untrue_statement = pkgutil.resolve_name(UNTRUE_STATEMENTS[sample.source])
+        for _ in range(DRAWS):
+            statements.append(untrue_statement(question_type, facts, rng))
+    else:
+        for donor in donors.of(sample, purpose):
+            # what is said to another question may be true of this picture as well
+            if normalise(donor.question) == normalise(sample.question):
+                statements.append((str(gold(donor)), donor.meta.get("thought") or ""))
+    for answer, thought in dict.fromkeys(statements):
+        if thought and thought != (sample.meta.get("thought") or ""):
+            yield answer, thought
+
+
+def _read(answer: str, sample: Sample) -> str | None:
+    return read(parse(f"<answer>{answer}</answer>"), sample)

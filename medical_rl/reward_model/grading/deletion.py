@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from medical_rl.parsing.response import parse, read
-from medical_rl.reward_model.grading.protected import NEGATIONS
 from medical_rl.reward_model.grading.response_parts import Parts, split
+from medical_rl.reward_model.grading.rewording import NEGATIONS
 from medical_rl.rewards.terms.accuracy import right
 from medical_rl.sample import Sample
 
@@ -18,49 +19,48 @@ DAMAGE = {"none": 0.5, "answer": 0.25, "end": 0.25}
 
 
 def delete(text: str, sample: Sample, rng) -> str | None:
-    """`text` without some phrases of its thought, and often without its answer or end; None where nothing could be deleted.
+    """`text` without some phrases of its thought, often without answer or end; None if it cannot be.
 
-    Phrases are taken from within the thought, so that what is left does not read as a shorter report. A negation stays: without
-    it a sentence would be whole and false, which is another grade. A full thought with the right answer is never given back.
+    Phrases are taken from within the thought, so that what is left does not read as a shorter report. A
+    negation stays: without it a sentence would be whole and false, which is another grade. A full thought
+    with the right answer is never given back.
     """
     parts = split(text)
     for _ in range(TRIES):
-        thought = _with_holes(parts.thought, rng)
+        torn = dataclasses.replace(parts, thought=_with_holes(parts.thought, rng))
         damage = str(rng.choice(list(DAMAGE), p=list(DAMAGE.values())))
-        new = _damaged(
-            Parts(parts.head, thought, parts.middle, parts.answer, parts.tail), damage, rng
-        ).rstrip()
-        if new and new != text and not _is_whole(new, parts, sample):
-            return new
+        remaining = _damaged(torn, damage, rng).rstrip()
+        if remaining and remaining != text and not _is_whole(remaining, parts, sample):
+            return remaining
     return None
 
 
-def _is_whole(new: str, parts: Parts, sample: Sample) -> bool:
-    return right(read(parse(new), sample), sample) and parts.thought.strip() in new
+def _is_whole(remaining: str, parts: Parts, sample: Sample) -> bool:
+    return right(read(parse(remaining), sample), sample) and parts.thought.strip() in remaining
 
 
 def _with_holes(thought: str, rng) -> str:
     """The thought without phrases of 1 to LONGEST words, its first and last word kept."""
     words = re.findall(r"\S+\s*", thought)
-    left = {i for i in range(1, len(words) - 1) if _bare(words[i]) not in NEGATIONS}
-    wanted = min(len(left), max(1, round(rng.uniform(LEAST, MOST) * len(words))))
-    gone: set[int] = set()
-    while len(gone) < wanted:
-        start = int(rng.choice(sorted(left)))
-        length = min(int(rng.integers(1, LONGEST + 1)), wanted - len(gone))
-        phrase = {i for i in range(start, start + length) if i in left}
-        gone, left = gone | phrase, left - phrase
-    return "".join(word for i, word in enumerate(words) if i not in gone)
+    deletable = set()
+    for i, word in enumerate(words[1:-1], start=1):
+        if word.strip(" \t\r\n.,;:!?()").lower() not in NEGATIONS:
+            deletable.add(i)
+    wanted = min(len(deletable), max(1, round(rng.uniform(LEAST, MOST) * len(words))))
+    deleted: set[int] = set()
+    while len(deleted) < wanted:
+        start = int(rng.choice(sorted(deletable)))
+        length = min(int(rng.integers(1, LONGEST + 1)), wanted - len(deleted))
+        phrase = deletable.intersection(range(start, start + length))
+        deleted |= phrase
+        deletable -= phrase
+    return "".join(word for i, word in enumerate(words) if i not in deleted)
 
 
 def _damaged(parts: Parts, damage: str, rng) -> str:
     if damage == "answer":
-        return Parts(parts.head, parts.thought, parts.middle, "", parts.tail).text
+        return dataclasses.replace(parts, answer="").text
     if damage == "end":
         end = parts.middle + parts.answer + parts.tail
         return parts.head + parts.thought + end[: int(rng.integers(len(end)))] if end else parts.text
     return parts.text
-
-
-def _bare(word: str) -> str:
-    return word.strip(" \t\r\n.,;:!?()").lower()

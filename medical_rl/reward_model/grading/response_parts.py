@@ -1,4 +1,4 @@
-"""A response taken apart where it can be changed: its thought and its answer, and what stands around them."""
+"""A response taken apart where it can be changed: its thought, its answer, and what is around them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*)</answer>", re.DOTALL | re.IG
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """`head + thought + middle + answer + tail` is the response; thought or answer is "" where it has none."""
+    """`head + thought + middle + answer + tail` is the response; thought or answer may be ""."""
 
     head: str
     thought: str
@@ -32,27 +32,29 @@ class Parts:
 
 
 def split(text: str) -> Parts:
-    r"""The parts of a response. Without think tags all before the answer's mark is thought; a text without marks is an answer.
+    r"""The parts of a response.
+
+    Without think tags all before the answer's mark is thought; a text without marks is an answer.
 
     >>> split("<think>a disc</think> \\boxed{2}")
     Parts(head='<think>', thought='a disc', middle='</think> \\boxed{', answer='2', tail='}')
     >>> split("A disc. <answer>2</answer>").thought, split("2").answer
     ('A disc.', '2')
     """
-    found = _THOUGHT.search(text)
-    start, end = _answer(text, found.end() if found else 0)
-    if found:
-        return Parts(
-            text[: found.start(1)], found[1], text[found.end(1) : start], text[start:end], text[end:]
-        )
-    lead = re.split(r"<answer>|\\boxed", text[:start], flags=re.IGNORECASE)[0].rstrip()
-    return Parts("", lead, text[len(lead) : start], text[start:end], text[end:])
+    match = _THOUGHT.search(text)
+    start, end = _answer_span(text, match.end() if match else 0)
+    if match:
+        head, thought = text[: match.start(1)], match[1]
+    else:
+        head, thought = "", re.split(r"<answer>|\\boxed", text[:start], flags=re.IGNORECASE)[0].rstrip()
+    middle = text[len(head + thought) : start]
+    return Parts(head, thought, middle, text[start:end], text[end:])
 
 
-def _answer(text: str, after: int) -> tuple[int, int]:
-    """Where the content of the last answer mark from `after` on lies; the rest of the text where there is no mark."""
+def _answer_span(text: str, after: int) -> tuple[int, int]:
+    """(start, end) of the last answer mark's content from `after` on; without a mark, of all from there."""
     spans = [match.span(1) for match in _TAGGED.finditer(text, after)]
     for content in boxed_contents(text[after:])[-1:]:
-        at = text.rfind("{" + content + "}") + 1
-        spans.append((at, at + len(content)))
-    return max(spans, key=lambda span: span[1]) if spans else (after, len(text))
+        start = text.rfind("{" + content + "}") + 1
+        spans.append((start, start + len(content)))
+    return max(spans, key=lambda span: span[1], default=(after, len(text)))

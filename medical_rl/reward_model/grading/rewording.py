@@ -7,20 +7,25 @@ import re
 from collections.abc import Collection, Iterator
 
 from medical_rl.data.lexicon import LEXICON
-from medical_rl.reward_model.grading.protected import GRAMMAR, PROTECTED
-from medical_rl.reward_model.grading.synonyms import Synonyms
+from medical_rl.reward_model.grading.synonyms import Synonyms, protected_words
 
+NEGATIONS = protected_words("negations")
+SIDES, DOUBTS, NUMBERS = map(protected_words, ("sides", "doubts", "numbers"))
+GRAMMAR = protected_words("grammar")
+PROTECTED = NEGATIONS | SIDES | DOUBTS | NUMBERS | GRAMMAR
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_TAG = re.compile(r"<[^<>]*>|\\[a-zA-Z]+")
 _VOWEL = re.compile(r"(?!uni|use|usu|eu|one|once)[aeiou]|hour|honest", re.IGNORECASE)
 
 
 def reword(text: str, synonyms: Synonyms, rng, share: float = 0.5, kept: Collection[str] = ()) -> str | None:
-    """`text` with about `share` of the places that have a synonym, at least one, worded anew; None where there is none.
+    """`text` with `share` of the places that have a synonym, at least one, worded anew; None without one.
 
     kept  words that stay, and that no synonym may bring in (the answer's and the choices'), lower case
 
-    Tags, numbers, negations, sides and doubts stay; so do the names of findings that are in the lexicon of `data.lexicon`, which
-    a phrase of the table may replace whole. The case of the first letter, or of all, is kept, and "a" or "an" put right.
+    Tags, numbers, negations, sides and doubts stay; so do the names of findings that are in the lexicon of
+    `data.lexicon`, which a phrase of the table may replace whole. The case of the first letter, or of all, is
+    kept, and "a" or "an" put right.
 
     >>> import numpy as np
     >>> from medical_rl.reward_model.grading.synonyms import Table
@@ -28,60 +33,67 @@ def reword(text: str, synonyms: Synonyms, rng, share: float = 0.5, kept: Collect
     >>> reword("A large disc on the left", table, np.random.default_rng(0))
     'An enormous disc on the left'
     """
-    held = PROTECTED | frozenset(kept)
-    places = list(_places(text, synonyms, held))
+    places = list(_places(text, synonyms, PROTECTED.union(kept)))
     if not places:
         return None
     count = max(1, round(share * len(places)))
-    chosen = sorted(int(i) for i in rng.choice(len(places), size=count, replace=False))
-    pieces, at = [], 0
-    for start, end, found in (places[i] for i in chosen):
-        new = found[int(rng.integers(len(found)))]
-        before = _with_article(text[at:start], new)
-        pieces += [before, _cased(text[start:end], new)]
-        at = end
-    return "".join([*pieces, text[at:]])
+    pieces, position = [], 0
+    for index in sorted(rng.choice(len(places), size=count, replace=False)):
+        start, end, ways = places[index]
+        new = ways[int(rng.integers(len(ways)))]
+        pieces.append(_with_article(text[position:start], new))
+        pieces.append(_cased(text[start:end], new))
+        position = end
+    pieces.append(text[position:])
+    return "".join(pieces)
 
 
 def _places(
     text: str, synonyms: Synonyms, held: frozenset[str]
 ) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """(start, end, synonyms) of what can be replaced, longest phrase first, none overlapping another."""
-    words = [(m.start(), m.end(), m[0].lower()) for m in _WORD.finditer(text)]
-    tags = [m.span() for m in re.finditer(r"<[^<>]*>|\\[a-zA-Z]+", text)]
-    at = 0
-    while at < len(words):
+    words = list(_WORD.finditer(text))
+    tags = [match.span() for match in _TAG.finditer(text)]
+    longest = max(synonyms.longest, _longest_name())
+    position = 0
+    while position < len(words):
         taken = 1
-        for length in range(min(max(synonyms.longest, _longest_name()), len(words) - at), 0, -1):
-            start, end = words[at][0], words[at + length - 1][1]
+        for length in range(min(longest, len(words) - position), 0, -1):
+            phrase_words = words[position : position + length]
+            start, end = phrase_words[0].start(), phrase_words[-1].end()
             phrase = text[start:end].lower()
-            if phrase != " ".join(word for _, _, word in words[at : at + length]) or any(
-                a < end and start < b for a, b in tags
-            ):
-                continue  # punctuation or a tag within
-            if found := _allowed(phrase, synonyms, held):
-                yield start, end, found
-            if found or (length > 1 and phrase in _names()):
+            if phrase != " ".join(match[0].lower() for match in phrase_words):
+                continue  # punctuation within
+            if any(first < end and start < last for first, last in tags):
+                continue
+            ways = _allowed(phrase, synonyms, held)
+            if ways:
+                yield start, end, ways
+            if ways or (length > 1 and phrase in _names()):
                 taken = length
                 break
-        at += taken
+        position += taken
 
 
 def _allowed(phrase: str, synonyms: Synonyms, held: frozenset[str]) -> tuple[str, ...]:
     words = phrase.split()
+    decisive = held - GRAMMAR
     # "is" and "of" may stand in a phrase of a table, where they were looked at; never as a word by itself
-    barred = held - GRAMMAR if len(words) > 1 else held
-    if len(words) > synonyms.longest or barred.intersection(words) or any(c.isdigit() for c in phrase):
+    barred = decisive if len(words) > 1 else held
+    if len(words) > synonyms.longest or barred.intersection(words) or any(map(str.isdigit, phrase)):
         return ()
-    never = held - GRAMMAR
-    return tuple(new for new in synonyms.of(phrase) if not never.intersection(_WORD.findall(new.lower())))
+    return tuple(new for new in synonyms.of(phrase) if decisive.isdisjoint(_WORD.findall(new.lower())))
 
 
 @functools.cache
 def _names() -> frozenset[str]:
     """The names of two words and more in the lexicon: "optic disc" is not taken apart."""
-    ways = {way for name, others in LEXICON.items() for way in (name, *others)}
-    return frozenset(form for way in ways if " " in way for form in (way, f"{way}s"))
+    names = set()
+    for name, others in LEXICON.items():
+        for way in (name, *others):
+            if " " in way:
+                names.update((way, f"{way}s"))
+    return frozenset(names)
 
 
 @functools.cache
@@ -100,4 +112,5 @@ def _with_article(before: str, new: str) -> str:
     match = re.search(r"(?<![\w'’.])([aA])[nN]?(\s+)$", before)
     if not match:
         return before
-    return f"{before[: match.start()]}{match[1]}{'n' if _VOWEL.match(new) else ''}{match[2]}"
+    article = match[1] + "n" if _VOWEL.match(new) else match[1]
+    return before[: match.start()] + article + match[2]

@@ -1,4 +1,4 @@
-"""Where synonyms come from: WordNet, as MedGR2 has it, or a small table of our own that needs no download."""
+"""Where synonyms come from: WordNet, as MedGR2 has it, or a small table of our own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import yaml
+
 from medical_rl.data.lexicon import LEXICON
 from medical_rl.errors import UserError, unknown
-from medical_rl.reward_model.grading import synonym_table
 
+TABLES = Path(__file__).with_name("words.yaml")
 DOWNLOAD = "python -m nltk.downloader wordnet"
-PLACES = ("corpora/wordnet/", "corpora/wordnet.zip/wordnet/")
+CORPORA = ("corpora/wordnet", "corpora/wordnet.zip")  # unpacked, or as nltk's downloader leaves it
 DOMINANCE = 0.5  # share of a word's counted uses that one sense must have
 
 
@@ -52,72 +54,120 @@ class Unseen:
 
     def of(self, phrase: str) -> tuple[str, ...]:
         """The synonyms of `phrase` that are not the training's."""
-        return tuple(new for new in self._wording.of(phrase) if new not in self._trained.of(phrase))
+        trained = self._trained.of(phrase)
+        return tuple(new for new in self._wording.of(phrase) if new not in trained)
+
+
+@functools.cache
+def _tables() -> dict:
+    return yaml.safe_load(TABLES.read_text(encoding="utf-8"))
+
+
+def builtin_table() -> dict[str, tuple[str, ...]]:
+    """{phrase: its synonyms}, lower case: every table of words.yaml but the held-out one."""
+    table = dict(_tables()["directed"])
+    for groups in _tables()["groups"].values():
+        for group in groups:
+            for phrase in group:
+                others = [other for other in group if other != phrase]
+                table[phrase] = table.get(phrase, []) + others
+    return _as_tuples(table)
+
+
+def held_out_table() -> dict[str, tuple[str, ...]]:
+    """{phrase: its synonyms} of the probes' wording, which no training text uses."""
+    return _as_tuples(_tables()["held_out"])
+
+
+@functools.cache
+def words_of_drawn_pictures() -> frozenset[str]:
+    """Words that are synonyms in reports of drawn pictures alone."""
+    return frozenset().union(*_tables()["groups"]["drawn"])
+
+
+def protected_words(kind: str) -> frozenset[str]:
+    """Words that no synonym replaces or brings in; kind: negations, sides, doubts, numbers, grammar."""
+    return frozenset(_tables()["protected"][kind].split())
+
+
+def _as_tuples(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {phrase: tuple(synonyms) for phrase, synonyms in table.items()}
 
 
 class WordNet:
     """The single-word lemmas of a word's most frequent sense, by nltk's reader of the WordNet corpus.
 
-    A synonym is of the same synset, so of the same part of speech and no broader, narrower or merely similar word. As no sense is
-    known from the text, a word has synonyms only where most of its counted uses are of one sense, and only those that have this
-    sense most often themselves: "record" is no synonym of "disc". Inflected forms have none ("noted": famous), nor have the words
-    of the medical lexicon, which WordNet takes for everyday ones ("heart": bosom). What is left is still rougher than a table.
+    A synonym is of the same synset, so of the same part of speech and no broader, narrower or merely similar
+    word. As no sense is known from the text, a word has synonyms only where most of its counted uses are of
+    one sense, and only those that have this sense most often themselves: "record" is no synonym of "disc".
+    Inflected forms have none ("noted": famous), nor have the words of the medical lexicon, which WordNet
+    takes for everyday ones ("heart": bosom). What is left is still rougher than a table.
+
+    folder     one with corpora/wordnet in it, unpacked or zipped, or that corpora folder; None looks where
+               nltk keeps data
+    dominance  share of a word's counted uses that one sense must have
     """
 
     name, longest = "wordnet", 1
 
     def __init__(self, folder: Path | str | None = None, dominance: float = DOMINANCE):
-        """folder: one with corpora/wordnet in it, unpacked or zipped, or that corpora folder; None looks where nltk keeps data."""
         self.dominance = dominance
-        self._reader = _reader(folder)
+        self._reader = _wordnet_reader(folder)
         self._known: dict[str, tuple[str, ...]] = {}
 
     def of(self, phrase: str) -> tuple[str, ...]:
         """The synonyms of a lower-case word; () for a phrase, an inflected form or an unknown word."""
-        if not phrase.isalpha() or phrase in _medical():
+        if not phrase.isalpha() or phrase in _medical_words():
             return ()
         if phrase not in self._known:
-            self._known[phrase] = self._of(phrase)
+            self._known[phrase] = self._synonyms(phrase)
         return self._known[phrase]
 
-    def _of(self, word: str) -> tuple[str, ...]:
+    def _synonyms(self, word: str) -> tuple[str, ...]:
         sense = self._sense(word, self.dominance)
         if sense is None or self._reader.morphy(word, "v") not in (None, word):
             return ()
-        names = dict.fromkeys(lemma.name() for lemma in sense.lemmas())
-        # a capital is a name or an abbreviation
-        plain = [name for name in names if name.isalpha() and name.islower() and name != word]
-        return tuple(name for name in plain if self._sense(name, 0.0) == sense)
+        synonyms = []
+        for name in dict.fromkeys(sense.lemma_names()):
+            # a capital is a name or an abbreviation
+            if name != word and name.isalpha() and name.islower() and self._sense(name, 0.0) == sense:
+                synonyms.append(name)
+        return tuple(synonyms)
 
     def _sense(self, word: str, least: float):
-        """The most frequent synset of `word` in this form, if at least the share `least` of its counted uses is of it; else None."""
-        # nltk also gives the senses of the base form that an inflected word comes from
-        forms = [(sense, lemma) for sense in self._reader.synsets(word) for lemma in sense.lemmas()]
-        uses = {sense: lemma.count() for sense, lemma in forms if lemma.name().lower() == word}
+        """The most frequent synset of `word` in this form, if it has `least` of its counted uses."""
+        uses = {}
+        for sense in self._reader.synsets(word):
+            for lemma in sense.lemmas():
+                # nltk also gives the senses of the base form that an inflected word comes from
+                if lemma.name().lower() == word:
+                    uses[sense] = lemma.count()
         most = max(uses, key=uses.get, default=None)
         return most if most and uses[most] >= least * sum(uses.values()) else None
 
 
 @functools.cache
-def _medical() -> frozenset[str]:
-    return frozenset(
-        word for name, others in LEXICON.items() for way in (name, *others) for word in way.split()
-    )
+def _medical_words() -> frozenset[str]:
+    words: set[str] = set()
+    for name, others in LEXICON.items():
+        words.update(" ".join((name, *others)).split())
+    return frozenset(words)
 
 
-def _reader(folder: Path | str | None):
+def _wordnet_reader(folder: Path | str | None):
     # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     named = [] if folder is None else [_data_folder(Path(folder).absolute())]
-    # nltk opens nothing outside its list of folders, and its reader looks for the corpus there once more: so the named one leads
+    # nltk opens nothing outside its list of folders, and its reader looks there once more: so the named one
+    # leads
     nltk.data.path[:0] = named
     try:
-        at = _find(named or nltk.data.path)
-        with warnings.catch_warnings():  # of other languages, which are not asked for
+        corpus = _find_corpus(named or nltk.data.path)
+        with warnings.catch_warnings():  # of other languages, which are not wanted
             warnings.simplefilter("ignore", UserWarning)
-            return WordNetCorpusReader(at, None)
+            return WordNetCorpusReader(corpus, None)
     except (OSError, ValueError, AssertionError, LookupError) as error:
         # what nltk raises on files that are not WordNet's
         del nltk.data.path[: len(named)]
@@ -128,44 +178,43 @@ def _reader(folder: Path | str | None):
 
 def _data_folder(folder: Path) -> str:
     """The folder that holds corpora/wordnet, where it, its corpora or its corpora/wordnet is named."""
-    for at in (folder, folder.parent, folder.parent.parent):
-        if any((at / place).exists() for place in ("corpora/wordnet", "corpora/wordnet.zip")):
-            return str(at)
-    raise _absent([str(folder)])
+    for parent in (folder, folder.parent, folder.parent.parent):
+        for corpus in CORPORA:
+            if (parent / corpus).exists():
+                return str(parent)
+    raise _no_corpus([str(folder)])
 
 
-def _find(paths: list[str]):
+def _find_corpus(paths: list[str]):
     """nltk's pointer to the corpus, unpacked or in the zip file that nltk's downloader leaves."""
     import nltk.data
 
-    for place in PLACES:
+    for corpus in ("corpora/wordnet/", "corpora/wordnet.zip/wordnet/"):
         try:
-            return nltk.data.find(place, paths)
+            return nltk.data.find(corpus, paths)
         except LookupError:
             continue
-    raise _absent(paths)
+    raise _no_corpus(paths)
 
 
-def _absent(paths: list[str]) -> UserError:
+def _no_corpus(paths: list[str]) -> UserError:
     return UserError(
-        f"synonyms=wordnet needs the WordNet corpus, and neither corpora/wordnet nor corpora/wordnet.zip is in {', '.join(paths)}. Get "
-        f"it by {DOWNLOAD}, name the folder it is in, or take synonyms=builtin, which needs none."
+        f"synonyms=wordnet needs the WordNet corpus, and neither {' nor '.join(CORPORA)} is in "
+        f"{', '.join(paths)}. Get it by {DOWNLOAD}, name the folder it is in, or take synonyms=builtin, "
+        "which needs none."
     )
 
 
-def _builtin(folder: Path | str | None = None) -> Table:
-    return Table("builtin", synonym_table.builtin())
-
-
-def _held_out(folder: Path | str | None = None) -> Table:
-    return Table("held_out", synonym_table.HELD_OUT)
-
-
-SOURCES = {"wordnet": WordNet, "builtin": _builtin, "held_out": _held_out}
+SOURCES = ("wordnet", "builtin", "held_out")
 
 
 def load(name: str, folder: Path | str | None = None) -> Synonyms:
-    """The source of synonyms called `name`; `folder` is WordNet's. UserError for an unknown name or a missing corpus."""
+    """The source of synonyms called `name`; `folder` is WordNet's.
+
+    Raises UserError for an unknown name or a missing corpus.
+    """
     if name not in SOURCES:
         raise unknown("source of synonyms named", name, SOURCES)
-    return SOURCES[name](folder)
+    if name == "wordnet":
+        return WordNet(folder)
+    return Table(name, builtin_table() if name == "builtin" else held_out_table())

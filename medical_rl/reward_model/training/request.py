@@ -1,32 +1,22 @@
-"""What a training process is asked to do: the fields of REQUEST.json, checked by name and value."""
+"""What the training of R_phi is asked to do: the fields of its REQUEST.json."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
-from medical_rl.errors import UserError, unknown
 from medical_rl.reward_model.graded import CRITERIA
 from medical_rl.reward_model.model import FACTS
-from medical_rl.run.training_log import fields_of, identity_of
-
-WHAT = "a reward model's training"
-LOSSES = ("mse", "pairwise")
-PRECISIONS = ("fp32", "bf16")
-DTYPES = ("float32", "bfloat16")
-OVERLONG = ("drop", "error")
-# Where things lie and how often they are saved does not change what is trained.
-NOT_IDENTITY = ("out", "work", "metrics", "save_every", "log_every", "workers")
+from medical_rl.training.request import TrainingRequest
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One optimisation: `epochs` passes or `steps` steps (one of the two) of AdamW with warm-up and cosine decay to zero.
+    """One optimisation by AdamW, with warm-up and cosine decay to zero; give epochs or steps.
 
-    head_lr_ratio  learning rate of the head over that of the body. The head has to reach weights a hundred times those it
-                   starts with, and until it does the body learns next to nothing from it.
+    epochs, steps  passes over the rows or pairs, or steps
+    head_lr_ratio  learning rate of the head over that of the body. The head has to reach weights a hundred
+                   times those it starts with, and until it does the body learns next to nothing from it.
     """
 
     batch_size: int = 32
@@ -40,7 +30,7 @@ class Phase:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class Request(TrainingRequest):
     """One training of R_phi.
 
     model             folder of a Qwen2.5-VL, or of an exported R_phi that is trained further with its head
@@ -55,6 +45,17 @@ class Request:
     micro_batch       rows of one forward and backward pass on one device
     export_dtype      number format of the exported weights: float32 or bfloat16
     """
+
+    TRAINING = "a reward model's training"
+    PARTS = {"fit": Phase, "sft": Phase, "criteria": tuple}
+    CHOICES = {
+        "loss": ("loss", ("mse", "pairwise")),
+        "precision": ("precision", ("fp32", "bf16")),
+        "export_dtype": ("format of exported weights named", ("float32", "bfloat16")),
+        "overlong": ("way with overlong rows named", ("drop", "error")),
+        "criteria": ("criterion", CRITERIA),
+    }
+    NOT_IDENTITY = ("out", "work", "metrics", "save_every", "log_every", "workers")
 
     model: str
     rows: str
@@ -82,43 +83,12 @@ class Request:
     workers: int = 0
     phantom: bool = False
 
-    @classmethod
-    def read(cls, path: Path | str) -> Request:
-        """The request of a JSON file; UserError for a name or value that is not known."""
-        return cls.of(json.loads(Path(path).read_text(encoding="utf-8")))
-
-    @classmethod
-    def of(cls, settings: Mapping) -> Request:
-        """The request of plain settings."""
-        settings = {**fields_of(cls, settings, WHAT), "criteria": tuple(settings.get("criteria") or ())}
-        for name in ("fit", "sft"):
-            if settings.get(name) is not None:
-                settings[name] = Phase(**fields_of(Phase, settings[name], WHAT))
-        try:
-            request = cls(**settings)
-        except TypeError as error:
-            raise UserError(f"The training of a reward model lacks a setting: {error}.") from None
-        for kind, value, available in (
-            ("loss", request.loss, LOSSES),
-            ("precision", request.precision, PRECISIONS),
-            ("format of exported weights named", request.export_dtype, DTYPES),
-            ("way with overlong rows named", request.overlong, OVERLONG),
-            *(("criterion", criterion, CRITERIA) for criterion in request.criteria),
-        ):
-            if value not in available:
-                raise unknown(kind, value, available)
-        return request
-
     @property
     def outputs(self) -> list[str]:
         """Names of the model's outputs, the total first."""
-        return ["total", *self.criteria]
+        return ["total"] + list(self.criteria)
 
     @property
     def starts_from_language(self) -> bool:
         """False if `model` is an exported R_phi, which is trained further."""
         return not (Path(self.model) / FACTS).is_file()
-
-    def identity(self) -> str:
-        """A hash of all that decides what is trained (paths of results and the like do not)."""
-        return identity_of(self, NOT_IDENTITY)

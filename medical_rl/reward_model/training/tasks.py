@@ -1,29 +1,29 @@
-"""The losses of R_phi: regression on grades (MedGR2, equation 1) or Bradley-Terry on pairs (its Algorithm 1, line 13).
+"""What R_phi is optimised on: language of the best texts, then their grades or pairs of them.
 
-What R_phi is optimised on: the language of the best texts first, then their grades, or pairs of them.
+The losses: regression on grades (MedGR2, equation 1) or Bradley-Terry on pairs (its Algorithm 1, line 13).
 """
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 
-from medical_rl.reward_model.model import Qwen2_5_VLForSequenceClassification, read
-from medical_rl.reward_model.training.plan import GradedTable
+from medical_rl.reward_model.model import Qwen2_5_VLForSequenceClassification, hidden_states
+from medical_rl.reward_model.training.dataset import Units
+from medical_rl.reward_model.training.plan import steps_of
 from medical_rl.reward_model.training.request import Phase, Request
-from medical_rl.training.encode import Encoder, collate
+from medical_rl.training.encode import collate
 
 SCALE = 6.0  # grades run from -6 to 10: errors near 1 for AdamW, while the head itself speaks in grades
 CENTRE = 0.01  # weight of the pull to zero
 
 
 def mse(scores: Tensor, targets: Tensor, criteria_weight: float) -> Tensor:
-    """Mean of ((score - grade) / 6)^2 of the total, plus `criteria_weight` times that of the criteria that are known.
+    """Mean of ((score - grade) / 6)^2 of the total, plus `criteria_weight` times that of known criteria.
 
     scores, targets  (rows, 1 + criteria); a target that is not known is NaN
 
@@ -39,10 +39,12 @@ def mse(scores: Tensor, targets: Tensor, criteria_weight: float) -> Tensor:
 
 
 def pairwise(better: Tensor, worse: Tensor) -> Tensor:
-    """Mean of -log sigmoid(better - worse) over the totals, both of shape (pairs, outputs), and a weak pull of each pair to zero.
+    """Mean of -log sigmoid(better - worse) over the totals, and a weak pull of each pair to zero.
 
-    Pairs say nothing of the level of a sample's scores: without the pull they drifted by thirty from image to image, and
-    scores of different images could not be compared. The scale of the scores is left free.
+    better, worse  (pairs, outputs)
+
+    Pairs say nothing of the level of a sample's scores: without the pull they drifted by thirty from image to
+    image, and scores of different images could not be compared. The scale of the scores is left free.
 
     >>> round(pairwise(torch.tensor([[0.0]]), torch.tensor([[0.0]])).item(), 4)
     0.6931
@@ -51,97 +53,82 @@ def pairwise(better: Tensor, worse: Tensor) -> Tensor:
     return -functional.logsigmoid(better - worse).mean() + CENTRE * (better + worse).square().mean()
 
 
-class Units(Dataset):
-    """`units[i]`: encoded rows by their index, those of one row or of a pair (better, worse)."""
+@dataclasses.dataclass
+class Task:
+    """One phase of a training.
 
-    def __init__(
-        self,
-        table: GradedTable,
-        encoder: Encoder,
-        members: Sequence[tuple[int, ...]],
-        criteria: Sequence[str] = (),
-    ):
-        self.table, self.encoder, self.members, self.criteria = table, encoder, list(members), tuple(criteria)
+    name    sft (language) or fit (grades)
+    module  what is trained
+    loss    (module as it was wrapped for training, batch) -> the batch's loss
+    """
 
-    def __len__(self) -> int:
-        return len(self.members)
+    name: str
+    phase: Phase
+    units: Units
+    module: nn.Module
+    loss: Callable[[nn.Module, dict[str, Tensor]], Tensor]
 
-    def __getitem__(self, index: int) -> dict[int, dict]:
-        return {member: self._row(member) for member in self.members[index]}
+    @property
+    def steps(self) -> int:
+        """Number of the phase's steps."""
+        phase = self.phase
+        return steps_of(len(self.units), phase.batch_size, phase.epochs, phase.steps)
 
-    def _row(self, index: int) -> dict:
-        row = self.table[index]
-        grades = [row.grade, *(row.criteria.get(criterion, float("nan")) for criterion in self.criteria)]
-        return {**self.encoder.encode(row.sample, row.text), "grades": grades}
+    def batch(self, units: Sequence[dict[int, dict]]) -> dict[str, Tensor]:
+        """Tensors of some units' different rows, and `members`: the places of each unit's rows in them.
 
-
-class Task(abc.ABC):
-    """One phase: its name, settings, units, the module that is trained, and the loss of a batch."""
-
-    def __init__(self, name: str, phase: Phase, units: Units, module: nn.Module):
-        self.name, self.phase, self.units, self.module = name, phase, units, module
-
-    def batch(self, units: Sequence[dict[int, dict]]) -> dict[str, torch.Tensor]:
-        """Tensors of the different rows of some units, and `members`: the places of each unit's rows among them."""
-        rows = {index: row for unit in units for index, row in unit.items()}
-        places = {index: i for i, index in enumerate(rows)}
+        grades    (rows, 1 + criteria)
+        response  (rows, tokens), true where a token is of the response
+        """
+        rows: dict[int, dict] = {}
+        for unit in units:
+            rows |= unit
+        places = {index: place for place, index in enumerate(rows)}
+        encoded = list(rows.values())
         encoder = self.units.encoder
-        batch = collate(list(rows.values()), encoder.padding, encoder.image_token)
-        batch["grades"] = torch.tensor([row["grades"] for row in rows.values()], dtype=torch.float32)
-        before = torch.tensor([row["before"] for row in rows.values()])
+        batch = collate(encoded, encoder.padding, encoder.image_token)
+        batch["grades"] = torch.tensor([row["grades"] for row in encoded], dtype=torch.float32)
+        before = torch.tensor([row["before"] for row in encoded])
         tokens = torch.arange(batch["input_ids"].shape[1])
         batch["response"] = (tokens >= before[:, None]) & batch["attention_mask"].bool()
-        batch["members"] = torch.tensor([[places[index] for index in unit] for unit in units])
+        batch["members"] = torch.tensor([list(map(places.get, unit)) for unit in units])
         return batch
-
-    @abc.abstractmethod
-    def loss(self, module: nn.Module, batch: dict) -> torch.Tensor:
-        """The loss of a batch, `module` being `self.module` as it was wrapped for training."""
-
-
-class Language(Task):
-    """Next-token loss on the responses: before it can grade texts about an image, a small model must read both."""
-
-    def loss(self, module, batch):
-        return module(**batch)
-
-
-class Grades(Task):
-    """Regression on the grades, equation 1."""
-
-    weight = 0.0
-
-    def loss(self, module, batch):
-        return mse(module(**batch), batch["grades"], self.weight)
-
-
-class Pairs(Task):
-    """Bradley-Terry on pairs of responses to one question."""
-
-    def loss(self, module, batch):
-        better, worse = batch["members"].T
-        scores = module(**batch)
-        return pairwise(scores[better], scores[worse])
 
 
 class LanguageLoss(nn.Module):
-    """The generating model as a module whose output is its loss on the responses."""
+    """The generating model as a module whose output is its next-token loss on the responses."""
 
     def __init__(self, base):
         super().__init__()
         self.base = base
 
-    def forward(self, **batch) -> torch.Tensor:
-        hidden = read(self.base.model, batch)
-        asked = batch["response"][:, 1:]
-        logits = self.base.lm_head(
-            hidden[:, :-1][asked]
-        )  # no other position's logits are needed, and they are large
-        return functional.cross_entropy(logits.float(), batch["input_ids"][:, 1:][asked])
+    def forward(self, **batch) -> Tensor:
+        """The mean cross-entropy of the responses' tokens."""
+        hidden = hidden_states(self.base.model, batch)
+        predicted = batch["response"][:, 1:]
+        # no other position's logits are needed, and they are large
+        logits = self.base.lm_head(hidden[:, :-1][predicted])
+        return functional.cross_entropy(logits.float(), batch["input_ids"][:, 1:][predicted])
+
+
+def language_task(request: Request, units: Units, base) -> Task:
+    """Language on the best texts: before it can grade texts about an image, a small model must read both."""
+
+    def loss(module, batch):
+        return module(**batch)
+
+    return Task("sft", request.sft, units, LanguageLoss(base), loss)
 
 
 def grading_task(request: Request, units: Units, model: Qwen2_5_VLForSequenceClassification) -> Task:
-    """The task of `request.loss`."""
-    task = {"mse": Grades, "pairwise": Pairs}[request.loss]("fit", request.fit, units, model)
-    task.weight = request.criteria_weight
-    return task
+    """The task of `request.loss`: regression on the grades, or pairs of responses to one question."""
+
+    def grade_loss(module, batch):
+        return mse(module(**batch), batch["grades"], request.criteria_weight)
+
+    def pair_loss(module, batch):
+        better, worse = batch["members"].T
+        scores = module(**batch)
+        return pairwise(scores[better], scores[worse])
+
+    return Task("fit", request.fit, units, model, pair_loss if request.loss == "pairwise" else grade_loss)

@@ -10,15 +10,17 @@ MATCHES = ("answer", "substring")
 
 
 def accuracy(response: Response, sample: Sample, match: str = "answer") -> float:
-    """1.0 if the final answer, read as `sample.kind`, is right, else 0.0: equal to the gold answer, or boxes that match one to one with IoU > 0.5.
+    """1.0 if the final answer, read as `sample.kind`, is right, else 0.0.
 
+    Right is equal to the gold answer, or boxes that match one to one with IoU > 0.5.
     VRFT-Aug, equation 1: the boxed label, case-insensitive; MEDFACT-R1: the exact yes or no.
 
-    match: `answer` reads the final answer alone. `substring` is MEDFACT-R1's public code, for comparison only:
-    the gold text anywhere in the response, so that with gold "no" every "abnormal" and "diagnosis" is right.
+    match: `answer` reads the final answer alone. `substring` is MEDFACT-R1's public code, for comparison
+    only: the gold text anywhere in the response, so that with gold "no" every "abnormal" and "diagnosis" is
+    right.
 
     >>> from medical_rl.parsing.response import parse
-    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign", choices=("malignant", "normal, benign"))
+    >>> s = Sample("1", "demo", "?", "label", "normal, benign", choices=("malignant", "normal, benign"))
     >>> accuracy(parse("<think>smooth</think> \\\\boxed{Normal, Benign}"), s)
     1.0
     >>> accuracy(parse("<think>normal, benign</think>"), s)
@@ -31,8 +33,11 @@ def accuracy(response: Response, sample: Sample, match: str = "answer") -> float
     return float(right(read(response, sample), sample))
 
 
+accuracy.maximum = 1.0
+
+
 def right(predicted: str | None, sample: Sample) -> bool:
-    """True if an answer read by `answers.read` is the gold one; boxes are right when each has its own gold one with IoU above 0.5."""
+    """Whether an answer that `read` gave is the gold one; boxes: each hits its own with IoU > 0.5."""
     if predicted is None:
         return False
     truth = gold(sample)

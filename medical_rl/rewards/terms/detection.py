@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from medical_rl.boxes import FRAMES, iou, matched, to_original
+from medical_rl.boxes import FRAMES, iou, match_boxes, to_original
 from medical_rl.errors import UserError, WrongKind, unknown
 from medical_rl.parsing.response import Response, gold, read
 from medical_rl.sample import Sample
@@ -36,7 +36,8 @@ def detection(
 
     >>> from medical_rl.parsing.response import parse
     >>> s = Sample(id="1", source="demo", question="?", kind="box", answer="[0, 0, 10, 10]", size=(100, 100))
-    >>> detection(parse("<answer>[0, 0, 10, 8]</answer>"), s), detection(parse("<answer>[0, 0, 10, 8]</answer>"), s, continuous=True)
+    >>> response = parse("<answer>[0, 0, 10, 8]</answer>")
+    >>> detection(response, s), detection(response, s, continuous=True)
     (1.0, 0.8)
     """
     if sample.kind != "box":
@@ -55,10 +56,16 @@ def detection(
     if predicted is None:
         return 0.0
     truth = json.loads(gold(sample))
-    boxes = [
-        to_original(box, sample.size, frame, min_pixels, max_pixels, patch) for box in json.loads(predicted)
-    ]
-    values = [iou(boxes[i], truth[j]) for i, j in matched(boxes, truth)]
-    if not continuous:
-        values = [float(v > threshold or (compare == ">=" and v == threshold)) for v in values]
-    return sum(values) / max(len(boxes), len(truth))
+    boxes = []
+    for box in json.loads(predicted):
+        boxes.append(to_original(box, sample.size, frame, min_pixels, max_pixels, patch))
+    total = 0.0
+    for i, j in match_boxes(boxes, truth):
+        value = iou(boxes[i], truth[j])
+        if not continuous:
+            value = float(value > threshold or (compare == ">=" and value == threshold))
+        total += value
+    return total / max(len(boxes), len(truth))
+
+
+detection.maximum = 1.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from medical_rl.errors import UserError, unknown
-from medical_rl.parsing.negation import AFTER, CLAUSE, NEGATIONS, stems
 from medical_rl.parsing.response import Response
+from medical_rl.parsing.text import AFTER, CLAUSE, NEGATIONS, stems
 from medical_rl.sample import Sample
 
 EACH = 0.2  # points a concept, MEDFACT-R1 section 2.3
@@ -21,7 +21,7 @@ def fact(
     each: float = EACH,
     skip_negated: bool = False,
 ) -> float:
-    """`each` points for every concept of the sample that the response reflects, counted once; in [0, maximum].
+    """`each` points for every concept of the sample that the response reflects; in [0, maximum].
 
     scope         where to look: answer, think, or both (a yes/no answer alone names no concept)
     match         words: the concept's words in a row, inflections allowed ("infections" for "infection");
@@ -32,7 +32,8 @@ def fact(
     A concept may list spellings with "/" ("X-ray/radiograph"): any of them counts.
 
     >>> from medical_rl.parsing.response import parse
-    >>> s = Sample(id="1", source="demo", question="?", kind="yes_no", answer="no", concepts=("lung infection", "congestion"))
+    >>> concepts = ("lung infection", "congestion")
+    >>> s = Sample(id="1", source="demo", question="?", kind="yes_no", answer="no", concepts=concepts)
     >>> fact(parse("<think>Lung infections are excluded.</think><answer>no</answer>"), s)
     0.2
     """
@@ -42,16 +43,19 @@ def fact(
         raise unknown("way to match concepts", match, MATCHES)
     if not sample.concepts:
         raise UserError(
-            f"The fact reward counts concepts, and the row {sample.id!r} of {sample.source} has none. Prepare the data with concepts, "
-            "or leave the term out: ~conf.rewards.terms.fact."
+            f"The fact reward counts concepts, and the row {sample.id!r} of {sample.source} has none. "
+            "Prepare the data with concepts, or leave the term out: ~conf.rewards.terms.fact."
         )
+    count = 0
     if match == "substring":
         text = response.text.lower()
-        found = sum(any(part in text for part in _spellings(concept.lower())) for concept in sample.concepts)
+        for concept in sample.concepts:
+            count += any(spelling in text for spelling in _spellings(concept.lower()))
     else:
-        clauses = [stems(clause) for clause in CLAUSE.split(_text(response, scope).casefold())]
-        found = sum(_reflected(concept, clauses, skip_negated) for concept in dict.fromkeys(sample.concepts))
-    return min(each * found, maximum(sample, cap=cap, each=each))
+        clauses = list(map(stems, CLAUSE.split(_text(response, scope).casefold())))
+        for concept in dict.fromkeys(sample.concepts):
+            count += _is_reflected(concept, clauses, skip_negated)
+    return min(each * count, maximum(sample, cap=cap, each=each))
 
 
 def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -> float:
@@ -60,32 +64,32 @@ def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -
     return most if cap is None else min(most, float(cap))
 
 
+fact.maximum = maximum
+
+
 def _text(response: Response, scope: str) -> str:
-    parts = {
-        "answer": (response.answer,),
-        "think": (response.thought,),
-        "both": (response.thought, response.answer),
-    }
-    return "\n".join(part for part in parts[scope] if part)
+    parts = {"answer": [response.answer], "think": [response.thought]}
+    parts["both"] = parts["think"] + parts["answer"]
+    return "\n".join(filter(None, parts[scope]))
 
 
 def _spellings(concept: str) -> list[str]:
     return [part.strip() for part in concept.split("/") if part.strip()]
 
 
-def _reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool) -> bool:
-    """True if a clause holds the stems of one of the concept's spellings in a row."""
+def _is_reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool) -> bool:
+    """Whether a clause holds the stems of one of the concept's spellings in a row."""
     for spelling in _spellings(concept.casefold()):
         wanted = stems(spelling)
-        for said in clauses:
-            for start in range(len(said) - len(wanted) + 1):
-                here = wanted and said[start : start + len(wanted)] == wanted
-                if here and not (skip_negated and _negated(said, start, start + len(wanted))):
+        for clause in clauses:
+            for start in range(len(clause) - len(wanted) + 1):
+                is_here = wanted and clause[start : start + len(wanted)] == wanted
+                if is_here and not (skip_negated and _is_negated(clause, start, start + len(wanted))):
                     return True
     return False
 
 
-def _negated(said: tuple[str, ...], start: int, end: int) -> bool:
-    """True if the clause denies the mention: a negation before it, or "is absent", "was not seen" right after it."""
-    after = [stem for stem in said[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
-    return bool(NEGATIONS.intersection(said[:start]) or AFTER.intersection(after[:1]))
+def _is_negated(clause: tuple[str, ...], start: int, end: int) -> bool:
+    """Whether the clause denies the mention: a negation before it, or "was not seen" right after it."""
+    after = [stem for stem in clause[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
+    return bool(NEGATIONS.intersection(clause[:start]) or AFTER.intersection(after[:1]))

@@ -41,7 +41,7 @@ def _json(response: Response) -> bool:
 
 
 def _tagged_public(response: Response) -> bool:
-    """MEDFACT-R1's public code, for comparison only: one match from end to end; nested and empty tags pass."""
+    """MEDFACT-R1's public code, for comparison only: one match; nested and empty tags pass."""
     return bool(_PUBLIC.fullmatch(response.text))
 
 
@@ -49,8 +49,10 @@ FORMS = {"boxed": _boxed, "tagged": _tagged, "json": _json, "tagged_public": _ta
 
 
 def format_reward(response: Response, sample: Sample, form: str = "boxed") -> float:
-    """1.0 if the response has the form, else 0.0. Forms: boxed (VRFT-Aug), json (its localisation),
-    tagged (MEDFACT-R1), tagged_public (MEDFACT-R1's public code).
+    """1.0 if the response has the form, else 0.0.
+
+    Forms: boxed (VRFT-Aug), json (its localisation), tagged (MEDFACT-R1), tagged_public (MEDFACT-R1's public
+    code).
 
     >>> from medical_rl.parsing.response import parse
     >>> format_reward(parse("<think>round</think> \\\\boxed{disc}"), None)
@@ -61,3 +63,6 @@ def format_reward(response: Response, sample: Sample, form: str = "boxed") -> fl
     if form not in FORMS:
         raise unknown("form", form, FORMS)
     return float(FORMS[form](response))
+
+
+format_reward.maximum = 1.0

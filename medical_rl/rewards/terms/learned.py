@@ -18,9 +18,11 @@ async def learned(
 ) -> float:
     """R_phi(image, question, response), clipped to [-6, 10] as its grades are; `unit` maps that to [0, 1].
 
-    The paper adds the raw score to an indicator in [0, 1], which it outweighs tenfold; `unit` is offered for that.
-    no_answer  what a response gets from which no answer can be read: asked (R_phi's score, as in the paper) or low (-6). By its
-               grades a broken text (0) beats a wrong answer (-6), so a policy that is often wrong learns to leave its answer out.
+    The paper adds the raw score to an indicator in [0, 1], which it outweighs tenfold; `unit` is offered for
+    that.
+    no_answer  what a response gets from which no answer can be read: asked (R_phi's score, as in the paper)
+               or low (-6). By its grades a broken text (0) beats a wrong answer (-6), so a policy that is
+               often wrong learns to leave its answer out.
     Raises RewardFailed where the row has no image or the model does not answer with a finite number.
     """
     if scale not in SCALES:
@@ -41,3 +43,6 @@ async def learned(
 def maximum(sample: Sample, scale: str = "raw", **_) -> float:
     """The largest reward: 10, or 1 on the unit scale."""
     return 1.0 if scale == "unit" else HIGH
+
+
+learned.maximum = maximum

@@ -37,7 +37,7 @@ _DENIAL = frozenset(
 def lexical_consistency(
     response: Response, sample: Sample, sound: float = 1.0, unsound: float = -0.5
 ) -> float:
-    """`sound` if the thought's last claim is the answer, else `unsound` (no thought, answer or claim included).
+    """`sound` if the thought's last claim is the answer, else `unsound`, also where either is missing.
 
     >>> from medical_rl.parsing.response import parse
     >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="disc", choices=("disc", "ring"))
@@ -49,54 +49,61 @@ def lexical_consistency(
     answer = read(response, sample)
     if not response.thought or answer is None:
         return float(unsound)
-    claimed = last_claim(response.thought, sample)
+    claim = last_claim(response.thought, sample)
+    if claim is None:
+        return float(unsound)
     if sample.kind == "box":
-        agree = claimed is not None and first_iou(claimed, answer) > 0.5
-    elif (
-        sample.kind in ("label", "choice") and not sample.choices
-    ):  # a free answer: the last sentence names it
-        agree = claimed is not None and f" {normalise(answer)} " in f" {normalise(claimed)} "
+        agrees = first_iou(claim, answer) > 0.5
+    elif sample.kind in ("label", "choice") and not sample.choices:
+        # a free answer: the last sentence names it
+        agrees = f" {normalise(answer)} " in f" {normalise(claim)} "
     else:
-        agree = claimed is not None and claimed == answer
-    return float(sound if agree else unsound)
+        agrees = claim == answer
+    return float(sound if agrees else unsound)
 
 
 def last_claim(thought: str, sample: Sample) -> str | None:
     """The canonical answer that the thought last speaks of, or None.
 
-    label, choice: the class or option named last (without choices: the last sentence); grade: the last integer; box: the last box;
-    yes_no: a yes or no in the last sentence, else "no" where that sentence denies and "yes" where it does not.
+    label, choice: the class or option named last (without choices: the last sentence); grade: the last
+    integer; box: the last box; yes_no: a yes or no in the last sentence, else "no" where that sentence denies
+    and "yes" where it does not.
     """
-    if sample.kind in ("label", "choice") and not sample.choices:
-        sentences = [s for s in _SENTENCE.split(thought.strip()) if normalise(s)]
-        return sentences[-1] if sentences else None
-    if sample.kind in ("label", "choice"):
-        text = f" {normalise(thought)} "
-        # at the same place the longer name was meant: "normal, benign" holds "benign"
-        ends = [
-            (text.rfind(f" {normalise(c)} ") + len(normalise(c)), len(c), c)
-            for c in sample.choices
-            if f" {normalise(c)} " in text
-        ]
-        return max(ends)[2] if ends else None
+    if sample.kind in ("label", "choice") and sample.choices:
+        return _last_choice(normalise(thought), sample.choices)
     if sample.kind == "grade":
         numbers = re.findall(r"(?<![\w.])\d{1,18}(?![\w.]*\d)", thought)
         return str(int(numbers[-1])) if numbers else None
     if sample.kind == "box":
-        found = read(parse(f"<answer>{thought}</answer>"), sample)
-        return json.dumps(json.loads(found)[-1:]) if found else None
-    sentences = [s for s in _SENTENCE.split(thought.strip()) if normalise(s)]
-    return _verdict(sentences[-1]) if sentences else None
+        boxes = read(parse(f"<answer>{thought}</answer>"), sample)
+        return json.dumps(json.loads(boxes)[-1:]) if boxes else None
+    sentences = list(filter(normalise, _SENTENCE.split(thought.strip())))
+    if not sentences:
+        return None
+    return _yes_or_no(sentences[-1]) if sample.kind == "yes_no" else sentences[-1]
 
 
-def _verdict(sentence: str) -> str:
+def _last_choice(text: str, choices: tuple[str, ...]) -> str | None:
+    """The choice named last; of two that end together the longer ("normal, benign" holds "benign")."""
+    last = (-1, 0, None)
+    for choice in choices:
+        name = normalise(choice)
+        start = f" {text} ".rfind(f" {name} ")
+        if start >= 0:
+            last = max(last, (start + len(name), len(choice), choice))
+    return last[2]
+
+
+def _yes_or_no(sentence: str) -> str:
     words = normalise(sentence).split()
-    said = [w for w in words if w == "yes" or (w == "no" and words[-1] == "no")]
-    if said:
-        return said[-1]
-    return "no" if _DENIAL.intersection(words) else "yes"
+    if words[-1:] == ["no"]:
+        return "no"
+    return "yes" if "yes" in words or not _DENIAL.intersection(words) else "no"
 
 
 def maximum(sample: Sample, sound: float = 1.0, **_) -> float:
     """The largest reward."""
     return float(sound)
+
+
+lexical_consistency.maximum = maximum

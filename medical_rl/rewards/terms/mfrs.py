@@ -19,10 +19,14 @@ def mfrs(response: Response, sample: Sample, weights: Sequence[float] = (1.0, 0.
     """
     if sample.kind != "grade":
         raise WrongKind(
-            f"MFRS compares grades; the sample {sample.id!r} is of kind {sample.kind!r}. Use accuracy as the outcome."
+            f"MFRS compares grades; the sample {sample.id!r} is of kind {sample.kind!r}. "
+            "Use accuracy as the outcome."
         )
     predicted = read(response, sample)
     if predicted is None:
         return 0.0
     distance = abs(int(predicted) - int(gold(sample)))
     return float(weights[distance]) if distance < len(weights) else 0.0
+
+
+mfrs.maximum = 1.0

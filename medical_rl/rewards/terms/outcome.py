@@ -18,3 +18,6 @@ def outcome(response: Response, sample: Sample, by: str = "accuracy") -> float:
     if by not in OUTCOMES:
         raise unknown("outcome", by, OUTCOMES)
     return OUTCOMES[by](response, sample)
+
+
+outcome.maximum = 1.0

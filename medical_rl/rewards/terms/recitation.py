@@ -1,4 +1,4 @@
-"""Recitation: how closely the thought repeats the knowledge that the prompt gave (VRFT-Aug, equation 7)."""
+"""Recitation: how closely the thought repeats the knowledge in the prompt (VRFT-Aug, equation 7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def recitation(
     `smoothing` (method0 is none). A response without a thought recites nothing: 0.
 
     >>> from medical_rl.parsing.response import parse
-    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", knowledge="a smooth round mass with sharp borders")
+    >>> knowledge = "a smooth round mass with sharp borders"
+    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="a", knowledge=knowledge)
     >>> recitation(parse("<think>A smooth, round mass with sharp borders</think>"), s)
     0.2
     """
@@ -32,8 +33,9 @@ def recitation(
         raise UserError(f"The recitation reward has order={order}: BLEU needs n-grams of at least one word.")
     if not sample.knowledge.strip():
         raise UserError(
-            f"The recitation reward compares the thought with injected knowledge, and the row {sample.id!r} of {sample.source} has none. "
-            "Choose a dataset and a prompt with knowledge (conf/prompt=visual_attributes), or another reward."
+            f"The recitation reward compares the thought with injected knowledge, and the row {sample.id!r} "
+            f"of {sample.source} has none. Choose a dataset and a prompt with knowledge "
+            "(conf/prompt=visual_attributes), or another reward."
         )
     if not response.thought:
         return 0.0
@@ -56,13 +58,17 @@ def bleu(candidate: str, reference: str, order: int, smoothing: str) -> float:
     # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-    said, given = words(candidate), words(reference)
-    if not said or not given:
+    hypothesis, target = words(candidate), words(reference)
+    if not hypothesis or not target:
         return 0.0
     smooth = getattr(SmoothingFunction(), smoothing)
-    return float(sentence_bleu([given], said, weights=(1.0 / order,) * order, smoothing_function=smooth))
+    weights = (1.0 / order,) * order
+    return float(sentence_bleu([target], hypothesis, weights=weights, smoothing_function=smooth))
 
 
 def maximum(sample: Sample, delta: float = 0.2, **_) -> float:
     """The largest reward: delta, at most 1; 0 where reciting is punished."""
     return max(0.0, min(1.0, float(delta)))
+
+
+recitation.maximum = maximum

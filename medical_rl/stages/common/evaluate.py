@@ -2,164 +2,211 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medical_rl.data.box_frame import in_pixels
+from medical_rl.data.prompts import in_pixels
 from medical_rl.data.parquet import read_samples
-from medical_rl.engine.vllm.requests import Asked, respond_all
+from medical_rl.engine.vllm.requests import VllmRequest, run_requests
 from medical_rl.evaluation import metrics
-from medical_rl.evaluation.auroc import auroc, probabilities
-from medical_rl.evaluation.groups import groups_of
+from medical_rl.evaluation.auroc import auroc, option_probabilities
+from medical_rl.evaluation.groups import sample_groups
 from medical_rl.evaluation.results import entry, write_results
+from medical_rl.loop import plan
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.pseudo_label.label import read_labels
 from medical_rl.rewards.terms.accuracy import right
+from medical_rl.run.files import write_text
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages.common.eval_sets import MeasuredOn, measured_on
-from medical_rl.stages.common.evaluated_models import Candidate, candidates
+from medical_rl.sample import Sample
+from medical_rl.stages import that_train
+from medical_rl.stages.common.eval_sets import EvalSet, eval_sets
+from medical_rl.stages.common.evaluated_models import EvaluatedModel, evaluated_models
 from medical_rl.stages.common.models import engine_request
+from medical_rl.stages.stage import Stage
 
 BASELINE = "retrieve_then_answer"
 BOXES = "boxes"  # pictures of boxes, below the run folder
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """results.json and results.md: each test set in turn, on it base, the run's models by round, then further ones; pictures of boxes."""
-    models, stale = candidates(config, folder)
-    sets = measured_on(config, folder)
+    """Write results.json and results.md: each test set in turn, on it base, the run's models by round, then further ones.
+
+    Pictures of boxes are drawn where the rows ask for boxes.
+    """
+    evaluation = config.conf.evaluation
+    models, stale = evaluated_models(config, folder)
+    sets = eval_sets(config, folder)
     shutil.rmtree(folder.path / BOXES, ignore_errors=True)  # pictures of an earlier evaluation
-    entries, notes = [], [*(note for one in sets for note in one.notes), *stale]
-    scores_options = bool(config.conf.evaluation.get("option_scores"))
-    everything = [(model, rows) for rows in sets for model in models]
-    respond_all([asked(config, folder, *one) for one in everything])
+    entries, notes = [], []
+    for eval_set in sets:
+        notes += eval_set.notes
+    notes += stale
+    scores_options = bool(evaluation.get("option_scores"))
+    pairs = list(itertools.product(sets, models))
+    run_requests([response_request(config, folder, model, eval_set) for eval_set, model in pairs])
     if scores_options:
-        respond_all([asked_options(config, folder, *one) for one in everything], "option_scores")
-    for rows in sets:
+        requests = [option_score_request(config, folder, model, eval_set) for eval_set, model in pairs]
+        run_requests(requests, "option_scores")
+    for eval_set in sets:
         answered: dict[str, list[dict]] = {}
         for model in models:
-            records = score(rows, asked(config, folder, model, rows).output, config.conf.evaluation.limit)
+            responses = response_request(config, folder, model, eval_set).output
+            records = score(eval_set, responses, evaluation.limit)
             if scores_options:
-                records = with_scores(records, asked_options(config, folder, model, rows).output)
-                notes.append(f"AUROC on {rows.name}: {auroc(records)[1]}.")
-            entries.append(
-                entry(model.name, rows.name, str(config.conf.evaluation.split), records, model.round)
-            )
-            write_predictions(predictions_file(folder, model, rows), records)
+                scores = option_score_request(config, folder, model, eval_set).output
+                records = with_option_scores(records, scores)
+                notes.append(f"AUROC on {eval_set.name}: {auroc(records)[1]}.")
+            entries.append(entry(model.name, eval_set.name, str(evaluation.split), records, model.round))
+            write_predictions(predictions_file(folder, model, eval_set), records)
             answered[model.file] = records
-        draw_boxes(folder, rows, answered, int(config.conf.seed))
-        if rows is sets[0] and (labels := folder.output("pseudo_label", "test_labels")) is not None:
-            records = labelled(rows, labels, config.conf.evaluation.limit)
-            entries.append(entry(BASELINE, rows.name, str(config.conf.evaluation.split), records))
+        draw_boxes(folder, eval_set, answered, int(config.conf.seed))
+        labels = folder.output("pseudo_label", "test_labels")
+        if eval_set is sets[0] and labels is not None:
+            records = labelled(eval_set, labels, evaluation.limit)
+            entries.append(entry(BASELINE, eval_set.name, str(evaluation.split), records))
             write_predictions(folder.path / "predictions" / f"{BASELINE}.jsonl", records)
-    notes = [*dict.fromkeys(notes), *metrics.notes(entries)]
-    write_results(
-        folder.path, str(config.conf.recipe), str(config.conf.scale), int(config.conf.seed), entries, notes
-    )
+    notes = list(dict.fromkeys(notes)) + metrics.yes_no_notes(entries)
+    conf = config.conf
+    write_results(folder.path, str(conf.recipe), str(conf.scale), int(conf.seed), entries, notes)
     outputs = {"results": "results.json", "table": "results.md", "predictions": "predictions"}
-    outputs |= {"boxes": BOXES} if (folder.path / BOXES).is_dir() else {}
+    if (folder.path / BOXES).is_dir():
+        outputs["boxes"] = BOXES
     return {"outputs": outputs, "notes": notes}
 
 
 def draw_boxes(
-    folder: RunFolder, rows: MeasuredOn, answered: dict[str, list[dict]], seed: int
+    folder: RunFolder, eval_set: EvalSet, answered: dict[str, list[dict]], seed: int
 ) -> Path | None:
-    """boxes/<data>.png, some test images with the true boxes and each model's; None where the rows ask for no boxes."""
-    if not all(row["kind"] == "box" for records in answered.values() for row in records):
+    """Draw boxes/<data>.png, some test images with the true boxes and each model's; None where rows ask for no boxes."""
+    if not all(row["kind"] == "box" for row in itertools.chain(*answered.values())):
         return None
     from medical_rl.evaluation.figures import boxes
-    from medical_rl.evaluation.figures.plot import PHANTOM, save
-    from medical_rl.evaluation.runs import phantom
+    from medical_rl.evaluation.figures.plot import save_figure
+    from medical_rl.evaluation.runs import has_phantom_data
+    from medical_rl.evaluation.wording import PHANTOM_NOTE
 
-    shown = boxes.sheet(rows.rows, answered, seed=seed)
-    notes = [
-        *boxes.summary(answered),
-        boxes.LEGEND,
-        *([PHANTOM] if phantom(folder.path, rows.folder or None) else []),
-    ]
-    return save(
-        boxes.draw(shown),
-        folder.path / BOXES / f"{rows.name}.png",
-        f"{rows.name}: true and predicted boxes",
-        notes,
-    )
+    notes = boxes.overlap_notes(answered) + [boxes.LEGEND]
+    if has_phantom_data(folder.path, eval_set.folder or None):
+        notes.append(PHANTOM_NOTE)
+    picture = boxes.draw(boxes.box_sheet(eval_set.rows, answered, seed=seed))
+    title = f"{eval_set.name}: true and predicted boxes"
+    return save_figure(picture, folder.path / BOXES / f"{eval_set.name}.png", title, notes)
 
 
-def labelled(rows: MeasuredOn, labels: Path, limit: int | None) -> list[dict]:
+def labelled(eval_set: EvalSet, labels_file: Path, limit: int | None) -> list[dict]:
     """One record a tested row, answered by the labeller from its retrieved reports; an abstention is an unparsed answer."""
-    known = {one.id: one for one in read_labels(labels)}
+    labels = {label.id: label for label in read_labels(labels_file)}
     records = []
-    for sample in islice(read_samples(rows.rows, with_images=False), limit):
-        if sample.id in rows.left_out or sample.id not in known:
-            continue
-        one, truth = known[sample.id], gold(sample)
-        records.append(
-            {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": one.answer, "choices": list(sample.choices),
-             "response": one.rationale, "correct": one.answer == truth, "groups": groups_of(sample.meta)}
-        )  # fmt: skip
+    for sample in islice(read_samples(eval_set.rows, with_images=False), limit):
+        if sample.id not in eval_set.left_out and sample.id in labels:
+            label = labels[sample.id]
+            correct = label.answer == gold(sample)
+            records.append(prediction(sample, label.rationale, label.answer, correct))
     return records
 
 
-def predictions_file(folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Path:
+def prediction(sample: Sample, response: str, answer: str | None, correct: bool) -> dict:
+    """The record of one answered row, as it stands in predictions/."""
+    return {
+        "id": sample.id,
+        "kind": sample.kind,
+        "gold": gold(sample),
+        "pred": answer,
+        "choices": list(sample.choices),
+        "response": response,
+        "correct": correct,
+        "groups": sample_groups(sample.meta),
+    }
+
+
+def predictions_file(folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet) -> Path:
     """predictions/<model>.jsonl for the run's own test rows, predictions/<data>/<model>.jsonl for a further set."""
-    return folder.path / "predictions" / rows.folder / f"{model.file}.jsonl"
+    return folder.path / "predictions" / eval_set.folder / f"{model.file}.jsonl"
 
 
-def asked(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Asked:
+def response_request(
+    config: DictConfig, folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
+) -> VllmRequest:
     """What the model is asked of the rows; responses to the same model, rows and settings are used as they are or completed."""
-    place = predictions_file(folder, model, rows).parent
-    return Asked(
-        request(config, model, rows),
-        place / f"{model.file}.request.json",
-        place / f"{model.file}.responses.jsonl",
-    )
+    home = predictions_file(folder, model, eval_set).parent
+    file = home / f"{model.file}.request.json"
+    return VllmRequest(request(config, model, eval_set), file, home / f"{model.file}.responses.jsonl")
 
 
-def asked_options(config: DictConfig, folder: RunFolder, model: Candidate, rows: MeasuredOn) -> Asked:
+def option_score_request(
+    config: DictConfig, folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
+) -> VllmRequest:
     """The log-probabilities of each row's options that the model is asked for, given its own responses."""
-    place, responses = predictions_file(folder, model, rows).parent, asked(config, folder, model, rows).output
-    files = (place / f"{model.file}.option_scores.request.json", place / f"{model.file}.option_scores.jsonl")
-    return Asked(request(config, model, rows), *files, {"responses": responses})
+    responses = response_request(config, folder, model, eval_set).output
+    file = responses.with_name(f"{model.file}.option_scores.request.json")
+    output = responses.with_name(f"{model.file}.option_scores.jsonl")
+    return VllmRequest(request(config, model, eval_set), file, output, {"responses": responses})
 
 
-def with_scores(records: list[dict], scores: Path) -> list[dict]:
+def with_option_scores(records: list[dict], scores: Path) -> list[dict]:
     """The records with "option_scores" {option: probability}; a row without options has none."""
-    lines = map(json.loads, scores.read_text(encoding="utf-8").splitlines())
-    found = {line["id"]: probabilities(line["options"], line["scores"]) for line in lines}
-    return [{**row, "option_scores": found[row["id"]]} if row["id"] in found else row for row in records]
+    by_id = {}
+    for line in map(json.loads, scores.read_text(encoding="utf-8").splitlines()):
+        by_id[line["id"]] = option_probabilities(line["options"], line["scores"])
+    scored = []
+    for record in records:
+        known = record["id"] in by_id
+        scored.append({**record, "option_scores": by_id[record["id"]]} if known else record)
+    return scored
 
 
-def request(config: DictConfig, model: Candidate, rows: MeasuredOn) -> dict:
+def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dict:
     """What medical_rl.engine.vllm.generate is asked, without where the answers go."""
-    asked = engine_request(config, model.model, rows.rows, rows.prompt)
     evaluation = config.conf.evaluation
-    return {**asked, "limit": evaluation.limit, "max_new_tokens": int(evaluation.max_new_tokens)}
+    limits = {"limit": evaluation.limit, "max_new_tokens": int(evaluation.max_new_tokens)}
+    return engine_request(config, model.model, eval_set.rows, eval_set.prompt) | limits
 
 
-def score(rows: MeasuredOn, responses: Path, limit: int | None) -> list[dict]:
+def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
     """One record a row: gold answer, answer read from the response (None where unparsed), whether it is right."""
+    texts = {}
     # not `splitlines`: a response may hold separators that JSON leaves as they are
     with responses.open(encoding="utf-8") as lines:
-        texts = {r["id"]: r["response"] for r in map(json.loads, lines)}
+        for line in map(json.loads, lines):
+            texts[line["id"]] = line["response"]
     records = []
-    for sample in islice(read_samples(rows.rows), limit):
-        if sample.id in rows.left_out:
-            continue
-        response = texts[sample.id]
-        predicted, truth = in_pixels(read(parse(response), sample), sample, rows.prompt), gold(sample)
-        records.append(
-            {"id": sample.id, "kind": sample.kind, "gold": truth, "pred": predicted, "choices": list(sample.choices),
-             "response": response, "correct": right(predicted, sample), "groups": groups_of(sample.meta)}
-        )  # fmt: skip
+    for sample in islice(read_samples(eval_set.rows), limit):
+        if sample.id not in eval_set.left_out:
+            response = texts[sample.id]
+            answer = in_pixels(read(parse(response), sample), sample, eval_set.prompt)
+            records.append(prediction(sample, response, answer, right(answer, sample)))
     return records
 
 
 def write_predictions(path: Path, records: list[dict]) -> None:
-    """None; one scored row a line, written whole."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
-    scratch.replace(path)
+    """Write one scored row a line, the file whole or not at all."""
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    write_text(path, "".join(lines))
+
+
+def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
+    """The split that is tested on."""
+    return (str(config.conf.evaluation.split),)
+
+
+def needs(conf: Mapping) -> tuple[str, ...]:
+    """Preparation, pseudo-labels, and every stage that trains a policy, those of the loop's rounds included."""
+    rounds = plan.policy_stages(conf["loop"]) if "loop" in conf["stages"] else ()
+    return ("prepare", "pseudo_label", *that_train(), *rounds)
+
+
+STAGE = Stage(
+    name="evaluate",
+    title="greedy evaluation",
+    run=run,
+    needs=needs,
+    reads=("conf.evaluation", "conf.engine.dtype", "conf.model", "conf.prompt.frame"),
+    splits=splits,
+)

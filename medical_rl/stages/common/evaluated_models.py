@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from medical_rl.evaluation.predictions import stem
+from medical_rl.evaluation.results import file_stem
+from medical_rl.loop.plan import split_stage
 from medical_rl.run.folder import RunFolder
+from medical_rl.stages import that_train
 from medical_rl.stages.common.models import base_model, resolve_model
-
-TRAINED = ("warm_start", "sft", "rl", "localize_sft", "localize_rl")  # in the order in which they are listed
-_STAGE = re.compile(r"(?:round_(\d+)/)?(\w+)")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EvaluatedModel:
     """A model to evaluate.
 
-    name    as in results.json: base, one of TRAINED, or the id of a model that is none of the run's
+    name    as in results.json: base, a stage that trains the policy, or the id of a model that is none of the run's
     round   of a loop, counted from 1; None outside one
     model   its folder
     file    what its files in predictions/ begin with
@@ -31,43 +29,44 @@ class Candidate:
     file: str
 
 
-def candidates(config: DictConfig, folder: RunFolder) -> tuple[list[Candidate], list[str]]:
+def evaluated_models(config: DictConfig, folder: RunFolder) -> tuple[list[EvaluatedModel], list[str]]:
     """(the models in the order of the results, notes): base, what was trained, then `conf.evaluation.models`."""
     trained, notes = trained_models(config, folder)
-    return [
-        Candidate("base", None, base_model(config, folder), "base"),
-        *trained,
-        *further_models(config),
-    ], notes
+    base = EvaluatedModel("base", None, base_model(config, folder), "base")
+    return [base, *trained, *further_models(config)], notes
 
 
-def trained_models(config: DictConfig, folder: RunFolder) -> tuple[list[Candidate], list[str]]:
+def trained_models(config: DictConfig, folder: RunFolder) -> tuple[list[EvaluatedModel], list[str]]:
     """(models, notes): the trained models that follow from what the run folder holds now, by round, warm start before RL.
 
-    A stage is `<name>` or, in a loop, `round_<k>/<name>`. A model whose own inputs have changed since (RL from an
-    earlier warm start, say) is left out, with a note.
+    A model whose own inputs have changed since (RL from an earlier warm start, say) is left out, with a note.
     """
-    found, notes = [], []
+    order = that_train()
+    models, notes = [], []
     for stage in folder.manifest()["stages"]:
-        match = _STAGE.fullmatch(stage)
-        name = match[2] if match else ""
-        if name not in TRAINED or (name == "warm_start" and not config.conf.warm_start.enabled):
+        round_, name = split_stage(stage)
+        if name not in order or (name == "warm_start" and not config.conf.warm_start.enabled):
             continue
         model = folder.output(stage, "model")
         if model is None:
             continue
         if folder.is_current(stage):
-            round = int(match[1]) if match[1] else None
-            found.append(Candidate(name, round, str(model), stem(name, round)))
+            models.append(EvaluatedModel(name, round_, str(model), stage.replace("/", ".")))
         else:
             notes.append(
                 f"{stage} was trained from inputs that have changed since, so it is left out: run that stage again."
             )
-    return sorted(found, key=lambda one: (one.round or 0, TRAINED.index(one.name))), notes
+    return sorted(models, key=lambda model: (model.round or 0, order.index(model.name))), notes
 
 
-def further_models(config: DictConfig) -> list[Candidate]:
-    """The models of `conf.evaluation.models` in their order, a hub id downloaded; UserError for one that cannot be had."""
-    named = list(dict.fromkeys(str(one) for one in config.conf.evaluation.get("models") or ()))
-    setting = "conf.evaluation.models"
-    return [Candidate(name, None, resolve_model(name, setting=setting), stem(name)) for name in named]
+def further_models(config: DictConfig) -> list[EvaluatedModel]:
+    """The models of `conf.evaluation.models` in their order, a hub id downloaded.
+
+    Raises UserError for one that cannot be had.
+    """
+    names = dict.fromkeys(map(str, config.conf.evaluation.get("models") or ()))
+    models = []
+    for name in names:
+        folder = resolve_model(name, setting="conf.evaluation.models")
+        models.append(EvaluatedModel(name, None, folder, file_stem(name)))
+    return models

@@ -11,11 +11,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from medical_rl.errors import UserError
-from medical_rl.loop.plan import policy_before
+from medical_rl.loop.plan import policy_before, split_stage
 from medical_rl.run.files import replacing_folder
 from medical_rl.run.folder import RunFolder
-from medical_rl.run.stage_names import split_stage
-from medical_rl.stages import REINFORCED, SUPERVISED
+from medical_rl.stages import declared
 
 CARD = """---
 license: other
@@ -104,7 +103,7 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
     """The model `stage` trains: the warm start's where there is one, else the base model."""
     if split_stage(stage)[0] is not None:
         return policy_of(policy_before(stage, config.conf.loop), config, run)
-    if stage in (*SUPERVISED, *REINFORCED) and config.conf.warm_start.enabled:
+    if stage != "warm_start" and declared(stage).trains and config.conf.warm_start.enabled:
         warm = run.output("warm_start", "model")
         if warm is None:
             raise UserError(

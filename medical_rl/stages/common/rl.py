@@ -1,25 +1,26 @@
-"""Stage `rl`: GRPO on the real engine; the best checkpoint by validation is left as the result.
-
-The picture of how reinforcement went, left in the run folder by every stage of it.
-"""
+"""Stages `rl` and `localize_rl`: GRPO on the real engine; the best checkpoint by validation is left as the result."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples
-from medical_rl.data.prepare.gold import check_rows, prove
+from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on_rows
 from medical_rl.errors import UserError
 from medical_rl.run.folder import RunFolder
 from medical_rl.run.progress import VALIDATION, read_metrics
 from medical_rl.stages.common.models import leave_model, starting_model
-from medical_rl.stages.common.prepare import PROVED
-from medical_rl.stages.medgr2.rating import served
+from medical_rl.stages.common.prepare import CHECKED_ROWS
+from medical_rl.stages.common.rows import training_rows
+from medical_rl.stages.medgr2.ask_reward_model import serve
+from medical_rl.stages.stage import ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -29,15 +30,17 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.verl.settings import rl_config
 
     rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
-    prove(islice(read_samples(folder.rows()), PROVED), rewards, prompt)
+    check_rewards_on_gold(islice(read_samples(training_rows(folder)), CHECKED_ROWS), rewards, prompt)
     stage = folder.stage
     start = starting_model(config, folder, stage)
     checkpoints = folder.path / "checkpoints" / stage
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
-    with served(config, folder) as config:
+    with serve(config, folder) as config:
         conf = OmegaConf.to_container(config.conf, resolve=True)
         for split in ("train", "val"):
-            check_rows(read_samples(folder.rows(split), with_images=False), rewards, conf)
+            check_rewards_on_rows(
+                read_samples(training_rows(folder, split), with_images=False), rewards, conf
+            )
         settings, notes = rl_config(config, start)
         run_grpo(settings)
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
@@ -66,27 +69,32 @@ def validated(folder: RunFolder, best: dict) -> dict:
 
     {"accuracy_before", "accuracy", "learned_before", "learned", "step"}; None where a figure is not there.
     """
-    seen = {k: v for k, v in read_metrics(folder.metrics_file, folder.stage).items() if VALIDATION in v}
+    metrics = read_metrics(folder.metrics_file, folder.stage)
+    first, last = min((step for step in metrics if VALIDATION in metrics[step]), default=0), int(best["step"])
+    figures = {"step": last}
+    for name, metric in (("accuracy", "acc"), ("learned", "learned")):
+        figures[f"{name}_before"] = mean_metric(metrics.get(first, {}), metric)
+        figures[name] = mean_metric(metrics.get(last, {}), metric)
+    return figures
 
-    def figure(step: int, name: str) -> float | None:
-        marks = ("val-core/", "val-aux/")
-        found = [
-            v for k, v in seen.get(step, {}).items() if k.startswith(marks) and k.split("/")[2:3] == [name]
-        ]
-        return sum(found) / len(found) if found else None
 
-    first, step = min(seen, default=0), int(best["step"])
-    return {"step": step, "accuracy_before": figure(first, "acc"), "accuracy": figure(step, "acc"),
-            "learned_before": figure(first, "learned"), "learned": figure(step, "learned")}  # fmt: skip
+def mean_metric(logged: Mapping[str, float], name: str) -> float | None:
+    """The mean of verl's validation metrics val-core/<data>/<name>/... and val-aux/<data>/<name>/...; None without any."""
+    values = []
+    for key, value in logged.items():
+        group, *path = key.split("/")
+        if group in ("val-core", "val-aux") and path[1:2] == [name]:
+            values.append(value)
+    return sum(values) / len(values) if values else None
 
 
 def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
     """What the run's judge was asked and what it cost, resumes included; None where no judge was asked."""
     if not (conf.get("judge") or {}).get("enabled") or not (folder.path / "judge" / "ledger.sqlite").exists():
         return None
-    from medical_rl.judges.build import checked, sqlite_desk
+    from medical_rl.judges.build import checked_settings, sqlite_desk
 
-    return sqlite_desk(checked(conf["judge"]), folder.path).totals()
+    return sqlite_desk(checked_settings(conf["judge"]), folder.path).totals()
 
 
 def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
@@ -109,21 +117,53 @@ def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
     return removed
 
 
-FILE = "curve.png"
-
-
 def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
-    """curve.png below the run folder: reward terms and accuracy by step, the rounds of a loop one after the other.
+    """Draw curve.png below the run folder: reward terms and accuracy by step, the rounds of a loop one after the other.
 
     It is drawn anew by each stage that reinforces, and by `python -m medical_rl.evaluation curve RUN`.
     """
-    from medical_rl.evaluation.figures import curve as figure
-    from medical_rl.evaluation.figures.plot import PHANTOM, save
-    from medical_rl.evaluation.runs import phantom
+    from medical_rl.evaluation.figures import training_curves as figure
+    from medical_rl.evaluation.figures.plot import save_figure
+    from medical_rl.evaluation.runs import has_phantom_data
+    from medical_rl.evaluation.wording import PHANTOM_NOTE
 
     conf = config.conf
-    found = figure.curve(folder.path, str(conf.validation.metric))
+    found = figure.run_curve(folder.path, str(conf.validation.metric))
     steps = sum(len(of["rewards"]["total"]) for of in found.values())
     notes = [f"{conf.recipe}, {conf.data.name}, seed {conf.seed}; n = {steps} steps."]
-    notes += [PHANTOM] if phantom(folder.path) else []
-    return save(figure.draw(found), folder.path / FILE, "Training curve", notes)
+    notes += [PHANTOM_NOTE] if has_phantom_data(folder.path) else []
+    return save_figure(figure.draw_run(found), folder.path / "curve.png", "Training curve", notes)
+
+
+def steps(config: DictConfig, folder: RunFolder, stage: str) -> int | None:
+    """trainer.total_training_steps; None where epochs are given instead."""
+    return config.trainer.total_training_steps
+
+
+def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
+    """The split that is learned from, and the one that chooses the step."""
+    return ("train", "val")
+
+
+# verl's own configuration: everything but where it writes and how much it says (pipeline/fingerprint.py).
+VERL = (
+    "actor_rollout_ref", "algorithm", "critic", "custom_reward_function", "data", "distillation", "model_engine", "reward",
+    "reward_model", "sandbox_fusion", "skip", "trainer",
+)  # fmt: skip
+
+STAGE = Stage(
+    name="rl",
+    title="GRPO",
+    run=run,
+    needs=("prepare", "pseudo_label", "warm_start"),
+    reads=(
+        *VERL, *ENGINE, "conf.engine.name", "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model",
+        "conf.rewards", "conf.seed", "conf.validation",
+    ),
+    trains="reinforced",
+    splits=splits,
+    steps=steps,
+)  # fmt: skip
+LOCALIZE = dataclasses.replace(
+    STAGE, name="localize_rl", title="localisation by GRPO", needs=("prepare", "warm_start")
+)

@@ -1,4 +1,4 @@
-"""Stage `pseudo_label`: training rows with the labeller's answers, and those that the cold start learns (Table 3)."""
+"""Stage `pseudo_label`: training rows with the labeller's answers, and the cold start's (Table 3)."""
 
 from __future__ import annotations
 
@@ -17,75 +17,94 @@ from medical_rl.run.files import link_or_copy
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample
 from medical_rl.stages.common.models import base_model
-from medical_rl.stages.medfact_r1.labelling import HOME, answer, chosen_k, drawn, taken, training_rows
+from medical_rl.stages.medfact_r1.labelling import (
+    HOME,
+    borrowed_labels,
+    chosen_k,
+    drawn_parts,
+    label_rows,
+    training_rows,
+)
+from medical_rl.stages.stage import ENGINE, Stage
 
 TRAIN, COLD_START, TESTED = "train.parquet", "warm_start.parquet", "test.labels.jsonl"
+OUTPUTS = {"train": TRAIN, "warm_start": COLD_START, "test_labels": TESTED}
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """pseudo_label/train.parquet (GRPO's rows), warm_start.parquet (the cold start's), test.labels.jsonl (the baseline's)."""
+    """Write pseudo_label/: train.parquet (GRPO), warm_start.parquet, test.labels.jsonl (the baseline's)."""
     home = folder.path / HOME
     home.mkdir(parents=True, exist_ok=True)
-    notes, figures = (_take if taken(config) else _label)(config, folder, home)
+    obtain = _take_labels if borrowed_labels(config) else _label_rows
+    notes, figures = obtain(config, folder, home)
     rows = list(read_samples(home / TRAIN, with_images=False))
     if len(rows) < int(config.data.train_batch_size):
         raise UserError(
-            f"{len(rows)} questions have a pseudo-label, fewer than one batch of {config.data.train_batch_size} (data.train_batch_size): "
-            f"{figures.get('dropped') or 'none was dropped'}. Give more training rows, or lower conf.labeller.min_confidence."
+            f"{len(rows)} questions have a pseudo-label, fewer than one batch of "
+            f"{config.data.train_batch_size} (data.train_batch_size): "
+            f"{figures.get('dropped') or 'none was dropped'}. Give more training rows, or lower "
+            "conf.labeller.min_confidence."
         )
     notes += _cold_start(config, folder, home)
-    outputs = {"train": TRAIN, "warm_start": COLD_START, "test_labels": TESTED}
-    there = {name: f"{HOME}/{file}" for name, file in outputs.items() if (home / file).exists()}
-    return {"outputs": there, "notes": notes, "figures": figures}
+    outputs = {name: f"{HOME}/{file}" for name, file in OUTPUTS.items() if (home / file).exists()}
+    return {"outputs": outputs, "notes": notes, "figures": figures}
 
 
-def _label(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
-    """(notes, figures) after the labelled part of the training rows was answered, and the tested rows for the baseline."""
-    prompt, settings = (
-        OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller")
-    )
+def _settings(config: DictConfig, group: str) -> dict:
+    return OmegaConf.to_container(config.conf[group], resolve=True)
+
+
+def _label_rows(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
+    """Label the labelled part of the rows, and the tested rows for the baseline: (notes, figures)."""
     k = chosen_k(folder)
-    rows, of_concepts = _concepts(config, folder, training_rows(folder, drawn(config, folder).labelled))
-    labels = answer(config, folder, rows, [k], "labelled")[k]
-    counts = write_rows(rows, labels, home / TRAIN, prompt, settings)
-    found = agreement(labels, gold_answers(rows))
+    rows, notes = training_rows(folder, drawn_parts(config, folder).labelled), []
+    if config.conf.pseudo_label.concepts != "prepared":
+        rows, notes = _with_judged_concepts(config, folder, rows)
+    labels = label_rows(config, folder, rows, [k], "labelled")[k]
+    counts = write_rows(
+        rows, labels, home / TRAIN, _settings(config, "prompt"), _settings(config, "labeller")
+    )
+    agreed = agreement(labels, gold_answers(rows))
     write_labels(labels, home / "labels.jsonl")
-    notes = [
-        f"{counts['rows']:,} of {len(rows):,} questions have a label, from {k} reports each",
-        *_told(counts, found),
-    ]
+    first = f"{counts['rows']:,} of {len(rows):,} questions have a label, from {k} reports each"
     (home / TESTED).unlink(missing_ok=True)
     if config.conf.pseudo_label.baseline:
-        tested = folder.path / "data" / f"{config.conf.evaluation.split}.parquet"
-        asked = [s for s in read_samples(tested) if s.kind == "yes_no"] if tested.exists() else []
-        write_labels(answer(config, folder, asked, [k], "tested")[k], home / TESTED)
-    return notes, {**counts, "k": k, "agreement": found}
+        path = folder.path / "data" / f"{config.conf.evaluation.split}.parquet"
+        tested = []
+        if path.exists():
+            tested = [sample for sample in read_samples(path) if sample.kind == "yes_no"]
+        write_labels(label_rows(config, folder, tested, [k], "tested")[k], home / TESTED)
+    return [first] + notes + _label_notes(counts, agreed), {**counts, "k": k, "agreement": agreed}
 
 
-def _concepts(config: DictConfig, folder: RunFolder, rows: list[Sample]) -> tuple[list[Sample], list[str]]:
-    """(the rows with the concepts that the fact reward looks for, notes): those prepared, or as in the paper a judge's."""
-    if config.conf.pseudo_label.concepts == "prepared":
-        return rows, []
-    from medical_rl.data.inspect.judged_concepts import listed
+def _with_judged_concepts(
+    config: DictConfig, folder: RunFolder, rows: list[Sample]
+) -> tuple[list[Sample], list[str]]:
+    """(the rows with concepts for the fact reward that a judge lists, as in the paper; notes)."""
+    from medical_rl.data.inspect.judge_concepts import ask_concepts
     from medical_rl.judges.build import from_config
 
-    judge = from_config(OmegaConf.to_container(config.conf.judge, resolve=True), folder.path)
-    found, _, asked = listed(judge, rows, float(config.conf.rewards.max_failure_rate))
-    told = [
-        f"{len(found):,} of {asked:,} questions have the concepts that {judge.endpoint.model} lists; the others keep theirs"
-    ]
-    return [dataclasses.replace(row, concepts=found.get(row.question, row.concepts)) for row in rows], told
+    judge = from_config(_settings(config, "judge"), folder.path)
+    concepts, _, asked = ask_concepts(judge, rows, float(config.conf.rewards.max_failure_rate))
+    judged = [dataclasses.replace(row, concepts=concepts.get(row.question, row.concepts)) for row in rows]
+    note = (
+        f"{len(concepts):,} of {asked:,} questions have the concepts that {judge.endpoint.model} lists; the "
+        "others keep theirs"
+    )
+    return judged, [note]
 
 
-def _take(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
-    """(notes, figures) after the labels of another run were linked here; UserError where they are of other rows."""
-    source = taken(config)
-    known = {row.id for row in training_rows(folder, images=False)}
+def _take_labels(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
+    """Link another run's labels here: (notes, figures). Raises UserError where they are of other rows."""
+    source = borrowed_labels(config)
+    ours = {row.id for row in training_rows(folder, images=False)}
     theirs = {row.id for row in read_samples(source / TRAIN, with_images=False)}
-    if strange := sorted(theirs - known):
+    strange = sorted(theirs - ours)
+    if strange:
         raise UserError(
-            f"The pseudo-labels of {source} are of other data: {len(strange):,} of their {len(theirs):,} rows, such as {strange[0]!r}, are "
-            "not among this run's training rows. Prepare both with the same data, source and seed."
+            f"The pseudo-labels of {source} are of other data: {len(strange):,} of their {len(theirs):,} "
+            f"rows, such as {strange[0]!r}, are not among this run's training rows. Prepare both with the "
+            "same data, source and seed."
         )
     for name in (TRAIN, TESTED, "labels.jsonl"):
         (home / name).unlink(missing_ok=True)
@@ -95,43 +114,57 @@ def _take(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str],
 
 
 def _cold_start(config: DictConfig, folder: RunFolder, home: Path) -> list[str]:
-    """Notes, after the rows were written that the cold start learns: the same questions, answered by conf.warm_start.source."""
+    """Write the cold start's rows, the same questions answered by conf.warm_start.source; notes."""
     source = str(config.conf.warm_start.get("source") or "rule")
     path = home / COLD_START
     if source == "rule":
         shutil.copy2(home / TRAIN, path)
         return []
-    prompt, settings = (
-        OmegaConf.to_container(config.conf[name], resolve=True) for name in ("prompt", "labeller")
-    )
-    rows = training_rows(folder, (row.id for row in read_samples(home / TRAIN, with_images=False)))
+    prompt, settings = _settings(config, "prompt"), _settings(config, "labeller")
+    rows = training_rows(folder, [row.id for row in read_samples(home / TRAIN, with_images=False)])
     if source == "human":
         write_split(rows, path, prompt)
         return ["the cold start learns the data's own answers"]
-    labels = _own_answers(config, folder, rows)
+    labels = _untrained_labels(config, folder, rows)
     counts = write_rows(rows, labels, path, prompt, {**settings, "min_confidence": 0.0})
-    found = agreement(labels, gold_answers(rows))
-    return ["the cold start learns the untrained model's own answers, without reports", *_told(counts, found)]
+    notes = _label_notes(counts, agreement(labels, gold_answers(rows)))
+    return ["the cold start learns the untrained model's own answers, without reports"] + notes
 
 
-def _own_answers(config: DictConfig, folder: RunFolder, rows: list[Sample]) -> list[Label]:
+def _untrained_labels(config: DictConfig, folder: RunFolder, rows: list[Sample]) -> list[Label]:
     """The untrained model's labels, asked without reports."""
     from medical_rl.config.compose import choose
 
-    local = OmegaConf.to_container(choose("labeller", "local"), resolve=True)
-    shared = {name: config.conf.labeller[name] for name in ("min_confidence", "thought")}
-    own = {**local, **shared, "model": base_model(config, folder)}
-    return answer(config, folder, rows, [0], "base_vlm", own)[0]
+    settings = OmegaConf.to_container(choose("labeller", "local"), resolve=True)
+    for name in ("min_confidence", "thought"):
+        settings[name] = config.conf.labeller[name]
+    settings["model"] = base_model(config, folder)
+    return label_rows(config, folder, rows, [0], "base_vlm", settings)[0]
 
 
-def _told(counts: dict, found: dict) -> list[str]:
-    """Sentences on what was dropped, and on how the labels agree with gold answers where the data have any."""
+def _label_notes(counts: dict, agreed: dict) -> list[str]:
+    """Sentences on what was dropped, and on how the labels agree with gold answers where there are any."""
     notes = [f"  {n:,} left out: {why}" for why, n in counts["dropped"].items()]
-    if found["n"]:
-        low, high = found["accuracy_answered_interval"] or (float("nan"), float("nan"))
-        right = "none was answered" if found["accuracy_answered"] is None else (
-            f"{found['accuracy_answered']:.3f} [{low:.3f}, {high:.3f}] of the answered ones agree with the gold answers"
-        )  # fmt: skip
-        kappa = "" if found["kappa"] is None else f", kappa {found['kappa']:.3f}"
-        notes.append(f"labels: {right}{kappa}; the majority answer would in {found['majority_rate']:.3f}")
+    if agreed["n"]:
+        right, kappa = "none was answered", ""
+        if agreed["accuracy_answered"] is not None:
+            low, high = agreed["accuracy_answered_interval"]
+            shown = f"{agreed['accuracy_answered']:.3f} [{low:.3f}, {high:.3f}]"
+            right = f"{shown} of the answered ones agree with the gold answers"
+        if agreed["kappa"] is not None:
+            kappa = f", kappa {agreed['kappa']:.3f}"
+        notes.append(f"labels: {right}{kappa}; the majority answer would in {agreed['majority_rate']:.3f}")
     return notes
+
+
+STAGE = Stage(
+    name="pseudo_label",
+    title="pseudo-labels",
+    run=run,
+    needs=("prepare", "retrieve", "calibrate", "align"),
+    reads=(
+        "conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration",
+        "conf.alignment.enabled", "conf.alignment.share", "conf.warm_start.source", "conf.evaluation.split",
+        "conf.prompt", "conf.seed", "conf.model", *ENGINE,
+    ),
+)  # fmt: skip

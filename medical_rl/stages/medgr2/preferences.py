@@ -1,49 +1,49 @@
-"""Stage `round_k/preferences`: answers of the policy to D_gen's questions, graded by rule (Algorithm 1, line 12)."""
+"""Stage `round_k/preferences`: the policy's answers, graded by rule (Algorithm 1, line 12)."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.data.parquet import read_samples, write_split
-from medical_rl.engine.vllm.requests import respond
+from medical_rl.data.parquet import count_rows, read_samples, write_split
+from medical_rl.engine.vllm.requests import run_request
 from medical_rl.errors import UserError
-from medical_rl.loop.plan import policy_after
+from medical_rl.loop.plan import policy_after, split_stage
 from medical_rl.reward_model.graded import write_graded
 from medical_rl.reward_model.policy_grades import policy_rows
 from medical_rl.run.folder import RunFolder
-from medical_rl.run.stage_names import split_stage
+from medical_rl.sample import Sample
 from medical_rl.stages.common.models import engine_request, policy_of
+from medical_rl.stages.stage import ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """round_k/preferences.parquet: graded responses of the policy, never graded by R_phi itself."""
-    conf = config.conf
+    """Write round_k/preferences.parquet: graded responses of the policy, never graded by R_phi itself."""
+    conf, seed = config.conf, int(config.conf.seed)
     round_, _ = split_stage(folder.stage)
     home = folder.round(round_)
-    settings = OmegaConf.to_container(conf.loop.preferences, resolve=True)
-    prompt = OmegaConf.to_container(conf.prompt, resolve=True)
-    asked = home / "preferences" / "asked.parquet"
-    write_split(drawn(home / "train.parquet", int(settings["rows"]), int(conf.seed) + round_), asked, prompt)
-    loop = OmegaConf.to_container(conf.loop, resolve=True)
-    policy = policy_of(policy_after(round_, loop), config, folder)
-    request = {
-        **engine_request(config, policy, asked, prompt),
-        "seed": 1000 * int(conf.seed) + round_,
+    settings, prompt = (
+        OmegaConf.to_container(section, resolve=True) for section in (conf.loop.preferences, conf.prompt)
+    )
+    questions = home / "preferences" / "asked.parquet"
+    write_split(draw_rows(home / "train.parquet", int(settings["rows"]), seed + round_), questions, prompt)
+    policy = policy_of(policy_after(round_, conf.loop), config, folder)
+    request = engine_request(config, policy, questions, prompt) | {
+        "seed": 1000 * seed + round_,
         "temperature": float(settings["temperature"]),
         "top_p": 1.0,
         "n": int(settings["n"]),
     }
-    replies = respond(request, asked.with_name("request.json"), asked.with_name("responses.jsonl"))
-    said = {
-        r["id"]: r.get("responses") or [r["response"]]
-        for r in map(json.loads, replies.read_text(encoding="utf-8").splitlines())
-    }
-    written = [(sample, text) for sample in read_samples(asked) for text in said[sample.id]]
+    replies = run_request(
+        request, questions.with_name("request.json"), questions.with_name("responses.jsonl")
+    )
     dropped: Counter[str] = Counter()
+    written = list(responses(questions, replies))
     rows = policy_rows(
         written,
         str(settings["soundness"]),
@@ -55,23 +55,30 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         raise UserError(f"None of {len(written)} responses of the policy could be graded: {dict(dropped)}.")
     write_graded(rows, home / "preferences.parquet")
     counts = Counter(row.made_by for row in rows)
-    notes = [
-        f"{len(rows):,} graded responses: "
-        + ", ".join(f"{n:,} {kind.removeprefix('policy_')}" for kind, n in sorted(counts.items()))
-    ]
-    notes += [f"  {n:,} left out, the judge failed: {why}" for why, n in dropped.items()]
-    return {
-        "outputs": {"rows": f"round_{round_}/preferences.parquet"},
-        "notes": notes,
-        "figures": {**counts, "dropped": dropped.total()},
-    }
+    by_kind = [f"{number:,} {kind.removeprefix('policy_')}" for kind, number in sorted(counts.items())]
+    notes = [f"{len(rows):,} graded responses: {', '.join(by_kind)}"]
+    for reason, number in dropped.items():
+        notes.append(f"  {number:,} left out, the judge failed: {reason}")
+    figures = {**counts, "dropped": dropped.total()}
+    return {"outputs": {"rows": f"round_{round_}/preferences.parquet"}, "notes": notes, "figures": figures}
 
 
-def drawn(train, count: int, seed: int) -> list:
+def draw_rows(train: Path, count: int, seed: int) -> list[Sample]:
     """`count` rows of D_gen, drawn with the seed, in the file's order; all of them where there are fewer."""
-    total = sum(1 for _ in read_samples(train, with_images=False))
-    chosen = set(random.Random(seed).sample(range(total), min(count, total)))
-    return [sample for i, sample in enumerate(read_samples(train)) if i in chosen]
+    total = count_rows(train)
+    drawn = set(random.Random(seed).sample(range(total), min(count, total)))
+    return [sample for number, sample in enumerate(read_samples(train)) if number in drawn]
+
+
+def responses(questions: Path, replies: Path) -> Iterator[tuple[Sample, str]]:
+    """(row, text) of every response in the lines of `replies`, in the order of the questions."""
+    texts = {}
+    for line in replies.read_text(encoding="utf-8").splitlines():
+        reply = json.loads(line)
+        texts[reply["id"]] = reply.get("responses") or [reply["response"]]
+    for sample in read_samples(questions):
+        for text in texts[sample.id]:
+            yield sample, text
 
 
 def _judge(config: DictConfig, folder: RunFolder, settings: dict):
@@ -81,3 +88,12 @@ def _judge(config: DictConfig, folder: RunFolder, settings: dict):
     from medical_rl.judges.build import from_config
 
     return from_config(OmegaConf.to_container(config.conf.judge, resolve=True), folder.path)
+
+
+STAGE = Stage(
+    name="preferences",
+    title="graded samples of the policy",
+    run=run,
+    reads=("conf.loop.preferences", "conf.seed", "conf.prompt", "conf.model", *ENGINE),
+    in_loop_only=True,
+)

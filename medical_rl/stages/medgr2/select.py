@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -11,78 +12,89 @@ from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import read_samples, write_split
 from medical_rl.errors import UserError
-from medical_rl.loop.generators.triplets import key
-from medical_rl.loop.select import kept, new_ones
-from medical_rl.reward_model import rows as rated
+from medical_rl.loop.generators.triplets import duplicate_key
+from medical_rl.loop.plan import split_stage
+from medical_rl.loop.select import kept_positions, new_positions
+from medical_rl.reward_model.training_rows import seed_rows
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
-from medical_rl.run.stage_names import split_stage
 from medical_rl.sample import Sample
+from medical_rl.stages.stage import Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """round_k/train.parquet (D_gen) and round_k/kept.json: what was kept, with its scores."""
+    """Write round_k/train.parquet (D_gen) and round_k/kept.json: what was kept, with its scores."""
     round_, _ = split_stage(folder.stage)
     loop = OmegaConf.to_container(config.conf.loop, resolve=True)
-    seed, home = int(config.conf.seed), folder.round(round_)
-    candidates = home / "candidates.parquet"
-    scores = read_scores(home / "scores.jsonl")
-    facts = [
-        (s.id, key(s), bool(s.meta.get("is_error")), "is_error" in s.meta) for s in read_samples(candidates)
-    ]
-    chosen = kept([scores[id_] for id_, *_ in facts], loop["filter"], seed + round_)
-    if not chosen and round_ == 1:
+    home = folder.round(round_)
+    file = home / "candidates.parquet"
+    candidates, keys = [], []
+    for sample in read_samples(file):
+        keys.append(duplicate_key(sample))
+        candidates.append(dataclasses.replace(sample, images=()))
+    score_of = read_scores(home / "scores.jsonl")
+    scores = [score_of[sample.id] for sample in candidates]
+    positions = kept_positions(scores, loop["filter"], int(config.conf.seed) + round_)
+    if not positions and round_ == 1:
         raise UserError(
-            f"R_phi kept none of {len(facts)} candidates: the highest score is {max(scores.values()):.2f}, and conf.loop.filter is "
-            f"{loop['filter']}. Lower tau, or choose conf.loop.filter.by=top_k or quantile; {folder.path / 'reward_model'} has its calibration."
+            f"R_phi kept none of {len(candidates)} candidates: the highest score is {max(scores):.2f}, and "
+            f"conf.loop.filter is {loop['filter']}. Lower tau, or choose conf.loop.filter.by=top_k or "
+            f"quantile; {folder.path / 'reward_model'} has its calibration."
         )
-    held = {key(s) for s in before(config, folder, round_)}
-    new = new_ones(held, [facts[i][1] for i in chosen], loop["allow_overlap"])
-    added = {facts[chosen[i]][0] for i in new}
+    kept = [candidates[position] for position in positions]
+    kept_keys = [keys[position] for position in positions]
+    present = set(map(duplicate_key, rows_before(config, folder, round_)))
+    added = {kept[position].id for position in new_positions(present, kept_keys, loop["allow_overlap"])}
     prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
-    rows = chain(before(config, folder, round_), (s for s in read_samples(candidates) if s.id in added))
-    total = write_split(rows, home / "train.parquet", prompt)["rows"]
-    refuse_few(config, total, folder.stage)
-    write_json(
-        home / "kept.json",
-        {"kept": [{"id": facts[i][0], "score": scores[facts[i][0]]} for i in chosen], "added": sorted(added)},
-    )
+    new_rows = (sample for sample in read_samples(file) if sample.id in added)
+    total = write_split(chain(rows_before(config, folder, round_), new_rows), home / "train.parquet", prompt)[
+        "rows"
+    ]
+    check_batches(config, total, folder.stage)
+    kept_scores = [{"id": sample.id, "score": score_of[sample.id]} for sample in kept]
+    write_json(home / "kept.json", {"kept": kept_scores, "added": sorted(added)})
     figures = {
-        "candidates": len(facts), "kept": len(chosen), "added": len(added), "total": total,
-        "errors_generated": _share([wrong for _, _, wrong, known in facts if known]),
-        "errors_kept": _share([facts[i][2] for i in chosen if facts[i][3]]),
-        "lowest_kept": min((scores[facts[i][0]] for i in chosen), default=None),
-    }  # fmt: skip
+        "candidates": len(candidates),
+        "kept": len(kept),
+        "added": len(added),
+        "total": total,
+        "errors_generated": error_share(candidates),
+        "errors_kept": error_share(kept),
+        "lowest_kept": min((row["score"] for row in kept_scores), default=None),
+    }
     notes = [
-        f"{len(chosen)} of {len(facts)} candidates kept by {loop['filter']['by']}, {len(added)} of them new: D_gen has {total} rows"
+        f"{len(kept)} of {len(candidates)} candidates kept by {loop['filter']['by']}, {len(added)} of them "
+        f"new: D_gen has {total} rows"
     ]
     if figures["errors_generated"] is not None and figures["errors_kept"] is not None:
         notes.append(
-            f"wrong on purpose: {figures['errors_generated']:.1%} of the candidates, {figures['errors_kept']:.1%} of those kept"
+            f"wrong on purpose: {figures['errors_generated']:.1%} of the candidates, "
+            f"{figures['errors_kept']:.1%} of those kept"
         )
     outputs = {"rows": f"round_{round_}/train.parquet", "kept": f"round_{round_}/kept.json"}
     return {"outputs": outputs, "notes": notes, "figures": figures}
 
 
-def before(config: DictConfig, folder: RunFolder, round_: int) -> Iterator[Sample]:
+def rows_before(config: DictConfig, folder: RunFolder, round_: int) -> Iterator[Sample]:
     """D_gen before round `round_`: D_seed in the first (line 1), else what the round before left."""
     if round_ > 1:
         return read_samples(folder.round(round_ - 1) / "train.parquet")
     conf = config.conf
     train = folder.path / "data" / "train.parquet"
-    return rated.seed_rows(train, int(conf.loop.seed_rows), int(conf.reward_training.rows), int(conf.seed))
+    return seed_rows(train, int(conf.loop.seed_rows), int(conf.reward_training.rows), int(conf.seed))
 
 
 def read_scores(path: Path) -> dict[str, float]:
     """{id: R_phi's score} as the stage `score` wrote them."""
-    return {
-        row["id"]: float(row["score"])
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    }
+    scores = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        scores[record["id"]] = float(record["score"])
+    return scores
 
 
-def refuse_few(config: DictConfig, total: int, stage: str) -> None:
-    """None; UserError where D_gen does not fill a batch of the training that follows."""
+def check_batches(config: DictConfig, total: int, stage: str) -> None:
+    """Raise UserError where D_gen does not fill a batch of the training that follows."""
     needed = {
         "conf.warm_start.batch_size": config.conf.warm_start.get("batch_size", 0),
         "data.train_batch_size": config.data.train_batch_size,
@@ -90,10 +102,22 @@ def refuse_few(config: DictConfig, total: int, stage: str) -> None:
     for name, size in needed.items():
         if total < int(size):
             raise UserError(
-                f"After {stage} D_gen has {total} rows, fewer than {name}={size}. R_phi kept too few: lower conf.loop.filter.tau, or raise "
-                "conf.generator.images, conf.generator.per_image or conf.loop.seed_rows."
+                f"After {stage} D_gen has {total} rows, fewer than {name}={size}. R_phi kept too few: lower "
+                "conf.loop.filter.tau, or raise conf.generator.images, conf.generator.per_image or "
+                "conf.loop.seed_rows."
             )
 
 
-def _share(flags: list[bool]) -> float | None:
-    return sum(flags) / len(flags) if flags else None
+def error_share(rows: Sequence[Sample]) -> float | None:
+    """Share of rows wrong on purpose among those of which it is known (meta["is_error"]); None without."""
+    known = [bool(row.meta["is_error"]) for row in rows if "is_error" in row.meta]
+    return sum(known) / len(known) if known else None
+
+
+STAGE = Stage(
+    name="select",
+    title="filter",
+    run=run,
+    reads=("conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.seed", "conf.prompt"),
+    in_loop_only=True,
+)

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.accept, pytest.mark.timeout(7200)]
 pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.data.prompts import messages  # noqa: E402
-from medical_rl.pseudo_label.alignment.align import Place, align  # noqa: E402
+from medical_rl.pseudo_label.alignment.align import AlignmentRun, align  # noqa: E402
 from medical_rl.pseudo_label.alignment.pairs import make_pairs  # noqa: E402
 
 SEEDS = (1, 2, 3)
@@ -44,7 +44,7 @@ def reports(accept, phantom):
         for name, changes in RUNS.items():
             at = folder / "".join(c if c.isalnum() else "_" for c in name)
             engine = {"device": "cpu", "dtype": "float32", "ranks": 1}
-            place = Place(
+            place = AlignmentRun(
                 at, at / "checkpoints" / "huggingface", phantom.LIMITS, engine, seed=seed, phantom=True
             )
             found[seed, name] = align(base | changes, labeller, pairs, place)

@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 from medical_rl.data.prompts import messages, target  # noqa: E402
 from medical_rl.data.reports import Report  # noqa: E402
 from medical_rl.pseudo_label.alignment.preference import Preference  # noqa: E402
-from medical_rl.pseudo_label.labellers.instructions import fenced, local_prompt  # noqa: E402
+from medical_rl.pseudo_label.labellers.instructions import fenced_reports, local_prompt  # noqa: E402
 from medical_rl.tiny import phantom_reports  # noqa: E402
 
 
@@ -25,7 +25,7 @@ def taught(folder, phantom):
         Report(one["id"], one["text"], one["study"])
         for one in phantom_reports.reports(seed=7, sizes={"train": 2000})
     ]
-    told = [dataclasses.replace(row, knowledge=fenced(draw.sample(reports, 2))) for row in rows]
+    told = [dataclasses.replace(row, knowledge=fenced_reports(draw.sample(reports, 2))) for row in rows]
     leaning = [_said(row, draw.random() < 0.7) for row in told]
     asked = [
         Preference.of(row, row.id, "", messages(row, prompt), target(row, prompt), None)

@@ -9,17 +9,17 @@ from omegaconf import OmegaConf
 from medical_rl.config.compose import compose
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare.prepare import prepare
-from medical_rl.engine.vllm.requests import Work
+from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.pseudo_label.agreement import agreement, gold_answers, markdown
 from medical_rl.pseudo_label.answering import answers_per_k
 from medical_rl.pseudo_label.calibration.calibrate import calibrate
 from medical_rl.pseudo_label.calibration.errors import errors_by_k
-from medical_rl.pseudo_label.calibration.report import as_dict
-from medical_rl.pseudo_label.calibration.report import markdown as page
-from medical_rl.pseudo_label.calibration.rows import check_apart, set_apart
-from medical_rl.pseudo_label.calibration.settings import calibration_settings
+from medical_rl.pseudo_label.calibration.report import calibration_record
+from medical_rl.pseudo_label.calibration.report import page
+from medical_rl.pseudo_label.parts import check_disjoint, set_apart
+from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
 from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
-from medical_rl.pseudo_label.retrieval.reports import corpus
+from medical_rl.pseudo_label.retrieval.corpus import corpus
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(900)]
@@ -67,7 +67,7 @@ def halves(texts):
     apart = set_apart(rows, SEED, share=0.5, per_study=1)
     known = {row.id: row for row in rows}
     ours, others = ([known[i] for i in ids] for ids in (apart.calibration, apart.train))
-    check_apart(ours, {"the other half": others})
+    check_disjoint(ours, {"the other half": others})
     by_id, lists = (
         {one.id: one for one in reports},
         {i: [hit.id for hit in hits] for i, hits in found.items()},
@@ -75,7 +75,7 @@ def halves(texts):
     made = {}
     for silence in ("abstain", "no"):
         labeller = {**settings("labeller"), "on_silence": silence}
-        work = Work(1, SEED, out / silence, out, {}, {})
+        work = RoundContext(1, SEED, out / silence, out, {}, {})
         rule = calibration_settings(
             {
                 **settings("calibration"),
@@ -88,7 +88,7 @@ def halves(texts):
         labels = answers_per_k(labeller, ours, lists, by_id, KS, work)
         errors = errors_by_k(gold_answers(ours), labels)
         outcome = calibrate(errors.by_k, rule, studies=apart.studies, majority_rate=errors.majority_rate)
-        work = Work(1, SEED, out / f"{silence}-other", out, {}, {})
+        work = RoundContext(1, SEED, out / f"{silence}-other", out, {}, {})
         made[silence] = outcome, labels, answers_per_k(labeller, others, lists, by_id, KS, work)
     return made, ours, others
 
@@ -129,7 +129,7 @@ def test_the_figures_are_kept(texts, halves, figures):
             {k: agreement(of_k, gold_answers(half)) for k, of_k in found.items()}
             for found, half in ((labels, ours), (measured, others))
         )
-        told[silence] = {"calibration": as_dict(outcome), "calibrated_half": ours_agree, "other_half": theirs}
+        told[silence] = {"calibration": calibration_record(outcome), "calibrated_half": ours_agree, "other_half": theirs}
         lines += [
             "",
             f"## on_silence: {silence}",

@@ -76,7 +76,7 @@ def found_in():
 
     def find(path, **options):
         found = {}
-        for finding in check.check(path, **options).findings:
+        for finding in check.check_folder(path, **options).findings:
             if finding.level != "note":
                 found.setdefault(finding.check, []).append(finding)
         return found

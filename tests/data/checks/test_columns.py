@@ -36,10 +36,10 @@ CHANGES = {
 def test_a_column_that_contradicts_its_sample_is_an_error_with_its_row(edited, found_in, column):
     path = edited(CHANGES[column])
     (finding,) = found_in(path)["columns"]
-    assert finding.level == "error" and check.check(path).exit_code == 1
+    assert finding.level == "error" and check.check_folder(path).exit_code == 1
     assert finding.message == f"test: 1 row: {column} is not what its sample says."
     assert finding.examples[0].startswith("test/5: ")
-    assert check.check(path, accept=["columns"]).exit_code == 0
+    assert check.check_folder(path, accept=["columns"]).exit_code == 0
 
 
 def test_null_columns_are_found_and_not_crashed_on(edited, found_in):

@@ -12,9 +12,9 @@ from medical_rl.data.inspect import check as run
 
 
 def test_a_clean_set_is_not_accused(folder, clean, prompt):
-    result = run.check(folder(clean), prompt=prompt)
+    result = run.check_folder(folder(clean), prompt=prompt)
     assert [f.check for f in result.findings if f.level != "note"] == [] and result.exit_code == 0
-    assert "passed" in report.text(result)
+    assert "passed" in report.report_text(result)
 
 
 # Each plants into `test` what stands in `train` (or, for pair (a, b), into b what stands in a).
@@ -70,8 +70,8 @@ def test_a_planted_leak_is_found_between_any_two_splits(folder, clean, plant, ch
     found = found_in(path)
     (finding,) = found.pop(check)
     assert found == {} and finding.level == "leak" and f"in both {one} and {other}" in finding.message
-    assert run.check(path).exit_code == 1
-    accepted = run.check(path, accept=[check])
+    assert run.check_folder(path).exit_code == 1
+    accepted = run.check_folder(path, accept=[check])
     assert accepted.exit_code == 0 and [f.level for f in accepted.findings if f.check == check] == ["warning"]
 
 

@@ -60,7 +60,7 @@ def test_of_rows_without_image_and_name_only_a_long_text_is_a_leak(folder, clean
             rows[split][0] = bare(rows[split][0], report=report)
         path = folder(rows)
         (finding,) = found_in(path)["shared_text"]
-        assert finding.level == level and check.check(path).exit_code == (level == "leak")
+        assert finding.level == level and check.check_folder(path).exit_code == (level == "leak")
 
 
 def test_the_real_questions_without_images_are_not_accused(realdata, tmp_path, prompt, found_in):

@@ -75,7 +75,7 @@ def test_a_patient_in_train_and_in_a_given_test_is_refused_though_an_image_links
     with pytest.raises(prepare.BadSplit, match="in both train and test|in both val and test"):
         prepared(table(linked("p101")), tmp_path / "out")
     prepared(table(linked("p102")), tmp_path / "out")
-    assert check.check(tmp_path / "out").exit_code == 0
+    assert check.check_folder(tmp_path / "out").exit_code == 0
 
 
 def test_rows_that_an_image_links_are_drawn_together_and_keep_their_own_groups(custom, table):

@@ -18,7 +18,7 @@ ONE_HOT = "GroundTruth_onehot.csv"
 def test_the_real_table_gives_the_papers_2003_test_images_with_every_lesion_whole(ham, real):
     found = ham10000.load(real, None, Drops())
     assert found.path.name == "HAM10000_metadata.csv" and len(found.lesions) == 10_015 and found.altered == ()
-    where = ham.grouped(((x.lesion, x.dx) for x in found.lesions), {"test": 0.2, "val": 0.05}, 0)
+    where = ham.split_by_group(((x.lesion, x.dx) for x in found.lesions), {"test": 0.2, "val": 0.05}, 0)
     assert len(where) == 7470
     counts = collections.Counter(where[lesion.lesion] for lesion in found.lesions)
     # 20 % of each class, rounded: 1341 + 223 + 220 + 103 + 65 + 28 + 23 = 2003

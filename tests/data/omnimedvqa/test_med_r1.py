@@ -8,6 +8,7 @@ import pytest
 from medical_rl.data.inspect import check
 from medical_rl.data.options import BadOptions
 from medical_rl.data.prepare import command, prepare
+from medical_rl.data.sources import json_files
 from medical_rl.data_preprocess.omnimedvqa import files
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
@@ -60,7 +61,7 @@ def test_a_gold_letter_that_names_no_option_is_refused(solution):
     ],
 )
 def test_every_gold_letter_of_the_real_files_is_valid(realdata, name, options):
-    rows = files.records(realdata / f"omnimedvqa/{name}.json")
+    rows = json_files.read_objects(realdata / f"omnimedvqa/{name}.json", ())
     questions = [files.from_med_r1(row, name, index) for index, row in enumerate(rows)]
     assert {n: sum(len(q.options) == n for q in questions) for n in options} == options
     assert len(questions) == sum(options.values())
@@ -76,7 +77,7 @@ def fundus(realdata, tmp_path_factory):
     names = {
         row["image"]
         for part in ("train", "test")
-        for row in files.records(realdata / f"omnimedvqa/Fundus_{part}.json")
+        for row in json_files.read_objects(realdata / f"omnimedvqa/Fundus_{part}.json", ())
     }
     for number, name in enumerate(sorted(names)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +119,7 @@ def test_the_real_files_are_prepared_with_every_answer_proved_and_no_leak_left(f
         "test": 1098,
     }
     assert "106 of 1,085 test images are also in train" in (tmp_path / "out/README.md").read_text()
-    found = check.check(tmp_path / "out", prompt=command.load_prompt("multiple_choice"))
+    found = check.check_folder(tmp_path / "out", prompt=command.load_prompt("multiple_choice"))
     assert not [finding for finding in found.findings if finding.fails]
 
 

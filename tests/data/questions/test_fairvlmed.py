@@ -166,7 +166,7 @@ def test_a_zip_bomb_is_told_by_its_header_and_not_unpacked(
 def test_many_small_members_are_a_bomb_too(tmp_path):
     np.savez(tmp_path / "a.npz", **{f"x{i}": np.zeros(600, np.uint8) for i in range(4)})
     with pytest.raises(UserError, match="more than 2,000"):
-        npz.read(tmp_path / "a.npz", max_bytes=2000)
+        npz.read_arrays(tmp_path / "a.npz", max_bytes=2000)
 
 
 def test_whole_grey_levels_stored_as_float_are_kept_exactly(fairvlmed, copy, patient, everything):

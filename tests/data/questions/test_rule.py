@@ -4,7 +4,7 @@ import json
 import pytest
 
 from medical_rl.data_preprocess import rule_questions
-from medical_rl.data_preprocess.iu_xray.openi import study_of
+from medical_rl.data_preprocess.iu_xray.studies import study_of
 from medical_rl.errors import UserError
 
 
@@ -121,46 +121,9 @@ def test_two_files_of_one_name_would_share_ids(write, tmp_path, ask):
         rule_questions.question_files(tmp_path, ["a/q.jsonl", "b/q.jsonl"])
 
 
-def test_885_of_the_1579_real_pairs_are_clean_flips(iu_xray, real):
-    pairs = list(iu_xray.preferences(real("rule_alignment_iuxray.json")))
-    assert (len(pairs), sum(pair["clean"] for pair in pairs), len({pair["id"] for pair in pairs})) == (
-        1579,
-        885,
-        1579,
-    )
-    assert all(pair["question"] and pair["report"] and "<image>" not in pair["question"] for pair in pairs)
-    assert (
-        pairs[0]["study"] == "CXR2079"
-        and pairs[0]["question"] == "Is there any focal airspace opacity present?"
-    )
-    # The first pair's chosen side says "does not show", with neither yes nor no: not clean.
-    assert not pairs[0]["clean"]
-
-
-def test_the_real_corpus_and_pairs_share_no_study_with_the_questions(iu_xray, real):
+def test_the_real_corpus_shares_no_study_with_the_questions(iu_xray, real):
     asked = {f"CXR{study_of(q.image)}" for q in rule_questions.questions(real("rule_iuxray_test.jsonl"))}
     for name, rows in (("train", 1034), ("val", 1035)):
         corpus = list(iu_xray.reports(real(f"rule_retriever_iuxray_{name}.json")))
         assert len(corpus) == rows and set(corpus[0]) == {"id", "text", "study", "split"}
         assert not asked & {report["study"] for report in corpus}
-    assert not asked & {pair["study"] for pair in iu_xray.preferences(real("rule_alignment_iuxray.json"))}
-
-
-def test_a_broken_pair_is_refused_with_its_number(tmp_path):
-    turns = [{"from": "human", "value": "Question: Large?"}, {"from": "gpt", "value": "Yes."}]
-    path = tmp_path / "pairs.json"
-    path.write_text(
-        json.dumps(
-            [{"image": "CXR1_IM-1/0.png", "conversations": turns, "rejected_conversations": turns[:1]}]
-        )
-    )
-    with pytest.raises(UserError, match="Entry 0 of .*pairs.json is not a conversation of two turns"):
-        list(rule_questions.preferences(path, str))
-    path.write_text('[{"image": "x"}]')
-    with pytest.raises(
-        UserError, match="Entry 0 of .* lacks conversations, rejected_conversations; it has image"
-    ):
-        list(rule_questions.preferences(path, str))
-    path.write_text("{")
-    with pytest.raises(UserError, match="cannot be read as JSON"):
-        list(rule_questions.preferences(path, str))

@@ -41,37 +41,38 @@ class Run:
     printed: str
 
 
-def start(folder: Path, *overrides: str) -> subprocess.Popen:
+def start(folder: Path, *overrides: str, **environment) -> subprocess.Popen:
     """The run's command in a process group of its own, its output in <folder>.out."""
     output = open(f"{folder}.out", "ab")  # noqa: SIM115  lives as long as the process
     return subprocess.Popen(
         [sys.executable, "-m", "medical_rl.main", *SMALL, f"conf.run_dir={folder}", *overrides],
-        stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | {"COLUMNS": "160"},
+        stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | {"COLUMNS": "160"} | environment,
     )  # fmt: skip
 
 
-def finish(folder: Path, *overrides: str) -> str:
+def finish(folder: Path, *overrides: str, **environment) -> str:
     """What the command printed; fails where it does not end well."""
     printed = Path(f"{folder}.out")
     printed.unlink(missing_ok=True)
-    code = start(folder, *overrides).wait(timeout=1500)
+    code = start(folder, *overrides, **environment).wait(timeout=1500)
     logs = sorted((folder / "logs").rglob("*.log"), key=lambda p: p.stat().st_mtime)
     assert code == 0, printed.read_text() + (logs[-1].read_text()[-5000:] if logs else "")
     return printed.read_text()
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory, settings_read) -> Run:
     """The shared run: SIGKILL to its whole process group while the cold start trains, then the same command again."""
     folder = tmp_path_factory.mktemp("e2e") / "medfact_r1"
-    process, deadline = start(folder), time.monotonic() + 1200
+    recorded = settings_read.environment(folder)
+    process, deadline = start(folder, **recorded), time.monotonic() + 1200
     log = folder / "logs" / "warm_start.log"
     while not log.exists():
         assert process.poll() is None and time.monotonic() < deadline, Path(f"{folder}.out").read_text()
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return Run(folder, finish(folder))
+    return Run(folder, finish(folder, **recorded))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.pseudo_label.label import read_labels
-from medical_rl.pseudo_label.retrieval.reports import corpus
+from medical_rl.pseudo_label.retrieval.corpus import corpus
 from medical_rl.pseudo_label.retrieval.retrieve import read_retrieved
 from medical_rl.run.progress import read_metrics
 
@@ -108,3 +108,9 @@ def test_a_cold_start_on_the_datas_own_answers_takes_the_labels_that_are_there(r
     cold, labelled = rows(run, "pseudo_label/warm_start.parquet"), rows(run, "pseudo_label/train.parquet")
     assert [s.id for s in cold] == [s.id for s in labelled]
     assert all(s.answer == truth[s.id] for s in cold) and any(s.answer != truth[s.id] for s in labelled)
+
+
+def test_every_stage_declares_the_settings_that_it_takes_and_no_other(run, settings_read):
+    undeclared, unread = settings_read.undeclared_and_unread(run.path)
+    assert undeclared == {}
+    assert unread == {}

@@ -49,11 +49,11 @@ class Run:
     printed: str
 
 
-def command(folder: Path, *overrides: str) -> str:
+def command(folder: Path, *overrides: str, **environment) -> str:
     """What `python -m medical_rl.main` printed for the small run in `folder`; fails where it does not end well."""
     done = subprocess.run(
         [sys.executable, "-m", "medical_rl.main", *SMALL, f"conf.run_dir={folder}", *overrides],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=2400, env=os.environ | {"COLUMNS": "160"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=2400, env=os.environ | {"COLUMNS": "160"} | environment,
     )  # fmt: skip
     logs = sorted(folder.rglob("*.log"), key=lambda p: p.stat().st_mtime)
     assert done.returncode == 0, done.stdout + (logs[-1].read_text()[-5000:] if logs else "")
@@ -61,10 +61,10 @@ def command(folder: Path, *overrides: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory, settings_read) -> Run:
     """The shared run."""
     folder = tmp_path_factory.mktemp("e2e") / "medgr2"
-    return Run(folder, command(folder))
+    return Run(folder, command(folder, **settings_read.environment(folder)))
 
 
 @pytest.fixture(scope="session")

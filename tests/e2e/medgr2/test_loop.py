@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medical_rl.data.parquet import read_samples
-from medical_rl.loop.generators.triplets import key
+from medical_rl.loop.generators.triplets import duplicate_key
 from medical_rl.reward_model.graded import read_graded
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2700)]
@@ -35,7 +35,7 @@ def test_d_gen_is_d_seed_and_what_was_kept_without_repeats(run):
     rows = list(read_samples(run.path / "round_1" / "train.parquet"))
     generated = [s for s in rows if s.meta.get("generated")]
     assert len(rows) - len(generated) == 24
-    assert len({key(s) for s in rows}) == len(rows)
+    assert len({duplicate_key(s) for s in rows}) == len(rows)
     added = json.loads((run.path / "round_1" / "kept.json").read_text())["added"]
     assert sorted(s.id for s in generated) == added
 
@@ -119,9 +119,9 @@ def test_results_name_the_round_and_the_best_model_is_kept(run):
 
 def test_nothing_of_a_server_or_ray_is_left_running(run):
     from medical_rl.run.folder import RunFolder
-    from medical_rl.run.processes import of_run
+    from medical_rl.run.processes import processes_of_run
 
-    assert of_run(RunFolder(run.path).id) == []
+    assert processes_of_run(RunFolder(run.path).id) == []
 
 
 def test_the_same_command_does_nothing_the_second_time(run, again):
@@ -140,3 +140,9 @@ def test_another_tau_runs_the_filter_anew_and_not_the_generator(run, again):
     )
     assert "round_1/score (scores by the reward model): done before" in printed
     assert "round_1/select is invalid now" in printed
+
+
+def test_every_stage_declares_the_settings_that_it_takes_and_no_other(run, settings_read):
+    undeclared, unread = settings_read.undeclared_and_unread(run.path)
+    assert undeclared == {}
+    assert unread == {}

@@ -57,9 +57,9 @@ def jobs(call: list[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from medical_rl.config.arguments import finish_arguments
+    from medical_rl.config.arguments import with_default_scale_and_engine
 
-    arguments, _ = finish_arguments(call)
+    arguments, _ = with_default_scale_and_engine(call)
     overrides = OverridesParser.create().parse_overrides([a for a in arguments if a != "-m"])
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [[one for one in job if not one.startswith("hydra.")] for job in batch]

@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 
 from medical_rl.errors import UserError  # noqa: E402
 from medical_rl.pseudo_label.alignment import align as alignment  # noqa: E402
-from medical_rl.pseudo_label.alignment.align import Place, align, skip_reason  # noqa: E402
+from medical_rl.pseudo_label.alignment.align import AlignmentRun, align, skip_reason  # noqa: E402
 
 TINY = {
     "lora": {"r": 16, "alpha": 32, "dropout": 0.0}, "lr": 5e-4, "epochs": None, "steps": 40, "batch_size": 16, "micro_batch": 16,
@@ -41,7 +41,7 @@ def here():
 
 def place(phantom, folder, **changes):
     engine = {"device": "cpu", "dtype": "float32", "ranks": 1}
-    return Place(
+    return AlignmentRun(
         folder,
         folder / "checkpoints" / "huggingface",
         phantom.LIMITS,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.alignment.page import page
 from medical_rl.pseudo_label.alignment.preference import Preference
-from medical_rl.pseudo_label.alignment.report import bootstrap, figures, form_of, verdict
+from medical_rl.pseudo_label.alignment.report import bootstrap, figures, form_of, page, verdict
 from medical_rl.sample import Sample
 
 FALL = {"logprob": 1.0, "well_formed": 0.02, "accuracy": 0.05}

@@ -16,9 +16,10 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 from safetensors.torch import load_file  # noqa: E402
 
 from medical_rl.errors import StageFailed, UserError  # noqa: E402
-from medical_rl.pseudo_label.alignment import dpo, export, states  # noqa: E402
+from medical_rl.pseudo_label.alignment import dpo, export  # noqa: E402
 from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences  # noqa: E402
 from medical_rl.pseudo_label.alignment.request import Request  # noqa: E402
+from medical_rl.training.saved_states import SavedStates  # noqa: E402
 
 LORA = {"r": 4, "alpha": 8}
 
@@ -164,17 +165,17 @@ def test_trl_sees_the_log_probabilities_that_are_reported(small, phantom, whole,
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     whole, small, phantom, tmp_path, monkeypatch, stops_after
 ):
-    mark = states.mark
+    mark = SavedStates.mark_whole
 
-    def stopping(work, step, identity):
-        mark(work, step, identity)
+    def stopping(self, folder, step):
+        mark(self, folder, step=step)
         if step == stops_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(states, "mark", stopping)
+    monkeypatch.setattr(SavedStates, "mark_whole", stopping)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, small, phantom)
-    monkeypatch.setattr(states, "mark", mark)
+    monkeypatch.setattr(SavedStates, "mark_whole", mark)
     (tmp_path / "work" / "checkpoint-5").mkdir()  # what a kill in the middle of a save leaves
     assert not (tmp_path / "out").exists()
     run(tmp_path, small, phantom)

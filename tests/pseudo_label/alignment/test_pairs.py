@@ -7,9 +7,9 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.alignment.pairs import (
     cell,
+    held_out_studies,
+    limit_rows,
     make_pairs,
-    measured_rows,
-    measured_studies,
     refuse_overlap,
     rejected_text,
     require_enough,
@@ -122,7 +122,7 @@ def test_no_study_is_on_both_sides_and_the_split_does_not_depend_on_the_rows_ord
     assert {r.id for r in made(rows[::-1], *answers, held_out=0.25, seed=3).held_out} == {
         r.id for r in found.held_out
     }
-    assert measured_studies(train | held, 0.25, 4) != held
+    assert held_out_studies(train | held, 0.25, 4) != held
 
 
 def test_the_held_out_rows_are_of_every_cell():
@@ -130,9 +130,9 @@ def test_the_held_out_rows_are_of_every_cell():
     found = made(rows, {r.id: YES for r in rows}, {r.id: NO if int(r.id) % 2 else YES for r in rows})
     assert {r.cell for r in found.held_out} == {"right_right", "right_wrong"}
     assert {r.cell for r in found.train} == {"right_wrong"}
-    fewer = measured_rows(found.held_out, 7, seed=1)
+    fewer = limit_rows(found.held_out, 7, seed=1)
     assert len(fewer) == 7 and [r.id for r in fewer] == [r.id for r in found.held_out if r in fewer]
-    assert measured_rows(found.held_out, None, seed=1) == found.held_out
+    assert limit_rows(found.held_out, None, seed=1) == found.held_out
 
 
 def test_a_study_of_another_set_is_refused_by_name():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.retrieval.bm25 import Bm25, best
+from medical_rl.pseudo_label.retrieval.bm25 import Bm25, top_positions
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_choices_are_asked_with_unless_they_are_yes_and_no(bm25, report, row):
 def test_equal_scores_keep_the_corpus_order_for_every_k():
     scores = np.array([1, 3, 1, 2, 1, 3], np.float32)
     ranked = [1, 5, 3, 0, 2, 4]
-    assert all(best(scores, k).tolist() == ranked[:k] for k in range(8))
+    assert all(top_positions(scores, k).tolist() == ranked[:k] for k in range(8))
 
 
 def test_a_question_of_unknown_words_scores_nothing_and_an_empty_corpus_is_refused(bm25, report, row):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
+from medical_rl.pseudo_label.retrieval import RETRIEVERS
 from medical_rl.pseudo_label.retrieval import retrieve as edge
-from medical_rl.pseudo_label.retrieval.hits import Hit
-from medical_rl.pseudo_label.retrieval.leaks import Guard, alike, refuse_own, words
-from medical_rl.pseudo_label.retrieval.retrievers import RETRIEVERS
+from medical_rl.pseudo_label.retrieval.corpus import Hit
+from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own, word_counts, word_overlap
 
 # 17 words; with two of them replaced 15 / (17 + 17 - 15) = 0.79 of the words are shared.
 OWN = "The phantom heart is large. There is a small effusion on the left side. Bones are intact."
@@ -27,11 +27,14 @@ def others(report):
 
 
 def test_two_texts_are_compared_by_their_words_whatever_their_order():
-    assert alike(words(OWN), words(TWO_CHANGED)) == pytest.approx(15 / 19)
+    assert word_overlap(word_counts(OWN), word_counts(TWO_CHANGED)) == pytest.approx(15 / 19)
     first, second, third = OWN.split(". ")
-    assert alike(words(OWN), words(f"{third}. {second}. {first}".upper())) == 1.0
+    assert word_overlap(word_counts(OWN), word_counts(f"{third}. {second}. {first}".upper())) == 1.0
     # Repeats count: "no no" is not "no". Nothing is like nothing.
-    assert alike(words("no no"), words("no")) == 0.5 and alike(words(""), words("...")) == 0.0
+    assert (
+        word_overlap(word_counts("no no"), word_counts("no")) == 0.5
+        and word_overlap(word_counts(""), word_counts("...")) == 0.0
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from medical_rl.pseudo_label.retrieval.hits import Hit
-from medical_rl.pseudo_label.retrieval.leaks import Guard, alike, refuse_own, words
+from medical_rl.pseudo_label.retrieval.corpus import Hit
+from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own, word_counts, word_overlap
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 K = 8
@@ -24,13 +24,13 @@ def test_every_question_has_8_reports_of_other_studies_and_none_like_its_own(don
     # 2,573 questions less the 85 that are no question or no answer; 1,034 + 1,035 reports, all of training studies.
     assert (counts["rows"], counts["reports"], counts["retrievable"], counts["k"]) == (2488, 2069, 2069, K)
     assert {len(hits) for hits in found.values()} == {K} and set(found) == {s.id for s in real_rows}
-    texts = {r.id: words(r.text) for r in real_reports}
+    texts = {r.id: word_counts(r.text) for r in real_reports}
     for sample in real_rows:
-        hits, own = found[sample.id], words(sample.meta["report"])
+        hits, own = found[sample.id], word_counts(sample.meta["report"])
         assert len({hit.id for hit in hits}) == K and [h.score for h in hits] == sorted(
             (h.score for h in hits), reverse=True
         )
-        assert max(alike(texts[hit.id], own) for hit in hits) < 0.7
+        assert max(word_overlap(texts[hit.id], own) for hit in hits) < 0.7
 
 
 def test_reports_equal_to_a_rows_own_are_many_and_left_out(done, real_rows, real_reports):

@@ -6,8 +6,8 @@ import pytest
 
 from medical_rl.data import parquet
 from medical_rl.errors import UserError
+from medical_rl.pseudo_label.retrieval import RETRIEVERS, retriever_settings
 from medical_rl.pseudo_label.retrieval import retrieve as edge
-from medical_rl.pseudo_label.retrieval.retrievers import RETRIEVERS, checked
 
 
 @pytest.fixture
@@ -104,20 +104,20 @@ def test_too_few_others_rows_of_one_id_and_no_rows_are_told(rows, reports, bm25,
 def test_prepared_files_are_read_anew_each_time_and_a_copy_made_to_fill_a_batch_once(row, bm25, tmp_path):
     prompt = {"name": "bare", "template": "{{ question }}", "system": None, "target": "{{ answer }}"}
     parquet.write_split([row("1"), row("1", meta={"copy": 1}), row("2")], tmp_path / "train.parquet", prompt)
-    found = edge.Rows(tmp_path / "train.parquet", settings=bm25)
+    found = edge.PreparedRows(tmp_path / "train.parquet", settings=bm25)
     assert [s.id for s in found] == [s.id for s in found] == ["1", "2"]
 
 
 def test_settings_that_could_not_work_are_refused(bm25, chosen):
-    assert checked(bm25) == bm25 and checked(chosen("clip"))["kind"] == "clip"
+    assert retriever_settings(bm25) == bm25 and retriever_settings(chosen("clip"))["kind"] == "clip"
     for change, said in (
         ({"kind": "bm52"}, "no kind of retriever 'bm52'. Did you mean 'bm25'"),
         ({"model": "x"}, "no setting of a retriever of kind bm25 named 'model'"),
         ({"near_duplicate": 0}, "near_duplicate=0 is no share"),
     ):
         with pytest.raises(UserError, match=said):
-            checked({**bm25, **change})
+            retriever_settings({**bm25, **change})
     with pytest.raises(UserError, match="lacks k1"):
-        checked({name: value for name, value in bm25.items() if name != "k1"})
+        retriever_settings({name: value for name, value in bm25.items() if name != "k1"})
     with pytest.raises(UserError, match="No retriever is chosen"):
-        checked(None)
+        retriever_settings(None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medical_rl.data_preprocess.iu_xray import openi
+from medical_rl.data_preprocess.iu_xray import studies
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
 <eCitation><uId id="CXR{uid}"/><MedlineCitation><Article><Abstract>
@@ -42,7 +42,7 @@ def kaggle(tmp_path, table, put, phantom):
         {"uid": uid, "filename": f"{uid}_IM-000{uid}-{series}.dcm.png", "projection": view}
         for uid, series, view in views
     ]
-    table(tmp_path / openi.PROJECTIONS, listed)
+    table(tmp_path / studies.PROJECTIONS, listed)
     terms = [
         "normal",
         "Cardiomegaly/mild;Opacity/lung",
@@ -53,7 +53,7 @@ def kaggle(tmp_path, table, put, phantom):
         {"uid": i, "MeSH": mesh, "findings": "" if i == 2 else "Phantom XXXX.", "impression": "Clear."}
         for i, mesh in enumerate(terms, 1)
     ]
-    table(tmp_path / openi.REPORTS, reports)
+    table(tmp_path / studies.REPORTS, reports)
     for number, row in enumerate(listed):
         put(tmp_path / "images/images_normalized" / row["filename"], phantom(number))
     return tmp_path

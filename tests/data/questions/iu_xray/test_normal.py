@@ -4,8 +4,8 @@ import collections
 
 import pytest
 
-from medical_rl.data_preprocess.iu_xray import openi, study_rows
-from medical_rl.data_preprocess.iu_xray.openi import Study
+from medical_rl.data_preprocess.iu_xray import studies, study_rows
+from medical_rl.data_preprocess.iu_xray.studies import Study
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_device_alone_makes_a_study_neither_normal_nor_abnormal(terms, answer)
 def test_asked_whether_a_study_is_normal_the_real_tables_give_1379_noes_and_drop_90_devices(
     iu_xray, real, everything, reasons
 ):
-    folder = real(openi.REPORTS).parent
+    folder = real(studies.REPORTS).parent
     found = everything(iu_xray, folder, ask="normal", require_images=False)
     answers = collections.Counter(s.answer for samples in found.values() for s in samples)
     assert answers == {"no": 1379, "yes": 2284}

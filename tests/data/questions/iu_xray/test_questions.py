@@ -6,7 +6,7 @@ import json
 import pytest
 
 from medical_rl.data_preprocess import question_rows, rule_questions
-from medical_rl.data_preprocess.iu_xray import r2gen
+from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.errors import UserError
 
 
@@ -69,7 +69,7 @@ def test_the_split_follows_its_seed_and_not_the_order_of_rows(iu_xray, r2gen_cop
 
 
 def test_the_broken_real_annotation_is_repaired_with_a_message(real):
-    entries, repairs = r2gen.read(real("r2gen_annotation_BROKEN_TEST_KEY.json"))
+    entries, repairs = studies.read_annotation(real("r2gen_annotation_BROKEN_TEST_KEY.json"))
     assert collections.Counter(e["split"] for e in entries) == {"train": 2069, "val": 296, "test": 590}
     assert (
         len(repairs) == 1
@@ -92,7 +92,7 @@ def test_an_annotation_that_contradicts_itself_is_refused(tmp_path):
         path = tmp_path / "annotation.json"
         path.write_text(json.dumps(content))
         with pytest.raises(UserError, match=reason):
-            r2gen.read(path)
+            studies.read_annotation(path)
 
 
 def test_rules_real_questions_are_all_of_r2gens_test_split(iu_xray, real, tmp_path, put, phantom, everything):

@@ -3,15 +3,15 @@
 import pytest
 
 from medical_rl.data.drops import Drops
-from medical_rl.data_preprocess.iu_xray import openi, study_rows
+from medical_rl.data_preprocess.iu_xray import studies, study_rows
 from medical_rl.errors import UserError
 
 
 def test_162_of_the_3851_real_studies_have_no_frontal_view_and_514_no_findings(real):
-    folder = real(openi.REPORTS).parent
-    found, views = openi.studies(folder, Drops()), openi.views(folder)
+    folder = real(studies.REPORTS).parent
+    found, views = studies.read_studies(folder, Drops()), studies.read_views(folder)
     assert len(found) == len(views) == 3851 and sum(map(len, views.values())) == 7466
-    assert openi.without_frontal(views) == 162
+    assert studies.without_frontal(views) == 162
     assert (
         sum(not s.findings for s in found.values()) == 514 and sum(not s.text for s in found.values()) == 25
     )
@@ -68,15 +68,15 @@ def test_openis_own_file_names_are_found_by_kaggles_table(iu_xray, kaggle, write
 
 
 def test_tables_with_other_columns_are_refused_by_name(kaggle, table):
-    table(kaggle / openi.REPORTS, [{"uid": 1, "text": "Phantom."}])
+    table(kaggle / studies.REPORTS, [{"uid": 1, "text": "Phantom."}])
     with pytest.raises(
         UserError, match="indiana_reports.csv lacks the columns MeSH, findings, impression; it has uid, text"
     ):
-        openi.studies(kaggle, Drops())
+        studies.read_studies(kaggle, Drops())
 
 
 def test_a_study_that_comes_twice_is_told_and_the_first_is_kept(kaggle, drops, reasons):
-    path = kaggle / openi.REPORTS
+    path = kaggle / studies.REPORTS
     path.write_text(path.read_text() + "1,Cardiomegaly,Another phantom.,\n")
-    assert openi.studies(kaggle, drops)["1"].terms == ("normal",)
+    assert studies.read_studies(kaggle, drops)["1"].terms == ("normal",)
     assert reasons() == {"the number of its study came before": 1}

@@ -1,11 +1,11 @@
 """Open-i's own XML, and the reports of every layout."""
 
 from medical_rl.data.drops import Drops
-from medical_rl.data_preprocess.iu_xray import openi
+from medical_rl.data_preprocess.iu_xray import studies
 
 
 def test_xml_gives_terms_sections_and_images_but_no_views(iu_xray, xml_copy, everything, reasons):
-    study = openi.studies(xml_copy, Drops())["1"]
+    study = studies.read_studies(xml_copy, Drops())["1"]
     assert (study.terms, study.findings, study.text) == (
         ("normal",),
         "Ünïcode & XXXX.",
@@ -33,7 +33,7 @@ def test_bad_xml_is_a_drop_and_its_entities_are_never_expanded(xml_copy, xml, pu
     put(folder / "5.xml", b"<eCitation/>")
     put(folder / "6.xml", xml(uid=1, term="normal", findings="").encode())
     put(folder / "7.xml", b"\xff\xfe\xfd")
-    assert set(openi.studies(xml_copy, drops)) == {"1", "2"}
+    assert set(studies.read_studies(xml_copy, drops)) == {"1", "2"}
     assert reasons() == {
         "its XML cannot be read": 2,
         "its XML declares entities, which no report does": 1,
@@ -45,7 +45,7 @@ def test_bad_xml_is_a_drop_and_its_entities_are_never_expanded(xml_copy, xml, pu
 def test_reports_come_from_xml_tables_annotation_and_corpus(iu_xray, xml_copy, real, put, tmp_path_factory):
     assert [(r["id"], r["study"]) for r in iu_xray.reports(xml_copy)] == [("1", "CXR1"), ("2", "CXR2")]
     alone = tmp_path_factory.mktemp("kaggle")
-    put(alone / openi.REPORTS, real(openi.REPORTS).read_bytes())
+    put(alone / studies.REPORTS, real(studies.REPORTS).read_bytes())
     reports = list(iu_xray.reports(alone))
     # 25 of 3,851 have neither findings nor impression.
     assert len(reports) == 3826 and all(set(r) == {"id", "text", "study", "split"} for r in reports)
@@ -56,7 +56,7 @@ def test_reports_come_from_xml_tables_annotation_and_corpus(iu_xray, xml_copy, r
         and annotated[-1]["split"] == "test"
     )
     # Beside RULE's retriever files the tables, which hold tested studies too, are not read: 1,034 + 1,035.
-    assert len(list(iu_xray.reports(real(openi.REPORTS).parent))) == 2069
+    assert len(list(iu_xray.reports(real(studies.REPORTS).parent))) == 2069
     put(alone / "annotation.json", real("r2gen_annotation_BROKEN_TEST_KEY.json").read_bytes())
     assert len(list(iu_xray.reports(alone))) == 2955
     # Of a folder that holds no reports there are none; where they may lie is the images' folder too.

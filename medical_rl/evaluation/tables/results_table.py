@@ -1,0 +1,179 @@
+"""The table of results: the figures of results.json as Markdown, and on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medical_rl.evaluation import wording
+from medical_rl.evaluation.groups import GROUPS, group_cells, group_sizes
+from medical_rl.evaluation.wording import DISCLAIMER
+from medical_rl.run.markdown import figure_cell, markdown_table
+
+CLASSES_SHOWN = 20  # an open question set can have thousands of gold answers
+MODELS_SHOWN = 4  # beside the group's name, within 80 characters
+# Headings whose widest line is about as wide as a figure: eleven columns have to fit into 80 characters.
+NARROW = {
+    "accuracy": "Accuracy\n[95 % CI]",
+    "balanced_accuracy": "Bal.\nacc.",
+    "majority_rate": "Major.\nrate",
+    "macro_f1": "Macro\nF1",
+    "unparsed": "Un-\nparsed",
+    "quadratic_kappa": "Quad.\nkappa",
+    "precision": "Preci-\nsion",
+    "mean_iou": "Mean\nIoU",
+    "hit_rate": "Hit\nrate",
+}
+
+
+def results_markdown(results: Mapping[str, Any]) -> str:
+    """`results` as the text of results.md: notes, tables of models, groups and classes for each data set."""
+    parts = [f"# {_title(results)}"] + list(results.get("notes", []))
+    for (dataset, split), rows in wording.rows_by_dataset(results["evaluations"]).items():
+        parts += [f"## {dataset}, {split}", _models_table(rows)]
+        for by in GROUPS:
+            sizes = group_sizes(rows, by)
+            if sizes:
+                parts += [f"Accuracy by {GROUPS[by]}:", _group_table(rows, by, sizes)]
+        class_rows = list(itertools.chain.from_iterable(map(_class_rows, rows)))
+        if class_rows:
+            header = ["Model", "Class", "n", "Recall", "Precision", "F1"]
+            parts += ["Per class:", markdown_table(header, class_rows)]
+    parts.append(
+        "Figures are fractions (MAE: grades). The intervals are Wilson's and take the answers as independent."
+    )
+    parts.append(DISCLAIMER)
+    return "\n\n".join(parts) + "\n"
+
+
+def print_results(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the heading, the notes, one table a data set and that none of it is for clinical use."""
+    console = console or Console()
+    for line in [_title(results)] + list(results.get("notes", [])):
+        console.print(Text(line))
+    for (dataset, split), rows in wording.rows_by_dataset(results["evaluations"]).items():
+        console.print()
+        console.print(terminal_table(rows, f"{dataset}, {split}"))
+        for table in terminal_group_tables(rows):
+            console.print()
+            console.print(table)
+    console.print()
+    console.print(Text("Gain: accuracy minus that of the stage before it, as fractions."))
+    console.print(Text(DISCLAIMER))
+
+
+def terminal_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
+    """A row a model of one data set: the columns of results.md, and the gain over the stage before."""
+    columns = wording.metric_columns(rows)
+    table = _terminal_table(title, "Model")
+    for key in columns:
+        table.add_column(NARROW.get(key, wording.COLUMNS[key]), justify="right", no_wrap=True)
+        if key == "accuracy":
+            table.add_column("Gain", justify="right", no_wrap=True)
+    for row, gain in zip(rows, accuracy_gains(rows), strict=True):
+        cells = [Text(wording.model_label(row)), str(row["n"])]
+        for key in columns:
+            cells.append(
+                Text(wording.metric_cell(row, key).replace(" [", "\n").replace(", ", "-").rstrip("]"))
+            )
+            if key == "accuracy":
+                cells.append(figure_cell(gain, "+.3f"))
+        table.add_row(*cells)
+    return table
+
+
+def terminal_group_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
+    """Tables of accuracies by group of one data set, a column a model, at most MODELS_SHOWN a table."""
+    columns = {by: group_sizes(rows, by) for by in GROUPS}
+    columns = {by: sizes for by, sizes in columns.items() if sizes}
+    tables = []
+    for first in range(0, len(rows) if columns else 0, MODELS_SHOWN):
+        table = _terminal_table("Accuracy by group", "Group")
+        models = rows[first : first + MODELS_SHOWN]
+        for row in models:
+            name = Text(wording.short_name(row))
+            table.add_column(name, justify="right", overflow="fold", min_width=5, max_width=10)
+        for by, sizes in columns.items():
+            heads = [("all rows (micro)", str(rows[0]["n"])), (f"each {GROUPS[by]} alike (macro)", "")]
+            heads += [(Text(f"  {name}"), str(n)) for name, n in sizes.items()]
+            cells = [group_cells(row, by, sizes) for row in models]
+            for i, head in enumerate(heads):
+                if i > 0 or by == next(iter(columns)):
+                    accuracies = [column[i] for column in cells]
+                    table.add_row(*head, *accuracies, style="bold" if i == 1 else None)
+        tables.append(table)
+    return tables
+
+
+def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """Each row's accuracy minus that of the last stage above it on the same data set and split.
+
+    None for the first stage, for a model that is no stage of ours, and without an accuracy. A rival arm
+    (`sft`, `localize_sft`) is compared with the stage above it, and no later stage is compared with it.
+
+    >>> models = [("base", 0.25), ("sft", 0.75), ("rl", 1.0)]
+    >>> rows = [{"dataset": "d", "split": "test", "model": m, "metrics": {"accuracy": a}} for m, a in models]
+    >>> accuracy_gains(rows)
+    [None, 0.5, 0.75]
+    """
+    before: dict[tuple[str, str], float] = {}
+    gains: list[float | None] = []
+    for row in rows:
+        key = (row["dataset"], row["split"])
+        accuracy = row["metrics"].get("accuracy")
+        is_stage = row["model"] in wording.LABELS and row["model"] != "retrieve_then_answer"
+        is_stage = is_stage and accuracy is not None
+        gains.append(accuracy - before[key] if is_stage and key in before else None)
+        if is_stage and row["model"] not in wording.RIVALS:
+            before[key] = accuracy
+    return gains
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    return f"Results: {results['recipe']} ({results['scale']} scale, seed {results['seed']})"
+
+
+def _models_table(rows: Sequence[Mapping]) -> str:
+    columns = wording.metric_columns(rows)
+    header = ["Model", "n"] + list(map(wording.COLUMNS.get, columns))
+    body = []
+    for row in rows:
+        cells = [wording.metric_cell(row, key) for key in columns]
+        body.append([wording.model_label(row), row["n"]] + cells)
+    return markdown_table(header, body)
+
+
+def _group_table(rows: Sequence[Mapping], by: str, sizes: Mapping[str, int]) -> str:
+    """The table of accuracies: models x groups."""
+    header = ["Model", "All rows (micro)", "Mean of groups (macro)"]
+    header += [f"{name} (n {n})" for name, n in sizes.items()]
+    return markdown_table(header, [[wording.short_name(row)] + group_cells(row, by, sizes) for row in rows])
+
+
+def _class_rows(row: Mapping[str, Any]) -> list[list]:
+    """The cells of a row's classes; of many classes only the most frequent, and a line that says so."""
+    classes = row.get("per_class", {})
+    largest = sorted(classes, key=lambda name: -classes[name]["n"])[:CLASSES_SHOWN]
+    body = []
+    for name, figures in classes.items():
+        if name in largest:
+            shares = [figure_cell(figures[key]) for key in ("recall", "precision", "f1")]
+            body.append([wording.model_label(row), name, figures["n"]] + shares)
+    rest = len(classes) - len(largest)
+    if rest:
+        body.append([wording.model_label(row), f"{rest} rarer classes: see results.json", "", "", "", ""])
+    return body
+
+
+def _terminal_table(title: str, first: str) -> Table:
+    """A table without rows, whose first columns are `first` and n."""
+    table = Table(title=Text(title), box=SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
+    table.add_column(first, overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    return table
