@@ -86,11 +86,16 @@ def test_the_real_raters_disagree_as_the_card_says(covid, full):
 
 def test_the_real_images_that_are_there_are_read_and_the_absent_reported(covid, real, read_all):
     samples, dropped = read_all(covid, real)
-    # of the three images here COVID-00012 is marked as inaccurate
-    assert grades(samples) == {"COVID-00021.jpg": "6", "COVID-00024.jpg": "5"}
+    # COVID-00012 is marked as inaccurate; how many more images are here is no matter of this test
+    read = grades(samples)
+    assert read.items() >= {"COVID-00021.jpg": "6", "COVID-00024.jpg": "5"}.items()
+    assert read.keys() < {path.name for path in (real / "images").iterdir()} and "COVID-00012.jpg" not in read
     reasons = collections.Counter(dropped.values())
-    assert reasons["its image is not in the folder"] == 1272 and sum(reasons.values()) == 1362
-    assert samples["val"][0].size == (739, 767) and samples["val"][0].meta["score_d"] == 6
+    # 1,274 of the table's 1,364 rows can be used
+    assert reasons["its image is not in the folder"] == 1274 - len(read)
+    assert sum(reasons.values()) == 1364 - len(read)
+    (known,) = [sample for sample in samples["val"] if sample.id.endswith("COVID-00021.jpg")]
+    assert known.size == (739, 767) and known.meta["score_d"] == 6
 
 
 @pytest.mark.parametrize(
