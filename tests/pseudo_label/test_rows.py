@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from medical_rl.data.parquet import read_samples
+from medical_rl.data.parquet import read_samples, write_sft_rows
 from medical_rl.data.prompts import messages, target
-from medical_rl.data.parquet import write_sft_rows
 from medical_rl.parsing.response import parse, read
 from medical_rl.pseudo_label.label import Label
 from medical_rl.pseudo_label.rows import GOLD, pseudo_labelled_rows, without_reports, write_rows

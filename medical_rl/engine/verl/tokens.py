@@ -92,27 +92,29 @@ def response_decoder(tokenizer) -> Callable[[Sequence[int]], str]:
     def decode(ids: Sequence[int]) -> str:
         try:
             return b"".join(map(table.__getitem__, ids)).decode("utf-8", errors="replace")
-        except KeyError:
+        except (IndexError, TypeError):  # beyond the table, or None in it
             return tokenizer.decode(ids, skip_special_tokens=True)
 
     return decode if table else lambda ids: tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def byte_table(tokenizer) -> dict[int, bytes]:
-    """The bytes of each token by its id, b"" for special tokens; empty if it is not byte-level BPE.
+def byte_table(tokenizer) -> list[bytes | None]:
+    """Each token's bytes by its id, b"" for special tokens, None where the tokenizer must be asked.
 
-    An added token that is text is left out: the tokenizer puts it together with its neighbours in its own
-    way.
+    None is an added token that is text: the tokenizer puts it together with its neighbours in its own way.
+    The table is empty if the tokenizer is not plain byte-level BPE (as Qwen's is).
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if type(getattr(backend, "decoder", None)).__name__ != "ByteLevel":
-        return {}
+        return []
     if getattr(tokenizer, "clean_up_tokenization_spaces", False):
-        return {}
+        return []
     byte_of = {letter: byte for byte, letter in bytes_to_unicode().items()}
-    added = set(tokenizer.added_tokens_decoder)
-    table = dict.fromkeys(tokenizer.all_special_ids, b"")
-    for token, number in tokenizer.get_vocab().items():
+    added, vocabulary = set(tokenizer.added_tokens_decoder), tokenizer.get_vocab()
+    table: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
+    for token, number in vocabulary.items():
         if number not in added and byte_of.keys() >= set(token):
             table[number] = bytes(map(byte_of.get, token))
+    for number in tokenizer.all_special_ids:
+        table[number] = b""
     return table
