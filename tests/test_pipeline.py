@@ -168,7 +168,7 @@ def test_a_stage_in_which_nothing_happens_is_ended_with_the_reason(run):
 
 
 def test_a_silent_stage_shows_a_heartbeat(run, monkeypatch):
-    monkeypatch.setattr("medical_rl.run.progress.HEARTBEAT_S", 0.5)
+    monkeypatch.setattr("medical_rl.run.progress.LINE_S", 0.5)
     run.mode("sleep")
     _, text = run(conf__engine__stall_timeout_s=4)
     assert text.count("so far") >= 2

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from omegaconf import DictConfig, OmegaConf
 
-RENAMED = {"conf.judge.on_met": "conf.judge.on_budget"}
+RENAMED = {"on_met": "on_budget"}  # of conf.judge, and of the services of generators and labellers
 
 
 def explain(error: BaseException, arguments: list[str], compose: Callable | None = None) -> str | None:
@@ -61,8 +61,10 @@ def explain_key(key: str, arguments: list[str], compose: Callable | None = None)
         from medical_rl.config.compose import compose
     from medical_rl.config.settings import flatten
 
-    if key in RENAMED:
-        return f"The setting {key} is called {RENAMED[key]} now: write {RENAMED[key]}=VALUE."
+    group, _, name = key.rpartition(".")
+    if name in RENAMED:
+        new = f"{group}.{RENAMED[name]}"
+        return f"The setting {key} is called {new} now: write {new}=VALUE."
     config = compose(list(filter(_chooses_group, arguments)))
     parent, node = key, None
     while node is None:

@@ -16,8 +16,8 @@ SPAN = 16.0
 def run_rounds(loop: Mapping, do: Callable[[str], None], figures: Callable[[int], dict]) -> dict:
     """Run the rounds; return {"rounds": [figures], "best_round", "best": stage, "stopped": reason}.
 
-    `stopped` is None where all were run, and `best` is the stage whose policy validated best, None where no step
-    trains one.
+    `stopped` is None where all were run, and `best` is the stage whose policy validated
+    best, None where no step trains one.
 
     loop     conf.loop: rounds, steps, evolve_last, stop
     do       runs a step by its name, `round_1/generate`; one that is done returns at once

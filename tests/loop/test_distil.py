@@ -5,8 +5,8 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.data.prompts import messages
 from medical_rl.data.parquet import SFT_SCHEMA
+from medical_rl.data.prompts import messages
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop import distil

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from medical_rl.data.parquet import check_columns, read_samples
+from medical_rl.data.parquet import check_columns, read_samples, write_sft_rows
 from medical_rl.data.prompts import messages
-from medical_rl.data.parquet import write_sft_rows
 from medical_rl.errors import UserError
 from medical_rl.loop import generators
 from medical_rl.loop.generate import generate
