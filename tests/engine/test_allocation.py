@@ -2,7 +2,13 @@
 
 import pytest
 
-from medical_rl.engine.host.allocation import LONGEST_FOLDER, Allocation, slurm_allocation, ray_folder, ray_settings
+from medical_rl.engine.host.allocation import (
+    LONGEST_FOLDER,
+    Allocation,
+    ray_folder,
+    ray_settings,
+    slurm_allocation,
+)
 from medical_rl.engine.host.environment import stage_environment
 
 # As Slurm 22.05 sets them for `sbatch --gpus-per-node=2 --cpus-per-task=16 --mem=64G` on a node of 128 cores and 8 GPUs.

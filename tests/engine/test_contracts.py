@@ -47,8 +47,8 @@ def test_verls_replay_buffer_still_takes_what_we_pass_on(verl):
 def test_the_replay_buffer_polls_at_our_interval_and_knows_dapos_filter(verl, config):
     from omegaconf import OmegaConf
 
-    from medical_rl.engine.verl.trainer import PollingReplayBuffer
     from medical_rl.engine.verl.settings import rl_config
+    from medical_rl.engine.verl.trainer import PollingReplayBuffer
 
     dapo = OmegaConf.merge(config, {"algorithm": {"filter_groups": {"enable": True, "metric": "reward"}}})
     settings, _ = rl_config(dapo, "/model")

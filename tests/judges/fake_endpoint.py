@@ -22,7 +22,17 @@ PROGRAM = {
     "busy_above": None,
 }  # fmt: skip
 KEY = "0" * 16  # stands for a request's key in a reply that is made once
-STATUS = {"ok": 200, "garbage": 200, "429": 429, "500": 500, "400": 400, "401": 401, "408": 408, "503": 503, "302": 302}
+STATUS = {
+    "ok": 200,
+    "garbage": 200,
+    "429": 429,
+    "500": 500,
+    "400": 400,
+    "401": 401,
+    "408": 408,
+    "503": 503,
+    "302": 302,
+}
 
 
 class State:

@@ -82,7 +82,11 @@ def test_a_replay_without_a_cache_names_the_file(settings, tmp_path):
 
 def test_a_wrong_judge_is_found_before_anything_starts(command):
     done = command(
-        "conf=vrft_aug", "conf/scale=tiny", "conf/judge=local", "conf.judge.on_budget=stop", "conf.dry_run=true"
+        "conf=vrft_aug",
+        "conf/scale=tiny",
+        "conf/judge=local",
+        "conf.judge.on_budget=stop",
+        "conf.dry_run=true",
     )
     assert done.returncode == 2 and "pause" in done.stderr
 

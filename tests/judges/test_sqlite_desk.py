@@ -38,7 +38,9 @@ def desk(tmp_path, clock):
 
 def wish(at: SqliteDesk, *keys: str, done=(), **wanted) -> list[Grant]:
     """One exchange."""
-    return asyncio.run(at.exchange(list(done), [CallRequest(key, **{"owner": "a", **wanted}) for key in keys]))
+    return asyncio.run(
+        at.exchange(list(done), [CallRequest(key, **{"owner": "a", **wanted}) for key in keys])
+    )
 
 
 def kinds(grants: list[Grant]) -> list[str]:
@@ -107,7 +109,9 @@ def test_tokens_of_a_minute_are_corrected_when_a_call_is_settled(desk):
     at = desk(Limits(tokens_per_minute=1000))
     grants = wish(at, "a", "b", tokens=600)
     assert kinds(grants) == ["go", "wait"]
-    assert kinds(wish(at, "b", tokens=600, done=[CallResult("a", grants[0].lease, "x", "m", 300, 20)])) == ["go"]
+    assert kinds(wish(at, "b", tokens=600, done=[CallResult("a", grants[0].lease, "x", "m", 300, 20)])) == [
+        "go"
+    ]
 
 
 def test_a_small_wish_does_not_overtake_a_large_one(desk):
@@ -192,7 +196,13 @@ def test_a_lock_held_elsewhere_is_waited_for_without_blocking_the_loop(desk, tmp
 
 
 def test_what_crosses_the_desk_can_be_sent_to_another_process():
-    for record in (CallRequest("k", "a"), CallResult("k", "l", "x"), Grant("go", lease="l"), Limits(3), Budget(5)):
+    for record in (
+        CallRequest("k", "a"),
+        CallResult("k", "l", "x"),
+        Grant("go", lease="l"),
+        Limits(3),
+        Budget(5),
+    ):
         assert pickle.loads(pickle.dumps(record)) == record
 
 

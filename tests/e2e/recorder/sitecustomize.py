@@ -33,11 +33,12 @@ def record_settings() -> None:
         setattr(DictConfig, name, taking(getattr(DictConfig, name)))
     to_container = OmegaConf.to_container
 
-    def whole(config, *arguments, **named):
+    def whole(*arguments, **named):
+        config = arguments[0] if arguments else named.get("cfg")
         name = config._get_full_key("") if isinstance(config, Container) else ""
         if name not in ("", "conf"):
             note(f"{name}.*")
-        return to_container(config, *arguments, **named)
+        return to_container(*arguments, **named)
 
     OmegaConf.to_container = staticmethod(whole)
 
