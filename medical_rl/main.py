@@ -19,7 +19,7 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 def main(argv: list[str] | None = None) -> int:
     """Run what `argv` (default: the process's own arguments) asks for and return the exit code."""
-    from medical_rl.config.arguments import with_default_scale_and_engine, help_text
+    from medical_rl.config.arguments import help_text, with_default_scale_and_engine
     from medical_rl.config.slurm import STOPPED, submits
 
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -108,8 +108,7 @@ def job(config) -> None:
     """Run one job: check the configuration, then a dry run or the stages, then print the table of results."""
     from rich.console import Console
 
-    from medical_rl.config.settings import with_absolute_reward_paths
-    from medical_rl.config.settings import with_job_run_dir
+    from medical_rl.config.settings import with_absolute_reward_paths, with_job_run_dir
     from medical_rl.evaluation.results import read_results
     from medical_rl.evaluation.tables.results_table import print_results
     from medical_rl.pipeline.dry_run import dry_run

@@ -98,7 +98,9 @@ def test_a_disk_too_small_is_said_before_training(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**9, 10**9))
     monkeypatch.setattr(disk_space, "count_gpus", lambda: 0)
-    assert "too little here" in disk_space.check_disk_space(config), "where the run's GPUs are not, its disk is not either"
+    assert "too little here" in disk_space.check_disk_space(config), (
+        "where the run's GPUs are not, its disk is not either"
+    )
     monkeypatch.setattr(disk_space, "count_gpus", lambda: 8)
     with pytest.raises(UserError, match="Not enough disk.*195.0 GB.*1.0 GB free"):
         disk_space.check_disk_space(config)

@@ -10,13 +10,12 @@ from medical_rl.data.parquet import read_samples
 from medical_rl.engine.verl.settings import sft_overrides
 from medical_rl.errors import UserError
 from medical_rl.pipeline.fingerprint import stage_config
-from medical_rl.stages import planned
 from medical_rl.pipeline.validate import check_config
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages import needs
-from medical_rl.stages.common.models import starting_model
+from medical_rl.stages import needs, planned
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets
+from medical_rl.stages.common.models import starting_model
 
 TINY = ("conf/scale=tiny", "conf/engine=cpu")
 PAPER = ("conf/scale=paper", "conf/engine=gpu_node", "conf.data.source=/data/x", "conf.engine.ranks=2")
@@ -45,7 +44,9 @@ def test_an_arm_that_is_none_is_told_with_those_there_are(recipe, name):
 
 def test_a_set_is_named_plainly_where_boxes_are_learned_and_elsewhere_means_its_classes():
     for recipe, meant in (("vrft_aug_localize", "ham10000_boxes,heel_boxes"), ("vrft_aug", "ham10000,heel")):
-        arguments, _ = with_default_scale_and_engine([f"conf={recipe}", "conf/data=ham10000,heel", *TINY, "-m"])
+        arguments, _ = with_default_scale_and_engine(
+            [f"conf={recipe}", "conf/data=ham10000,heel", *TINY, "-m"]
+        )
         assert f"conf/data={meant}" in arguments
     config = compose(["conf=vrft_aug_localize", *PAPER])
     assert config.conf.data.name == "ham10000_boxes" and config.conf.knowledge.name == "ham10000_boxes"

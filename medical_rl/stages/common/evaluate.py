@@ -11,8 +11,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medical_rl.data.prompts import in_pixels
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prompts import in_pixels
 from medical_rl.engine.vllm.requests import VllmRequest, run_requests
 from medical_rl.evaluation import metrics
 from medical_rl.evaluation.auroc import auroc, option_probabilities

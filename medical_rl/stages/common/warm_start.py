@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from medical_rl.data.parquet import write_sft_rows
 from medical_rl.engine.verl.settings import sft_length
 from medical_rl.errors import UserError
-from medical_rl.loop.plan import split_stage, round_stage
+from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets

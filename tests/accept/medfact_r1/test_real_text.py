@@ -14,12 +14,11 @@ from medical_rl.pseudo_label.agreement import agreement, gold_answers, markdown
 from medical_rl.pseudo_label.answering import answers_per_k
 from medical_rl.pseudo_label.calibration.calibrate import calibrate
 from medical_rl.pseudo_label.calibration.errors import errors_by_k
-from medical_rl.pseudo_label.calibration.report import calibration_record
-from medical_rl.pseudo_label.calibration.report import page
-from medical_rl.pseudo_label.parts import check_disjoint, set_apart
 from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
-from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
+from medical_rl.pseudo_label.calibration.report import calibration_record, page
+from medical_rl.pseudo_label.parts import check_disjoint, set_apart
 from medical_rl.pseudo_label.retrieval.corpus import corpus
+from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(900)]
@@ -129,7 +128,11 @@ def test_the_figures_are_kept(texts, halves, figures):
             {k: agreement(of_k, gold_answers(half)) for k, of_k in found.items()}
             for found, half in ((labels, ours), (measured, others))
         )
-        told[silence] = {"calibration": calibration_record(outcome), "calibrated_half": ours_agree, "other_half": theirs}
+        told[silence] = {
+            "calibration": calibration_record(outcome),
+            "calibrated_half": ours_agree,
+            "other_half": theirs,
+        }
         lines += [
             "",
             f"## on_silence: {silence}",
