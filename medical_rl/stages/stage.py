@@ -10,8 +10,12 @@ from omegaconf import DictConfig
 
 from medical_rl.run.folder import RunFolder
 
-# Settings of the engine on which numbers depend; the others decide how fast it is.
-ENGINE = tuple(f"conf.engine.{name}" for name in ("ranks", "device", "dtype", "precision", "attention"))
+# Settings of the engine on which numbers depend, in training and under vLLM; the others decide how fast it is.
+VLLM_ENGINE = ("conf.engine.device", "conf.engine.dtype")
+TRAINING_ENGINE = (
+    "conf.engine.ranks", "conf.engine.device", "conf.engine.precision", "conf.engine.attention",
+    "conf.engine.remove_padding",
+)  # fmt: skip
 
 
 def _no_steps(config: DictConfig, folder: RunFolder, stage: str) -> None:

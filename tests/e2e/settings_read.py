@@ -8,6 +8,55 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 RECORDER = Path(__file__).parent / "recorder"
+# {setting: why a stage may take it without declaring it}
+WITHOUT_EFFECT = {
+    "conf.run_dir": "where things are written",
+    "conf.recipe": "a name in results and model cards",
+    "conf.scale": "the same",
+    "conf.data.name": "the same",
+    "conf.stages": "which stages there are: what follows from them is an input",
+    "conf.loop.steps": "the same, of a round",
+    "conf.loop.start": "which model a round starts from: it is an input",
+    "conf.warm_start.enabled": "whether there is a warm start: its model is an input",
+    "conf.prompt": "it is in the prepared data, which are an input",
+    "conf.max_ckpt_to_keep": "what is kept on the disk",
+    "conf.engine.gpu_memory_utilization": "how fast",
+    "conf.evaluation.batch": "how fast",
+    "conf.evaluation.gpus": "how fast",
+    "conf.reward_training.score_batch": "how fast",
+    "actor_rollout_ref.model.enable_gradient_checkpointing": "how much memory",
+    "data.dataloader_num_workers": "how fast",
+    "ray_kwargs": "how Ray is started",
+    "global_profiler": "what is profiled",
+    "transfer_queue": "how rows travel",
+}
+# {stage: {setting: why it is looked at and decides nothing}}
+LOOKED_AT = {
+    "prepare": {
+        "conf.rewards": "gold answers are scored by them, which stops a run or does nothing",
+        "conf.evaluation.split": "a recipe whose stages read a split that there is not is refused",
+        "conf.warm_start.split": "the same",
+    },
+    "select": {
+        "conf.warm_start.batch_size": "too few rows for a batch stop a round",
+        "data.train_batch_size": "the same",
+    },
+    "score": {"conf.seed": "a score is not drawn"},
+}
+# {stage: {declared setting: why a run at a tiny scale without a labeller of its own never takes it}}
+NOT_AT_THIS_SCALE = {
+    "align": dict.fromkeys(
+        ("conf.calibration", "conf.engine", "conf.model", "conf.prompt", "conf.seed"),
+        "the rule labeller is not aligned",
+    ),
+    "retrieve": dict.fromkeys(
+        ("conf.alignment.share", "conf.seed"), "parts are drawn where a labeller is aligned"
+    ),
+    "calibrate": {"conf.alignment.share": "the same"},
+    "pseudo_label": {"conf.alignment.share": "the same"},
+    "generate": {"conf.loop.distil": "settings of a generator that was taught, from the second round on"},
+    "reward_model": {"conf.engine.ranks": "one process on a CPU"},
+}
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -35,15 +84,27 @@ def undeclared_and_unread(folder: Path) -> tuple[dict[str, list[str]], dict[str,
     config = OmegaConf.load(folder / "config.yaml")
     undeclared, unread = {}, {}
     for file in sorted(recorded_in(folder).glob("*.keys")):
-        taken = {line.removesuffix(".*") for line in file.read_text().splitlines()}
+        names = {line.removesuffix(".*") for line in file.read_text().splitlines()}
+        taken = {name for name in names if is_in(config, name)}
         stage = declared(file.stem.rpartition(".")[2])
-        strange = [name for name in taken if not below(name, (*stage.reads, *NEUTRAL))]
-        # a group taken whole, of which parts are declared
-        strange = [name for name in strange if not any(below(read, [name]) for read in stage.reads)]
-        there = [name for name in stage.reads if OmegaConf.select(config, name) is not None]
-        idle = [name for name in there if not any(below(one, [name]) or below(name, [one]) for one in taken)]
+        allowed = (*stage.reads, *NEUTRAL, *WITHOUT_EFFECT, *LOOKED_AT.get(stage.name, ()))
+        # a group taken whole, of which parts are declared, is no strange one
+        strange = {
+            name for name in taken if not below(name, allowed) and not any(below(r, [name]) for r in allowed)
+        }
+        idle = set()
+        for read in stage.reads:
+            excused = below(read, NOT_AT_THIS_SCALE.get(stage.name, ())) or not read.startswith("conf.")
+            if is_in(config, read) and not excused:
+                if not any(below(name, [read]) or below(read, [name]) for name in taken):
+                    idle.add(read)
         if strange:
-            undeclared[stage.name] = sorted({*undeclared.get(stage.name, []), *strange})
+            undeclared[stage.name] = sorted(strange | set(undeclared.get(stage.name, ())))
         if idle:
-            unread[stage.name] = sorted({*unread.get(stage.name, []), *idle})
+            unread[stage.name] = sorted(idle | set(unread.get(stage.name, ())))
     return undeclared, unread
+
+
+def is_in(config, name: str) -> bool:
+    """Whether the run's configuration has the setting, with a value."""
+    return OmegaConf.select(config, name) is not None

@@ -29,7 +29,7 @@ from medical_rl.stages import that_train
 from medical_rl.stages.common.eval_sets import EvalSet, eval_sets
 from medical_rl.stages.common.evaluated_models import EvaluatedModel, evaluated_models
 from medical_rl.stages.common.models import engine_request
-from medical_rl.stages.stage import Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 BASELINE = "retrieve_then_answer"
 BOXES = "boxes"  # pictures of boxes, below the run folder
@@ -165,8 +165,9 @@ def with_option_scores(records: list[dict], scores: Path) -> list[dict]:
 def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dict:
     """What medical_rl.engine.vllm.generate is asked, without where the answers go."""
     evaluation = config.conf.evaluation
-    limits = {"limit": evaluation.limit, "max_new_tokens": int(evaluation.max_new_tokens)}
-    return engine_request(config, model.model, eval_set.rows, eval_set.prompt) | limits
+    tokens = int(evaluation.max_new_tokens)
+    whole = engine_request(config, model.model, eval_set.rows, eval_set.prompt, tokens)
+    return whole | {"limit": evaluation.limit}
 
 
 def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
@@ -207,6 +208,6 @@ STAGE = Stage(
     title="greedy evaluation",
     run=run,
     needs=needs,
-    reads=("conf.evaluation", "conf.engine.dtype", "conf.model", "conf.prompt.frame"),
+    reads=("conf.evaluation", "conf.model", "conf.prompt.frame", "conf.seed", *VLLM_ENGINE),
     splits=splits,
 )

@@ -46,12 +46,12 @@ def image_limits(config: DictConfig) -> dict[str, int]:
     return {name: int(config.conf.model[name]) for name in ("min_pixels", "max_pixels")}
 
 
-def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping) -> dict:
+def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping, max_new_tokens: int) -> dict:
     """What every process of ours that runs a model under vLLM is asked (engine/responses.py), greedy unless more is added."""
     conf = config.conf
     return {
         "model": str(model), "rows": str(rows), "limit": None, "prompt": dict(prompt), "limits": image_limits(config),
-        "max_new_tokens": int(config.data.max_response_length), "batch": int(conf.evaluation.batch), "gpus": int(conf.evaluation.gpus),
+        "max_new_tokens": max_new_tokens, "batch": int(conf.evaluation.batch), "gpus": int(conf.evaluation.gpus),
         "device": str(conf.engine.device), "dtype": str(conf.engine.dtype),
         "gpu_memory_utilization": float(conf.engine.gpu_memory_utilization), "seed": int(conf.seed),
     }  # fmt: skip

@@ -20,7 +20,7 @@ from medical_rl.stages.common.models import leave_model, starting_model
 from medical_rl.stages.common.prepare import CHECKED_ROWS
 from medical_rl.stages.common.rows import training_rows
 from medical_rl.stages.medgr2.ask_reward_model import serve
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -157,7 +157,7 @@ STAGE = Stage(
     run=run,
     needs=("prepare", "pseudo_label", "warm_start"),
     reads=(
-        *VERL, *ENGINE, "conf.engine.name", "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model",
+        *VERL, "conf.engine.ranks", "conf.engine.device", "conf.engine.attention", "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model",
         "conf.rewards", "conf.seed", "conf.validation",
     ),
     trains="reinforced",

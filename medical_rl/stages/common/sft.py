@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.warm_start import planned_steps, supervise
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import TRAINING_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -33,7 +33,7 @@ STAGE = Stage(
     title="supervised arm",
     run=run,
     needs=("prepare", "warm_start"),
-    reads=("conf.sft", "conf.model", "conf.seed", *ENGINE),
+    reads=("conf.sft", "conf.model", "conf.seed", *TRAINING_ENGINE),
     trains="supervised",
     splits=splits,
     steps=steps,

@@ -21,7 +21,7 @@ from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets
 from medical_rl.stages.common.models import image_limits, leave_model, starting_model
 from medical_rl.stages.common.rows import training_rows
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import TRAINING_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -145,7 +145,7 @@ STAGE = Stage(
     title="supervised warm start",
     run=run,
     needs=("prepare", "pseudo_label"),
-    reads=("conf.warm_start", "conf.model", "conf.seed", *ENGINE),
+    reads=("conf.warm_start", "conf.model", "conf.seed", *TRAINING_ENGINE),
     trains="supervised",
     splits=splits,
     steps=steps,

@@ -20,7 +20,7 @@ from medical_rl.sample import Sample, group_key
 from medical_rl.stages.common.models import image_limits
 from medical_rl.stages.medfact_r1 import labelling
 from medical_rl.stages.medfact_r1.labelling import HOME, training_rows
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 MODEL = "checkpoints/align/huggingface"
 
@@ -121,6 +121,6 @@ STAGE = Stage(
     needs=needs,
     reads=(
         "conf.alignment", "conf.calibration", "conf.labeller", "conf.pseudo_label.path", "conf.prompt",
-        "conf.seed", "conf.model", *ENGINE,
+        "conf.seed", "conf.model", *VLLM_ENGINE, "conf.engine.ranks",
     ),
 )  # fmt: skip

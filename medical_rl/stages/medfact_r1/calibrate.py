@@ -17,7 +17,7 @@ from medical_rl.run.folder import RunFolder
 from medical_rl.sample import group_key
 from medical_rl.stages.medfact_r1 import labelling
 from medical_rl.stages.medfact_r1.labelling import HOME
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 FILES = {"calibration": "json", "table": "md", "picture": "png"}
 
@@ -93,6 +93,6 @@ STAGE = Stage(
     needs=needs,
     reads=(
         "conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share",
-        "conf.pseudo_label.path", "conf.seed", "conf.model", *ENGINE,
+        "conf.pseudo_label.path", "conf.seed", "conf.model", *VLLM_ENGINE,
     ),
 )  # fmt: skip

@@ -25,7 +25,7 @@ from medical_rl.stages.medfact_r1.labelling import (
     label_rows,
     training_rows,
 )
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 TRAIN, COLD_START, TESTED = "train.parquet", "warm_start.parquet", "test.labels.jsonl"
 OUTPUTS = {"train": TRAIN, "warm_start": COLD_START, "test_labels": TESTED}
@@ -165,6 +165,6 @@ STAGE = Stage(
     reads=(
         "conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration",
         "conf.alignment.enabled", "conf.alignment.share", "conf.warm_start.source", "conf.evaluation.split",
-        "conf.prompt", "conf.seed", "conf.model", *ENGINE,
+        "conf.prompt", "conf.seed", "conf.model", *VLLM_ENGINE, "data.train_batch_size",
     ),
 )  # fmt: skip

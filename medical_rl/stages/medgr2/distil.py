@@ -13,7 +13,7 @@ from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.models import base_model, image_limits, resolve_model
 from medical_rl.stages.common.warm_start import fine_tune
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import TRAINING_ENGINE, Stage
 
 HELD_OUT = 64  # rows on which its loss is shown
 
@@ -51,6 +51,6 @@ STAGE = Stage(
     name="distil",
     title="distillation of the generator",
     run=run,
-    reads=("conf.generator", "conf.warm_start", "conf.seed", *ENGINE),
+    reads=("conf.generator", "conf.warm_start", "conf.seed", *TRAINING_ENGINE),
     in_loop_only=True,
 )

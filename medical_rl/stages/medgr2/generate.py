@@ -11,7 +11,7 @@ from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.reward_model.training_rows import generator_rows
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.models import image_limits
-from medical_rl.stages.stage import Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -54,6 +54,9 @@ STAGE = Stage(
     name="generate",
     title="generated questions",
     run=run,
-    reads=("conf.generator", "conf.loop.distil", "conf.seed", "conf.prompt", "conf.reward_training.rows"),
+    reads=(
+        "conf.generator", "conf.loop.distil", "conf.seed", "conf.prompt", "conf.reward_training.rows",
+        "conf.model.min_pixels", "conf.model.max_pixels", *VLLM_ENGINE,
+    ),
     in_loop_only=True,
-)
+)  # fmt: skip

@@ -19,7 +19,7 @@ from medical_rl.reward_model.policy_grades import policy_rows
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample
 from medical_rl.stages.common.models import engine_request, policy_of
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -33,7 +33,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     questions = home / "preferences" / "asked.parquet"
     write_split(draw_rows(home / "train.parquet", int(settings["rows"]), seed + round_), questions, prompt)
     policy = policy_of(policy_after(round_, conf.loop), config, folder)
-    request = engine_request(config, policy, questions, prompt) | {
+    tokens = int(config.data.max_response_length)
+    request = engine_request(config, policy, questions, prompt, tokens) | {
         "seed": 1000 * seed + round_,
         "temperature": float(settings["temperature"]),
         "top_p": 1.0,
@@ -94,6 +95,13 @@ STAGE = Stage(
     name="preferences",
     title="graded samples of the policy",
     run=run,
-    reads=("conf.loop.preferences", "conf.seed", "conf.prompt", "conf.model", *ENGINE),
+    reads=(
+        "conf.loop.preferences",
+        "conf.seed",
+        "conf.prompt",
+        "conf.model",
+        *VLLM_ENGINE,
+        "data.max_response_length",
+    ),
     in_loop_only=True,
 )

@@ -19,7 +19,7 @@ from medical_rl.run.files import link_or_copy, write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.models import base_model, image_limits, resolve_model
 from medical_rl.stages.medgr2.ask_reward_model import score_rows
-from medical_rl.stages.stage import ENGINE, Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 from medical_rl.training.request import training_command
 
 # Of conf/reward_training, what the training process is told as it stands.
@@ -188,5 +188,12 @@ STAGE = Stage(
     title="reward model",
     run=run,
     needs=("prepare",),
-    reads=("conf.reward_training", "conf.seed", "conf.prompt", "conf.model", *ENGINE),
+    reads=(
+        "conf.reward_training",
+        "conf.seed",
+        "conf.prompt",
+        "conf.model",
+        *VLLM_ENGINE,
+        "conf.engine.ranks",
+    ),
 )

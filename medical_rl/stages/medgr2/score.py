@@ -13,7 +13,7 @@ from medical_rl.reward_model.graded import Graded
 from medical_rl.run.files import write_text
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.medgr2.ask_reward_model import newest_reward_model, score_rows
-from medical_rl.stages.stage import Stage
+from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -47,6 +47,6 @@ STAGE = Stage(
     name="score",
     title="scores by the reward model",
     run=run,
-    reads=("conf.prompt", "conf.model"),
+    reads=("conf.prompt", "conf.reward_training.scorer", *VLLM_ENGINE),
     in_loop_only=True,
 )

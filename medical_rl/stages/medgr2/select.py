@@ -118,6 +118,9 @@ STAGE = Stage(
     name="select",
     title="filter",
     run=run,
-    reads=("conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.seed", "conf.prompt"),
+    reads=(
+        "conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.reward_training.rows", "conf.seed",
+        "conf.prompt",
+    ),
     in_loop_only=True,
-)
+)  # fmt: skip

@@ -4,8 +4,11 @@ One line for each setting, `<folder>/<stage>.keys`: a value's full name, or `nam
 """
 
 import os
+import sys
 
 FOLDER, STAGE = os.environ.get("RECORD_SETTINGS_IN"), os.environ.get("MEDICAL_RL_STAGE")
+# Other processes of a stage have configurations of their own, whose names are not the run's: only conf is.
+IS_STAGE = "medical_rl.pipeline.stage_main" in sys.orig_argv
 
 
 def record_settings() -> None:
@@ -15,7 +18,7 @@ def record_settings() -> None:
     file, seen = os.path.join(FOLDER, f"{STAGE.replace('/', '.')}.keys"), set()
 
     def note(name: str) -> None:
-        if name not in seen:
+        if name not in seen and (IS_STAGE or name.startswith("conf.")):
             seen.add(name)
             with open(file, "a", encoding="utf-8") as lines:
                 lines.write(f"{name}\n")
