@@ -56,6 +56,7 @@ NOT_AT_THIS_SCALE = {
     "pseudo_label": {"conf.alignment.share": "the same"},
     "generate": {"conf.loop.distil": "settings of a generator that was taught, from the second round on"},
     "reward_model": {"conf.engine.ranks": "one process on a CPU"},
+    "rl": {"conf.judge": "no mix asks a judge at this scale"},
 }
 
 
@@ -95,9 +96,9 @@ def undeclared_and_unread(folder: Path) -> tuple[dict[str, list[str]], dict[str,
         idle = set()
         for read in stage.reads:
             excused = below(read, NOT_AT_THIS_SCALE.get(stage.name, ())) or not read.startswith("conf.")
-            if is_in(config, read) and not excused:
-                if not any(below(name, [read]) or below(read, [name]) for name in taken):
-                    idle.add(read)
+            used = any(below(name, [read]) or below(read, [name]) for name in taken)
+            if is_in(config, read) and not excused and not used:
+                idle.add(read)
         if strange:
             undeclared[stage.name] = sorted(strange | set(undeclared.get(stage.name, ())))
         if idle:
