@@ -127,6 +127,21 @@ def policy_of(stage: str | None, config: DictConfig, run: RunFolder) -> str:
     return str(model)
 
 
+def last_saved_step(checkpoints: Path, stage: str, planned: int | None) -> int:
+    """The last step that a training of verl's saved.
+
+    planned  the number of steps it was to take; None where epochs are given instead
+    Raises RuntimeError where they differ: verl may end early with exit code 0, and half a training is none.
+    """
+    file = checkpoints / "latest_checkpointed_iteration.txt"
+    reached = int(file.read_text()) if file.exists() else 0
+    if planned is not None and reached != planned:
+        raise RuntimeError(
+            f"{stage} ended at step {reached} of {planned}: it is not done. The same command goes on from there."
+        )
+    return reached
+
+
 def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
     """Relative path checkpoints/<stage>/huggingface: a copy of `source`, or its LoRA merged into `start`, with a model card."""
     relative = f"checkpoints/{stage}/huggingface"

@@ -16,7 +16,7 @@ from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on
 from medical_rl.errors import UserError
 from medical_rl.run.folder import RunFolder
 from medical_rl.run.progress import VALIDATION, read_metrics
-from medical_rl.stages.common.models import leave_model, starting_model
+from medical_rl.stages.common.models import last_saved_step, leave_model, starting_model
 from medical_rl.stages.common.prepare import CHECKED_ROWS
 from medical_rl.stages.common.rows import training_rows
 from medical_rl.stages.medgr2.ask_reward_model import serve
@@ -43,6 +43,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             )
         settings, notes = rl_config(config, start)
         run_grpo(settings)
+        last_saved_step(checkpoints, stage, config.trainer.total_training_steps)
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     if not (checkpoints / "best.json").exists():
         raise UserError(

@@ -19,7 +19,7 @@ from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets
-from medical_rl.stages.common.models import image_limits, leave_model, starting_model
+from medical_rl.stages.common.models import image_limits, last_saved_step, leave_model, starting_model
 from medical_rl.stages.common.rows import training_rows
 from medical_rl.stages.stage import TRAINING_ENGINE, Stage
 
@@ -80,7 +80,7 @@ def fine_tune(
     overrides_file = folder.log(stage).with_suffix(".overrides.json")
     write_json(overrides_file, overrides)
     launch(overrides_file, int(config.conf.engine.ranks))
-    step = (checkpoints / "latest_checkpointed_iteration.txt").read_text().strip()
+    step = last_saved_step(checkpoints, stage, sft_length(settings, count)[0])
     trained = checkpoints / f"global_step_{step}" / "huggingface"
     return leave_model(trained, start, config, folder, stage), [f"{step} steps", *notes]
 
