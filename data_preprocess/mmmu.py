@@ -1,8 +1,8 @@
 """MMMU, its five medical subjects: college exam questions about one or more images, 2 to 10 options.
 
-Source: MMMU (Yue et al., CVPR 2024, arXiv 2311.16502); `source` is the Hub id "MMMU/MMMU", or a folder with
-its parquet (or JSON) files, named after their split and, where a file holds one subject, in that subject's
-folder.
+Source: MMMU (Yue et al., CVPR 2024, arXiv 2311.16502); `source` is the Hub id "MMMU/MMMU", or a folder
+with its parquet (or JSON) files, named after their split and, where a file holds one subject, in that
+subject's folder.
 Licence: Apache-2.0; the pictures come from textbooks and lectures and stay their owners'.
 One row, validation_Basic_Medical_Science_2: question "The tissue shown in <image 1> is", one micrograph,
 options "Cardiac muscle", "Bone", "Skeletal muscle", answer C.
@@ -112,8 +112,10 @@ def published_rows(
     for index, row in enumerate(copy):
         missing = missing_names(COLUMNS, row)
         if missing:
-            told = f"lacks {', '.join(missing)}; it has {', '.join(map(str, row))}"
-            raise UserError(f"Row {index} of {published} in {source} {told}.")
+            raise UserError(
+                f"Row {index} of {published} in {source} lacks {', '.join(missing)}; "
+                f"it has {', '.join(map(str, row))}."
+            )
         if subject(row) in subjects and row["id"] not in ids:
             ids.add(row["id"])
             yield row
@@ -129,13 +131,17 @@ def subject(row: Mapping) -> str:
 
 
 def folder(source) -> Path:
-    """The source folder; UserError where there is none."""
+    """The source folder.
+
+    Raises UserError where there is none.
+    """
     return source_folder(source, 'It should hold the files of MMMU; or give the Hub id "MMMU/MMMU".')
 
 
 def question_parts(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
-    """(question, choices, answer, columns of its images in order); choices are () for a short answer; else
-    BadOptions.
+    """The (question, choices, answer, columns of its images); choices are () for a short answer.
+
+    Raises BadOptions where it cannot be asked.
 
     >>> row = {"question": "Is <image 2> like <image 1>?", "options": "['yes', '<image 1>']", "answer": "B"}
     >>> question_parts(row | {"question_type": "multiple-choice"})
@@ -160,7 +166,9 @@ def question_parts(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
 
 
 def read_options(text) -> list[str]:
-    """The options in a row's own order; a text is a Python list, parsed and never evaluated; else BadOptions.
+    """The options in a row's own order; a text is a Python list, parsed and never evaluated.
+
+    Raises BadOptions where they are not a list of texts.
 
     >>> read_options("['A, B', \\"it's\\"]")
     ['A, B', "it's"]
@@ -181,7 +189,9 @@ def read_options(text) -> list[str]:
 
 
 def accepted_answers(answer) -> list[str]:
-    """The accepted short answers, at least one; several come as a Python list in a text. Else BadOptions.
+    """The accepted short answers, at least one; several come as a Python list in a text.
+
+    Raises BadOptions where there is none.
 
     >>> accepted_answers("['0.25', '1/4']"), accepted_answers("24/7")
     (['0.25', '1/4'], ['24/7'])

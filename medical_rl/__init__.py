@@ -1,7 +1,7 @@
-"""medical_rl: reinforcement of medical vision-language models: an adapter to verl, a reward and data toolkit, three papers.
+"""Reinforcement of medical vision-language models: an adapter to verl and a reward and data toolkit.
 
-Importing this package loads nothing heavy. Its rooms stand on floors, and a room imports only from floors below its own
-(tests/test_direction.py):
+Three papers are recipes of it. Importing this package loads nothing heavy. Its rooms stand on floors, and a
+room imports only from floors below its own (tests/test_direction.py):
 
   17  main, predict          the command line; a trained model asked about images
   16  pipeline               a run: configuration validated, stages in order, each in a process of its own
@@ -10,8 +10,8 @@ Importing this package loads nothing heavy. Its rooms stand on floors, and a roo
   13  engine                 all that imports verl, Ray and vLLM
   12  reward_model           MedGR2's R_phi: graded texts, its training, its calibration
   11  training               what our own training processes share
-  10  evaluation, data_preprocess, tiny   metrics, tables, pictures; the data sets, one home each; phantoms and the tiny model
-   9  data                   readers to parquet (prepare), files as they come (sources), checks and pages (inspect)
+  10  evaluation, data_preprocess, tiny   metrics, tables, pictures; the data sets; phantoms, the tiny model
+   9  data                   readers to parquet (prepare), files as they come (sources), checks (inspect)
    8  adapters               the same rewards in plain verl, EasyR1 and TRL
    7  rewards                terms, mixes, users' functions
    6  judges                 language models asked within limits and a budget

@@ -1,7 +1,9 @@
-"""The command line: `python -m medical_rl.main conf=<recipe> [conf/<group>=<choice>] [key=value] [-m]`.
+"""The command line.
 
-Hydra composes the recipe over verl's own configuration; the stages then run in order. Exit
-codes: 0 done, 2 the user's configuration or data is wrong (one paragraph), 1 anything else, 130 Ctrl-C.
+    python -m medical_rl.main conf=<recipe> [conf/<group>=<choice>] [key=value] [-m]
+
+Hydra composes the recipe over verl's own configuration; the stages then run in order. Exit codes: 0 done,
+2 the user's configuration or data is wrong (one paragraph), 1 anything else, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,22 +32,23 @@ def main(argv: list[str] | None = None) -> int:
     # Hydra prints its own traceback and exits with 1 unless asked to raise.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        arguments, said = with_default_scale_and_engine(arguments)
-        print(said, flush=True)
+        arguments, choices = with_default_scale_and_engine(arguments)
+        print(choices, flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
-        said = (
+        message = (
             STOPPED
             if submits(arguments)
             else "Stopped. What was done is kept; the same command goes on from there."
         )
-        print(f"\n{said}", file=sys.stderr)
+        print(f"\n{message}", file=sys.stderr)
         return 130
     except (UserError, StageFailed) as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        # One class may be two things (Hydra's MissingConfigException is an OSError): what explains itself comes first.
+        # One class may be two things (Hydra's MissingConfigException is an OSError):
+        # what explains itself comes first.
         paragraph, code = _explain(error, arguments)
         if paragraph is None:
             raise
@@ -54,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _explain(error: Exception, arguments: list[str]) -> tuple[str | None, int]:
-    """(one paragraph for a person, the exit code); (None, 1) for an error that is ours to mend."""
+    """The (one paragraph for a person, exit code); (None, 1) for an error that is ours to mend."""
     from medical_rl.config.hydra_errors import explain
     from medical_rl.config.slurm import explain_failure
 
@@ -79,7 +82,10 @@ def _stop(*_) -> None:
 
 
 def _hydra(arguments: list[str]) -> int:
-    """Run the jobs and return 0, or the exit code of the first that failed; the other jobs of a sweep still run."""
+    """Run the jobs and return 0, or the exit code of the first that failed.
+
+    The other jobs of a sweep still run.
+    """
     import hydra
 
     from medical_rl.config.compose import NAME, root, store_primary
@@ -105,7 +111,7 @@ def _hydra(arguments: list[str]) -> int:
 
 
 def job(config) -> None:
-    """Run one job: check the configuration, then a dry run or the stages, then print the table of results."""
+    """Check the configuration, make a dry run or run the stages, and print the table of results."""
     from rich.console import Console
 
     from medical_rl.config.settings import with_absolute_reward_paths, with_job_run_dir

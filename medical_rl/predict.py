@@ -1,7 +1,8 @@
-"""Ask a trained model about images: `python -m medical_rl.predict --model RUN_OR_FOLDER --image X.png --question "..."`.
+"""Ask a trained model about images: `python -m medical_rl.predict --model RUN_OR_FOLDER
+--image X.png --question "..."`.
 
-The model is a run folder (its RL model, else its warm start, else its base), a stage's folder
-below it, or any Qwen2.5-VL folder. Plain transformers, no engine. Not for clinical use.
+The model is a run folder (its RL model, else its warm start, else its base), a stage's folder below it, or
+any Qwen2.5-VL folder. Plain transformers, no engine. Not for clinical use.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ def find_model(path: Path) -> Path:
     from medical_rl.stages import STAGES, supervised_arms, that_train
 
     stages = that_train("reinforced") + supervised_arms(STAGES) + ["warm_start", "base"]
-    tried = [path, path / "huggingface"]
-    tried += [path / "checkpoints" / stage / "huggingface" for stage in stages]
-    for folder in tried:
+    folders = [path, path / "huggingface"]
+    folders += [path / "checkpoints" / stage / "huggingface" for stage in stages]
+    for folder in folders:
         if (folder / "config.json").is_file():
             return folder
     raise UserError(
-        f"No model in {path}. Tried: {', '.join(map(str, tried))} (a model folder has a config.json)."
+        f"No model in {path}. Tried: {', '.join(map(str, folders))} (a model folder has a config.json)."
     )
 
 
@@ -43,10 +44,10 @@ def run_of(model: Path) -> Path | None:
 
 
 def prompt_of_run(run: Path | None, question: str, images: list[bytes]) -> tuple[list[dict], dict]:
-    """(messages with `<image>` placeholders, image limits): the question as the model's run asked its own.
+    """The question as the model's run asked its own: (messages with `<image>`, image limits in pixels).
 
-    Classes and knowledge are the dataset's, the same in each of its rows. Outside a run the question
-    stands as it is after its images.
+    Classes and knowledge are the dataset's, the same in each of its rows. Outside a run the question stands
+    as it is after its images, and there are no limits.
     """
     bare = [{"role": "user", "content": "<image>" * len(images) + question}]
     if run is None:
@@ -68,7 +69,10 @@ def prompt_of_run(run: Path | None, question: str, images: list[bytes]) -> tuple
 def answer(
     model: Path, images: list[bytes], turns: list[dict], limits: dict, max_new_tokens: int = 512
 ) -> str:
-    """The model's greedy response to `turns` (content with `<image>`) about `images`, resized to `limits`."""
+    """The model's greedy response to `turns` (content with `<image>`) about `images`.
+
+    limits  {"min_pixels", "max_pixels"} to which the images are resized; {} for the model's own
+    """
     import torch
     from qwen_vl_utils.vision_process import fetch_image
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -90,7 +94,7 @@ def answer(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 after printing the response and the answer read from it; 2 on unusable input."""
+    """Print the response and the answer read from it; return 0, or 2 on unusable input."""
     parser = argparse.ArgumentParser(
         prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0]
     )
@@ -121,9 +125,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
-    read = parse(response).answer
+    text = parse(response).answer
     print(response)
-    print(f"\nanswer: {read if read is not None else '(none could be read)'}\nNot for clinical use.")
+    print(f"\nanswer: {text if text is not None else '(none could be read)'}\nNot for clinical use.")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Many questions put to a judge at once: what fails is counted, and too many failures or a met budget end it.
+"""Put many questions to a judge at once.
 
-Every answer is kept by the judge's cache, so that the same command asks only what is missing. Limits and
-budget are the desk's, as in a run.
+What fails is counted, and too many failures or a met budget end it. Every answer is kept by the judge's
+cache, so that the same command asks only what is missing. Limits and budget are the desk's, as in a run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Questions = Mapping[str, Callable[[], Awaitable[Any]]]
 
 
 class AskingStopped(UserError):
-    """The judge did not answer enough, or a cap was met: nothing was written, what was answered is kept."""
+    """The judge answered too little, or a cap was met: nothing was written, what was answered is kept."""
 
     exit_code = 1
 
@@ -30,10 +30,10 @@ class AskingStopped(UserError):
 def ask_all(
     questions: Questions, title: str, max_failure_rate: float
 ) -> tuple[dict[str, Any], dict[str, RewardFailed]]:
-    """({key: answer}, {key: why there is none}) of questions, each a function that asks it.
+    """Ask all questions, each a function that asks it; return ({key: answer}, {key: why there is none}).
 
-    Raises AskingStopped when a cap of the budget is met, or when a larger share than `max_failure_rate` of
-    them fail; any other error at once.
+    Raises AskingStopped when a cap of the budget is met, or when a larger share than `max_failure_rate`
+    (0 to 1) of them fail; any other error at once.
     """
     return asyncio.run(_ask_all(questions, title, max_failure_rate))
 
@@ -47,8 +47,8 @@ async def _ask_all(
     waiting = iter(questions.items())
 
     def is_hopeless() -> bool:
-        ended = len(answers) + len(failures)
-        return ended >= min(ENOUGH, len(questions)) and len(failures) > max_failure_rate * ended
+        count = len(answers) + len(failures)
+        return count >= min(ENOUGH, len(questions)) and len(failures) > max_failure_rate * count
 
     async def work(advance: Callable[[], None]) -> None:
         for key, ask in waiting:
@@ -65,22 +65,22 @@ async def _ask_all(
 
     with Progress(title=title, total=len(questions)) as progress:
         await asyncio.gather(*[work(progress.advance) for _ in range(min(AT_ONCE, len(questions)))])
-    kept = f"{len(answers):,} of {len(questions):,} questions are answered and kept, and nothing was changed"
+    state = f"{len(answers):,} of {len(questions):,} questions are answered and kept, and nothing was changed"
     if budget_errors:
         raise AskingStopped(
-            f"A cap of conf.judge.budget is met: {kept}. Raise it, and the same command goes on. "
+            f"A cap of conf.judge.budget is met: {state}. Raise it, and the same command goes on. "
             f"{budget_errors[0]}"
         )
     if is_hopeless():
         raise AskingStopped(
             f"{len(failures):,} questions failed, more than the share of {max_failure_rate:g} allowed "
-            f"(conf.rewards.max_failure_rate); {kept}. The last reason: {list(failures.values())[-1]}"
+            f"(conf.rewards.max_failure_rate); {state}. The last reason: {list(failures.values())[-1]}"
         )
     return answers, failures
 
 
 def usage_since(judge, before: Mapping[str, Any]) -> str:
-    """What was asked since `before` (totals of the judge), as a sentence.
+    """The requests, tokens and cost since `before` (totals of the judge), as a sentence.
 
     >>> class Judge:
     ...     def totals(self):
@@ -93,5 +93,7 @@ def usage_since(judge, before: Mapping[str, Any]) -> str:
     new = {name: now[name] - before[name] for name in names}
     tokens = new["prompt_tokens"] + new["completion_tokens"]
     cost = f", cost {new['cost']:.4f}" if new["cost"] else ""
-    kept = f"{new['cache_hits']:,} answers were kept from before"
-    return f"{new['requests']:,} requests, {tokens:,} tokens{cost}; {kept}"
+    return (
+        f"{new['requests']:,} requests, {tokens:,} tokens{cost}; "
+        f"{new['cache_hits']:,} answers were kept from before"
+    )

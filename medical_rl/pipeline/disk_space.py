@@ -18,7 +18,7 @@ KNOWN_PARAMETERS = {"tiny": 2.1e6, "qwen2_5_vl_3b": 3.75e9, "qwen2_5_vl_7b": 8.3
 
 
 def count_parameters(config: DictConfig) -> float:
-    """Number of parameters of the configured model: counted in its folder, else known by name."""
+    """The number of parameters of the configured model: counted in its folder, else known by name."""
     path = config.conf.model.path
     if path is not None and (folder := Path(str(path)).expanduser()).is_dir():
         return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2
@@ -26,14 +26,17 @@ def count_parameters(config: DictConfig) -> float:
 
 
 def bytes_needed(config: DictConfig) -> int:
-    """Bytes a run will take at most: kept RL steps, the one being written, the best and supervised models."""
-    kept = config.conf.max_ckpt_to_keep
-    if not kept:
-        kept = max(1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq))
+    """The bytes a run will take at most.
+
+    They are those of the RL steps it keeps, the one being written, the best and the supervised models.
+    """
+    saves = config.conf.max_ckpt_to_keep
+    if not saves:
+        saves = max(1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq))
     arms = len(supervised_arms(config.conf.stages))
     steps = 2 * (int(bool(config.conf.warm_start.enabled)) + arms)
     if reinforces(config.conf.stages) or not arms:
-        steps += int(kept) + 1
+        steps += int(saves) + 1
     if LOOP in config.conf.stages:
         # every round keeps its own, and an R_phi with the state it was trained in
         steps = (steps + 2) * int(config.conf.loop.rounds)
@@ -41,7 +44,7 @@ def bytes_needed(config: DictConfig) -> int:
 
 
 def check_disk_space(config: DictConfig) -> str:
-    """What is needed and what is free, as a sentence.
+    """The space needed and the space free, as a sentence.
 
     Raises UserError where the folder cannot be written or is too small.
     """
@@ -64,5 +67,6 @@ def check_disk_space(config: DictConfig) -> str:
             "see to it where it will run"
         )
     raise UserError(
-        f"Not enough disk: {sentence}. Choose another conf.run_dir, or keep fewer steps (conf.max_ckpt_to_keep)."
+        f"Not enough disk: {sentence}. Choose another conf.run_dir, "
+        "or keep fewer steps (conf.max_ckpt_to_keep)."
     )

@@ -1,8 +1,7 @@
-"""`conf.dry_run=true`: everything a run needs is checked, nothing is trained and nothing lasting is written.
+"""`conf.dry_run=true`: check everything a run needs, train nothing and write nothing lasting.
 
-Data are prepared into a temporary folder exactly as the run would, every row is read back, the
-gold answers are scored by the configured rewards, and the space that the run will take is compared
-with what the disk has.
+Data are prepared into a temporary folder exactly as the run would, every row is read back, the gold answers
+are scored by the configured rewards, and the space that the run will take is compared with what the disk has.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def dry_run(config: DictConfig, console: Console) -> None:
 
 
 def _steps(config: DictConfig, scratch: Path) -> dict[str, Callable[[], str]]:
-    """{what is checked: the check, which gives a sentence or raises UserError}, in order."""
+    """The checks in order, by what they check; each returns a sentence or raises UserError."""
     out = scratch / "data"
     steps: dict[str, Callable[[], str]] = {
         "stages": lambda: ", ".join(config.conf.stages),
@@ -118,13 +117,13 @@ def _check_further_sets(config: DictConfig, scratch: Path) -> str:
 
 
 def _hub_model(path: str) -> str | None:
-    """What can be said of a hub id without downloading it; None for a folder or a model in the local cache."""
+    """The size of a hub id's model, or why it is not known; None for a folder or a model in the cache."""
     from httpx import HTTPError
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    cached = isinstance(try_to_load_from_cache(path, "config.json"), str) if not is_local(path) else True
-    if cached or os.environ.get("HF_HUB_OFFLINE"):
+    is_here = is_local(path) or isinstance(try_to_load_from_cache(path, "config.json"), str)
+    if is_here or os.environ.get("HF_HUB_OFFLINE"):
         return None
     try:
         files = HfApi().model_info(path, files_metadata=True, timeout=10).siblings or []
@@ -143,7 +142,7 @@ def _hub_model(path: str) -> str | None:
 
 
 def _describe_hardware(config: DictConfig) -> str:
-    """What the engine asks for; a dry run may be made where the GPUs are not, so this never fails."""
+    """The ranks or GPUs that the engine asks for; a dry run may be made where the GPUs are not: no error."""
     engine = config.conf.engine
     if engine.device == "cpu":
         return f"{engine.name}: {engine.ranks} rank(s), no GPU"

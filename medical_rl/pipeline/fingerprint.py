@@ -1,4 +1,4 @@
-"""What a stage depends on: the settings that it declares to read, flat, so that a change can be named."""
+"""What a stage depends on: the settings it declares to read, flat, so that a change can be named."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from omegaconf import DictConfig, OmegaConf
 from medical_rl.config.settings import flatten
 from medical_rl.stages import declared
 
+# Of the settings of a language model's client, what changes no result.
+NEUTRAL_OF_CLIENT = (
+    "limits", "budget", "on_budget", "cache", "mode", "max_attempts", "backoff_s", "endpoint.timeout_s",
+    "endpoint.prices", "endpoint.base_url", "endpoint.api_key_env", "endpoint.local", "endpoint.covered",
+)  # fmt: skip
 # Of what stages read, what changes no result: names, places, pace, and how often to look.
 NEUTRAL = (
     "data.overlong_report", "data.train_files", "data.val_files", "actor_rollout_ref.model.path",
-    "trainer.logger", "trainer.project_name", "trainer.experiment_name", "trainer.save_freq", "trainer.test_freq",
-    "trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir",
-    "trainer.max_actor_ckpt_to_keep", "trainer.v1.sampler.sampler_kwargs.poll_interval",
-    "conf.data.num_proc", "conf.rewards.max_failure_rate", "conf.retriever.batch_size", "conf.retriever.device",
-    "conf.labeller.batch", "conf.labeller.gpus", "conf.labeller.max_failed",
-    *(f"conf.reward_model.{name}" for name in ("serve", "base_url", "timeout_s", "max_attempts", "concurrency")),
-    *(
-        f"{client}.{name}"
-        for client in ("conf.judge", "conf.labeller.service")
-        for name in (
-            "limits", "budget", "on_budget", "cache", "mode", "max_attempts", "backoff_s", "endpoint.timeout_s",
-            "endpoint.prices", "endpoint.base_url", "endpoint.api_key_env", "endpoint.local", "endpoint.covered",
-        )
-    ),
+    "trainer.logger", "trainer.project_name", "trainer.experiment_name", "trainer.save_freq",
+    "trainer.test_freq", "trainer.default_local_dir", "trainer.rollout_data_dir",
+    "trainer.validation_data_dir", "trainer.max_actor_ckpt_to_keep",
+    "trainer.v1.sampler.sampler_kwargs.poll_interval",
+    "conf.data.num_proc", "conf.rewards.max_failure_rate", "conf.retriever.batch_size",
+    "conf.retriever.device", "conf.labeller.batch", "conf.labeller.gpus", "conf.labeller.max_failed",
+    "conf.reward_model.serve", "conf.reward_model.base_url", "conf.reward_model.timeout_s",
+    "conf.reward_model.max_attempts", "conf.reward_model.concurrency",
+    *(f"{client}.{name}" for client in ("conf.judge", "conf.labeller.service") for name in NEUTRAL_OF_CLIENT),
 )  # fmt: skip
 # A done stage may be taken further when these alone grew.
 GROWS = ("trainer.total_training_steps", "trainer.total_epochs")
@@ -39,9 +39,10 @@ def _below(name: str, prefixes: Iterable[str]) -> bool:
 
 
 def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
-    """The flat settings that `stage` (round_1/rl counts as rl) depends on, the run folder written as $RUN.
+    """The flat settings that `stage` (round_1/rl counts as rl) depends on, the run folder as $RUN.
 
-    They are those of its `reads` that are not NEUTRAL, and the content of reward functions in files of the user's.
+    They are those of its `reads` that are not NEUTRAL, and the content of reward functions in files of the
+    user's.
     """
     reads = declared(stage).reads
     flat = flatten(OmegaConf.to_container(config, resolve=True))
@@ -58,7 +59,10 @@ def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
 
 
 def _users_file(name: str, value) -> dict[str, str]:
-    """{"<term>.fn sha256": hash} where a setting names a reward function in a file: an edited one is another reward."""
+    """The {"<term>.fn sha256": hash} of a setting that names a reward function in a file, else {}.
+
+    An edited function is another reward.
+    """
     path = Path(str(value).rpartition(":")[0]).expanduser()
     is_function = name.startswith("conf.rewards.terms.") and name.endswith(".fn")
     if not (is_function and path.suffix == ".py" and path.is_file()):
@@ -67,12 +71,12 @@ def _users_file(name: str, value) -> dict[str, str]:
 
 
 def fingerprint(settings: Mapping, inputs: Mapping) -> str:
-    """SHA-256 of a stage's settings and its inputs' hashes."""
+    """The SHA-256 of a stage's settings and its inputs' hashes."""
     return hashlib.sha256(json.dumps([settings, inputs], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def changes(old: Mapping, new: Mapping) -> list[str]:
-    """One line for each setting that differs.
+    """The settings that differ, a line each.
 
     >>> changes({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
     ['b: 2 -> 3', 'c: (none) -> 4']

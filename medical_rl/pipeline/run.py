@@ -1,8 +1,8 @@
 """Run a recipe's stages in order, each in a process of its own; resume, and leave nothing behind.
 
-A stage is skipped when its manifest entry is done, what it depends on is unchanged and its
-outputs' hashes hold. A half-done stage goes on from its checkpoint; one whose settings changed
-is moved to superseded/ and run anew, and what changed is said.
+A stage is skipped when its manifest entry is done, what it depends on is unchanged and its outputs' hashes
+hold. A half-done stage goes on from its checkpoint; one whose settings changed is moved to superseded/ and
+run anew, and what changed is said.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def run(config: DictConfig, console: Console) -> RunFolder:
     lock = folder.lock()
     try:
         config = _save_config(config, folder)
-        ended = processes.end_all(folder.id)
-        if ended:
-            message = f"  ended {ended} processes that an earlier, killed run of this folder had left"
+        count = processes.end_all(folder.id)
+        if count:
+            message = f"  ended {count} processes that an earlier, killed run of this folder had left"
             console.print(message, style="yellow")
         for stage in planned(config.conf):
             if stage == LOOP:
@@ -67,7 +67,7 @@ def _save_config(config: DictConfig, folder: RunFolder) -> DictConfig:
 
 
 def _inputs(stage: str, config: DictConfig, folder: RunFolder) -> dict[str, str]:
-    """{"<stage>/<output>": sha256} of what `stage` takes from stages before it, and the data source's state."""
+    """The hashes of what `stage` takes: {"<stage>/<output>": sha256}, and the data source's state."""
     manifest = folder.manifest()["stages"]
     inputs = {}
     for need in needs(stage, config.conf):
@@ -106,7 +106,7 @@ def _run_stage(stage: str, config: DictConfig, folder: RunFolder, console: Conso
         result = run_stage_process(stage, config, folder, console)
         outputs = {name: folder.describe(path) for name, path in result["outputs"].items()}
     except (KeyboardInterrupt, SystemExit):
-        # Ctrl-C, SIGTERM or Slurm's time limit, at whatever moment: while the child starts, runs, or is hashed
+        # Ctrl-C, SIGTERM or Slurm's time limit, at whatever moment: while the child starts, runs or is hashed
         folder.update_stage(stage, status="interrupted", finished=now())
         raise
     wall = time.monotonic() - start
@@ -137,12 +137,12 @@ def _resume_or_supersede(
     if changed_inputs and not differing:
         names = [line.split(":")[0] for line in changed_inputs]
         differing = [f"what it takes from earlier stages: {', '.join(names)}"]
-    moved = supersede(folder, stage)
-    kept = f" What it had is kept in {_short(moved)}." if moved else ""
+    old = supersede(folder, stage)
+    place = f" What it had is kept in {_short(old)}." if old else ""
     further = f"; and {len(differing) - 6} more" if len(differing) > 6 else ""
     console.print(
         f"  {stage} is invalid now and runs anew, and so does what follows it. "
-        f"Changed: {'; '.join(differing[:6])}{further}.{kept}",
+        f"Changed: {'; '.join(differing[:6])}{further}.{place}",
         style="yellow",
         highlight=False,
     )

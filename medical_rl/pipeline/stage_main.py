@@ -1,4 +1,6 @@
-"""Runs one stage in this process: `python -m medical_rl.pipeline.stage_main STAGE RUN_FOLDER`, started by the pipeline.
+"""Run one stage in this process, which the pipeline starts.
+
+    python -m medical_rl.pipeline.stage_main STAGE RUN_FOLDER
 
 The result goes to logs/<stage>.result.json; a user's error to the same file, with exit code 2.
 """
@@ -18,7 +20,10 @@ from medical_rl.stages import declared
 
 
 def main(stage: str, folder: str) -> int:
-    """Run the stage; 0 when it ended well, 2 on a user's error, 1 on anything else (its traceback is in the log)."""
+    """Run the stage; return 0 when it ended well, 2 on a user's error, 1 on anything else.
+
+    The traceback of anything else is in the log.
+    """
     run = RunFolder(folder, stage)
     result = run.log(stage).with_suffix(".result.json")
     config = with_round_paths(OmegaConf.load(run.path / "config.yaml"), stage)

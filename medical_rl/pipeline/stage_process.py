@@ -1,4 +1,4 @@
-"""One stage's process: started, watched, shown, ended when it stalls or the user stops; its result or its error."""
+"""One stage's process: started, watched, shown, ended when it stalls or the user stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ POLL_S = 0.25
 
 
 def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
-    """Run the stage in a process of its own and return its result; show progress, end it when it stalls or the user stops.
+    """Run the stage in a process of its own and return its result.
+
+    Its progress is shown; it is ended when it stalls or the user stops.
 
     Raises UserError with the stage's own words, or StageFailed.
     """
@@ -58,14 +60,14 @@ def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console
 
 
 def _exit_reason(code: int) -> str | None:
-    """What an exit code says in words; None for 0."""
+    """The meaning of an exit code in words; None for 0."""
     if code == 0:
         return None
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def _stage_failed(stage: str, reason: str | None, log: Path, begins: int) -> StageFailed:
-    """The error of a stage that gave no result: why it ended, the last error in its log, and where the log is."""
+    """The error of a stage without a result: why it ended, its log's last error, and the log's path."""
     last_error = processes.last_error(log, begins)
     return StageFailed(
         f"The stage {stage} failed ({reason or 'it gave no result'}). {last_error}Its log: {log}. "

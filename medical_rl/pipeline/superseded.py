@@ -1,4 +1,4 @@
-"""What an outdated run of a stage left, set aside in superseded/: nothing old is taken for progress, nothing is deleted."""
+"""Set aside in superseded/ what an outdated run of a stage left."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from medical_rl.stages import declared
 def supersede(folder: RunFolder, stage: str) -> Path | None:
     """Move what an outdated run of `stage` left to a folder and return it; None if nothing was there.
 
-    Checkpoints, rollouts, TensorBoard files and the stage's lines of metrics.jsonl are moved, so
-    that nothing old is taken for progress of the new run, and nothing that cost time is deleted.
+    Checkpoints, rollouts, TensorBoard files and the stage's lines of metrics.jsonl are moved, so that nothing
+    old is taken for progress of the new run, and nothing that cost time is deleted.
     """
     places = [f"checkpoints/{stage}", f"rollouts/{stage}", f"tensorboard/{stage}"]
     if declared(stage).trains == "reinforced":
@@ -24,19 +24,19 @@ def supersede(folder: RunFolder, stage: str) -> Path | None:
     own, others = _split_metrics(folder.metrics_file, stage)
     if not present and not own:
         return None
-    moved = folder.path / "superseded" / f"{stage.replace('/', '.')}.{time.strftime('%Y%m%d-%H%M%S')}"
+    goal = folder.path / "superseded" / f"{stage.replace('/', '.')}.{time.strftime('%Y%m%d-%H%M%S')}"
     for place in present:
-        (moved / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder.path / place).rename(moved / place)
+        (goal / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / place).rename(goal / place)
     if own:
-        moved.mkdir(parents=True, exist_ok=True)
-        (moved / "metrics.jsonl").write_text("".join(own), encoding="utf-8")
+        goal.mkdir(parents=True, exist_ok=True)
+        (goal / "metrics.jsonl").write_text("".join(own), encoding="utf-8")
         write_text(folder.metrics_file, "".join(others))
-    return moved
+    return goal
 
 
 def _split_metrics(file: Path, stage: str) -> tuple[list[str], list[str]]:
-    """(the stage's lines of metrics.jsonl, the other lines)."""
+    """The lines of metrics.jsonl: (the stage's, the others)."""
     mark = f'{{"stage": {json.dumps(stage)},'  # how the engine's tracking begins a line
     own, others = [], []
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []

@@ -1,4 +1,4 @@
-"""What is checked before anything heavy starts: settings that could not work, each with what to write instead."""
+"""Refuse settings that could not work, before anything heavy starts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _plain(conf: DictConfig, name: str):
 
 
 def _check_arms(config: DictConfig) -> None:
-    """Refuse an arm (conf.arm, conf.localize.by) that the recipe has no stages for, and stages without their settings."""
+    """Refuse an arm (conf.arm, conf.localize.by) without stages in the recipe, or without its settings."""
     for name in ("arm", "localize.by"):
         arm = OmegaConf.select(config.conf, name)
         if arm is not None and arm not in config.conf.stages_of:
@@ -83,13 +83,13 @@ def _check_legacy(config: DictConfig) -> None:
 
 
 def _check_rewards(conf: DictConfig) -> None:
-    """Compose the mix, check the judge's settings and, where a stage reinforces, that the mix's services are given."""
-    served = {name: _plain(conf, name) for name in ("rewards", "judge", "reward_model")}
-    served = {name: settings for name, settings in served.items() if settings}
-    mix = Mix.from_config(served["rewards"])
-    checked_settings(served.get("judge"))
+    """Refuse a mix or judge that cannot be built and, where a stage reinforces, a service not given."""
+    groups = {name: _plain(conf, name) for name in ("rewards", "judge", "reward_model")}
+    groups = {name: settings for name, settings in groups.items() if settings}
+    mix = Mix.from_config(groups["rewards"])
+    checked_settings(groups.get("judge"))
     if reinforces(conf.stages):
-        endpoints(mix, served)
+        endpoints(mix, groups)
 
 
 def _check_evaluation(config: DictConfig) -> None:
@@ -104,19 +104,21 @@ def _check_training(config: DictConfig) -> None:
     """Refuse settings of verl that it would ignore, or under which no best step could be chosen."""
     if OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"):
         raise UserError(
-            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would change "
-            "nothing. To leave the vision tower as it is, train LoRA on the language model: conf.model.lora_rank=16."
+            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, "
+            "so it would change nothing. To leave the vision tower as it is, "
+            "train LoRA on the language model: conf.model.lora_rank=16."
         )
     batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     if batch % mini:
         raise UserError(
-            f"data.train_batch_size={batch} is no multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}: "
-            "choose one that divides it."
+            f"data.train_batch_size={batch} is no multiple of "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
         )
     filtering = config.algorithm.get("filter_groups")
     if filtering and filtering.enable and not filtering.metric:
         raise UserError(
-            "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, for instance reward or acc."
+            "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, "
+            "for instance reward or acc."
         )
     if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
         raise UserError(
@@ -134,13 +136,15 @@ def _check_estimator(config: DictConfig) -> None:
     drops = config.conf.rewards.get("on_failure") == "drop_sample"
     if drops and (estimator not in ("grpo", "rloo", "gdpo") or in_reward):
         raise UserError(
-            "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without algorithm.use_kl_in_reward, "
+            "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo "
+            "without algorithm.use_kl_in_reward, "
             f"not with {estimator}{' and the KL in the reward' if in_reward else ''}. "
             "Use conf.rewards.on_failure=group_mean."
         )
     if estimator == "gdpo" and in_reward:
         raise UserError(
-            "conf/algorithm=gdpo makes advantages of the reward terms alone, so algorithm.use_kl_in_reward would be lost. "
+            "conf/algorithm=gdpo makes advantages of the reward terms alone, "
+            "so algorithm.use_kl_in_reward would be lost. "
             "Use the KL as a loss: actor_rollout_ref.actor.use_kl_loss=true."
         )
 

@@ -1,7 +1,8 @@
 """The stages a recipe is made of; `conf.stages` names them in order.
 
-To add one, write a file that ends with its declaration (`STAGE = Stage(...)`, see stage.py) and name it in STAGES: nothing
-else lists stages. `loop` is no stage but stands for MedGR2's rounds: their steps are stages named `round_<k>/<step>`.
+To add one, write a file that ends with its declaration (`STAGE = Stage(...)`, see stage.py) and name it in
+STAGES: nothing else lists stages. `loop` is no stage but stands for MedGR2's rounds: their steps are stages
+named `round_<k>/<step>`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ LOOP = "loop"
 
 
 def declared(name: str) -> Stage:
-    """The declaration of the stage `name`; `round_2/rl` is that of rl. Its module is imported now, not before."""
+    """The declaration of the stage `name`, its module imported only now; `round_2/rl` is that of rl."""
     module, attribute = STAGES[split_stage(name)[1]].split(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -68,7 +69,10 @@ def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
 
 
 def that_train(how: str | None = None) -> list[str]:
-    """The stages that train the policy, in the order of STAGES: all, or those that do it `supervised` or `reinforced`."""
+    """The stages that train the policy, in the order of STAGES.
+
+    how  "supervised" or "reinforced"; None for both
+    """
     training = []
     for name in STAGES:
         trains = declared(name).trains
@@ -78,7 +82,7 @@ def that_train(how: str | None = None) -> list[str]:
 
 
 def supervised_arms(stages: Iterable[str]) -> list[str]:
-    """Those of `stages` that are a supervised rival of RL, by conf.sft."""
+    """The `stages` that are a supervised rival of RL, by conf.sft."""
     return [stage for stage in stages if stage in that_train("supervised") and stage != "warm_start"]
 
 

@@ -1,4 +1,4 @@
-"""Which rows models are evaluated on: the run's own test split, and the further sets of `conf.evaluation.data`."""
+"""The rows models are evaluated on: the run's own test split, and sets of `conf.evaluation.data`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class EvalSet:
 
 
 def eval_sets(config: DictConfig, folder: RunFolder) -> list[EvalSet]:
-    """The run's own split first, then each set of `conf.evaluation.data`, prepared below the run folder in data_<name>/."""
+    """The run's own split first, then each set of `conf.evaluation.data`.
+
+    The latter are prepared below the run folder in data_<name>/.
+    """
     prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
     own = folder.path / "data"
     split = str(config.conf.evaluation.split)
@@ -50,22 +53,22 @@ def eval_sets(config: DictConfig, folder: RunFolder) -> list[EvalSet]:
         out = folder.path / f"data_{name}"
         prepare_further(data, set_prompt, out, config)
         rows = out / f"{split}.parquet"
-        trained = frozenset(row.id for row in read_samples(rows) if trained_images & _digests(row.images))
+        left_out = frozenset(row.id for row in read_samples(rows) if trained_images & _digests(row.images))
         notes = card_notes(out)
-        if trained:
-            notes += (f"{name}: {len(trained):,} rows are left out, whose image this run trains on.",)
-        sets.append(EvalSet(name, rows, set_prompt, name, trained, notes))
+        if left_out:
+            notes += (f"{name}: {len(left_out):,} rows are left out, whose image this run trains on.",)
+        sets.append(EvalSet(name, rows, set_prompt, name, left_out, notes))
     return sets
 
 
 def card_notes(prepared: Path) -> tuple[str, ...]:
-    """What the card of a prepared folder says beside its numbers."""
+    """The notes on the card of a prepared folder."""
     card = json.loads((prepared / "card.json").read_text(encoding="utf-8"))
     return tuple(card["about"].get("notes", []) + card["notes"])
 
 
 def _trained_images(prepared: Path) -> set[bytes]:
-    """Digests of the images that the run learns from."""
+    """The digests of the images that the run learns from."""
     digests = set()
     for split in TRAINED_SPLITS:
         path = prepared / f"{split}.parquet"

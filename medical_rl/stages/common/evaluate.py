@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice, product
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -36,9 +35,9 @@ BOXES = "boxes"  # pictures of boxes, below the run folder
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Write results.json and results.md: each test set in turn, on it base, the run's models by round, then further ones.
+    """Write results.json and results.md, and draw pictures of boxes where the rows ask for boxes.
 
-    Pictures of boxes are drawn where the rows ask for boxes.
+    Each test set comes in turn, on it the base, the run's models by round, then further ones.
     """
     evaluation = config.conf.evaluation
     models, stale = evaluated_models(config, folder)
@@ -49,13 +48,13 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         notes += eval_set.notes
     notes += stale
     scores_options = bool(evaluation.get("option_scores"))
-    pairs = list(itertools.product(sets, models))
+    pairs = list(product(sets, models))
     run_requests([response_request(config, folder, model, eval_set) for eval_set, model in pairs])
     if scores_options:
         requests = [option_score_request(config, folder, model, eval_set) for eval_set, model in pairs]
         run_requests(requests, "option_scores")
     for eval_set in sets:
-        answered: dict[str, list[dict]] = {}
+        by_model: dict[str, list[dict]] = {}
         for model in models:
             responses = response_request(config, folder, model, eval_set).output
             records = score(eval_set, responses, evaluation.limit)
@@ -65,8 +64,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
                 notes.append(f"AUROC on {eval_set.name}: {auroc(records)[1]}.")
             entries.append(entry(model.name, eval_set.name, str(evaluation.split), records, model.round))
             write_predictions(predictions_file(folder, model, eval_set), records)
-            answered[model.file] = records
-        draw_boxes(folder, eval_set, answered, int(config.conf.seed))
+            by_model[model.file] = records
+        draw_boxes(folder, eval_set, by_model, int(config.conf.seed))
         labels = folder.output("pseudo_label", "test_labels")
         if eval_set is sets[0] and labels is not None:
             records = labelled(eval_set, labels, evaluation.limit)
@@ -84,8 +83,11 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 def draw_boxes(
     folder: RunFolder, eval_set: EvalSet, answered: dict[str, list[dict]], seed: int
 ) -> Path | None:
-    """Draw boxes/<data>.png, some test images with the true boxes and each model's; None where rows ask for no boxes."""
-    if not all(row["kind"] == "box" for row in itertools.chain(*answered.values())):
+    """Draw boxes/<data>.png, some test images with the true boxes and each model's, and return its path.
+
+    None where the rows ask for no boxes.
+    """
+    if not all(row["kind"] == "box" for row in chain(*answered.values())):
         return None
     from medical_rl.evaluation.figures import boxes
     from medical_rl.evaluation.figures.plot import save_figure
@@ -101,7 +103,10 @@ def draw_boxes(
 
 
 def labelled(eval_set: EvalSet, labels_file: Path, limit: int | None) -> list[dict]:
-    """One record a tested row, answered by the labeller from its retrieved reports; an abstention is an unparsed answer."""
+    """The records of the tested rows, each answered by the labeller from its retrieved reports.
+
+    An abstention is an unparsed answer.
+    """
     labels = {label.id: label for label in read_labels(labels_file)}
     records = []
     for sample in islice(read_samples(eval_set.rows, with_images=False), limit):
@@ -127,14 +132,17 @@ def prediction(sample: Sample, response: str, answer: str | None, correct: bool)
 
 
 def predictions_file(folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet) -> Path:
-    """predictions/<model>.jsonl for the run's own test rows, predictions/<data>/<model>.jsonl for a further set."""
+    """The file predictions/<model>.jsonl; for a further set predictions/<data>/<model>.jsonl."""
     return folder.path / "predictions" / eval_set.folder / f"{model.file}.jsonl"
 
 
 def response_request(
     config: DictConfig, folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
 ) -> VllmRequest:
-    """What the model is asked of the rows; responses to the same model, rows and settings are used as they are or completed."""
+    """The request for the model's responses to the rows.
+
+    Responses to the same model, rows and settings are used as they are or completed.
+    """
     home = predictions_file(folder, model, eval_set).parent
     file = home / f"{model.file}.request.json"
     return VllmRequest(request(config, model, eval_set), file, home / f"{model.file}.responses.jsonl")
@@ -143,7 +151,7 @@ def response_request(
 def option_score_request(
     config: DictConfig, folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
 ) -> VllmRequest:
-    """The log-probabilities of each row's options that the model is asked for, given its own responses."""
+    """The request for the model's log-probabilities of each row's options, given its own responses."""
     responses = response_request(config, folder, model, eval_set).output
     file = responses.with_name(f"{model.file}.option_scores.request.json")
     output = responses.with_name(f"{model.file}.option_scores.jsonl")
@@ -155,15 +163,15 @@ def with_option_scores(records: list[dict], scores: Path) -> list[dict]:
     by_id = {}
     for line in map(json.loads, scores.read_text(encoding="utf-8").splitlines()):
         by_id[line["id"]] = option_probabilities(line["options"], line["scores"])
-    scored = []
+    rows = []
     for record in records:
         known = record["id"] in by_id
-        scored.append({**record, "option_scores": by_id[record["id"]]} if known else record)
-    return scored
+        rows.append({**record, "option_scores": by_id[record["id"]]} if known else record)
+    return rows
 
 
 def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dict:
-    """What medical_rl.engine.vllm.generate is asked, without where the answers go."""
+    """The request to medical_rl.engine.vllm.generate, without where the answers go."""
     evaluation = config.conf.evaluation
     tokens = int(evaluation.max_new_tokens)
     whole = engine_request(config, model.model, eval_set.rows, eval_set.prompt, tokens)
@@ -171,7 +179,10 @@ def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dic
 
 
 def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
-    """One record a row: gold answer, answer read from the response (None where unparsed), whether it is right."""
+    """The records of the rows: gold answer, answer read from the response, whether it is right.
+
+    An answer is None where the response cannot be parsed.
+    """
     texts = {}
     # not `splitlines`: a response may hold separators that JSON leaves as they are
     with responses.open(encoding="utf-8") as lines:
@@ -198,7 +209,7 @@ def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
 
 
 def needs(conf: Mapping) -> tuple[str, ...]:
-    """Preparation, pseudo-labels, and every stage that trains a policy, those of the loop's rounds included."""
+    """The stages that prepare, pseudo-label or train a policy, those of the loop's rounds included."""
     rounds = plan.policy_stages(conf["loop"]) if "loop" in conf["stages"] else ()
     return ("prepare", "pseudo_label", *that_train(), *rounds)
 

@@ -1,4 +1,4 @@
-"""Which models an evaluation compares: the base, what the run has trained round by round, and others of the user's choice."""
+"""The models an evaluation compares: the base, the run's own round by round, and the user's choice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from medical_rl.stages.common.models import base_model, resolve_model
 class EvaluatedModel:
     """A model to evaluate.
 
-    name    as in results.json: base, a stage that trains the policy, or the id of a model that is none of the run's
+    name    as in results.json: base, a stage that trains the policy, or the id of a model that is none of
+            the run's
     round   of a loop, counted from 1; None outside one
     model   its folder
     file    what its files in predictions/ begin with
@@ -30,14 +31,14 @@ class EvaluatedModel:
 
 
 def evaluated_models(config: DictConfig, folder: RunFolder) -> tuple[list[EvaluatedModel], list[str]]:
-    """(the models in the order of the results, notes): base, what was trained, then `conf.evaluation.models`."""
-    trained, notes = trained_models(config, folder)
+    """The (models, notes) in the order of the results: base, the run's, then `conf.evaluation.models`."""
+    policies, notes = trained_models(config, folder)
     base = EvaluatedModel("base", None, base_model(config, folder), "base")
-    return [base, *trained, *further_models(config)], notes
+    return [base, *policies, *further_models(config)], notes
 
 
 def trained_models(config: DictConfig, folder: RunFolder) -> tuple[list[EvaluatedModel], list[str]]:
-    """(models, notes): the trained models that follow from what the run folder holds now, by round, warm start before RL.
+    """The (models, notes) trained from what the run folder holds now: by round, warm start before RL.
 
     A model whose own inputs have changed since (RL from an earlier warm start, say) is left out, with a note.
     """
@@ -54,7 +55,8 @@ def trained_models(config: DictConfig, folder: RunFolder) -> tuple[list[Evaluate
             models.append(EvaluatedModel(name, round_, str(model), stage.replace("/", ".")))
         else:
             notes.append(
-                f"{stage} was trained from inputs that have changed since, so it is left out: run that stage again."
+                f"{stage} was trained from inputs that have changed since, so it is left out: "
+                "run that stage again."
             )
     return sorted(models, key=lambda model: (model.round or 0, order.index(model.name))), notes
 

@@ -1,4 +1,4 @@
-"""Sets besides the run's own, named by their choice of conf/data: those tested on, and those a warm start learns too."""
+"""Sets besides the run's own, by choice of conf/data: tested on, or learned by a warm start too."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ WARM_START_FOLDER = "data_also"
 
 
 def further_sets(config: DictConfig, entries=None) -> list[tuple[dict, dict]]:
-    """(data, prompt) of each entry, composed and resolved as the run's own.
+    """The (data, prompt) of each entry, composed and resolved as the run's own.
 
-    entries  of `conf.evaluation.data` where None. One is a choice of conf/data, or a mapping {choice, prompt (a choice of
-             conf/prompt), any field of the data}
+    entries  of `conf.evaluation.data` where None. One is a choice of conf/data, or a mapping {choice, prompt
+             (a choice of conf/prompt), any field of the data}
+
     Raises UserError for a wrong entry.
     """
     if entries is None:
@@ -44,7 +45,7 @@ def further_sets(config: DictConfig, entries=None) -> list[tuple[dict, dict]]:
 
 
 def _compose(fields: Mapping, config: DictConfig) -> tuple[dict, dict]:
-    """The data and the prompt of one entry; what they interpolate is the run's."""
+    """The (data, prompt) of one entry; what they interpolate is the run's."""
     choice = str(fields.get("choice"))
     if choice not in choices("data"):
         raise unknown("choice of conf/data", choice, choices("data"))
@@ -75,14 +76,18 @@ def _compose(fields: Mapping, config: DictConfig) -> tuple[dict, dict]:
 
 
 def prepare_further(data: Mapping, prompt: Mapping, out: Path, config: DictConfig) -> dict:
-    """Prepare a further set's one split into `out` and return its card; a second call with the same settings does nothing."""
+    """Prepare a further set's one split into `out` and return its card.
+
+    A second call with the same settings does nothing.
+    """
     return prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=1)
 
 
 def warm_start_sets(config: DictConfig) -> list[tuple[dict, dict]]:
-    """(data, prompt) of each set of conf.warm_start.also, its rows of conf.warm_start.split (else train) alone.
+    """The (data, prompt) of each set of conf.warm_start.also; empty without a warm start.
 
-    The stand-in for an Instruct model knows several forms. Empty without a warm start.
+    Its rows are those of conf.warm_start.split (else train) alone. The stand-in for an Instruct model knows
+    several forms.
     """
     warm = config.conf.warm_start
     if not warm.enabled or not warm.get("also"):
@@ -96,7 +101,10 @@ def warm_start_sets(config: DictConfig) -> list[tuple[dict, dict]]:
 
 
 def prepare_warm_start_sets(config: DictConfig, home: Path) -> list[tuple[Path, dict]]:
-    """Prepare each set of conf.warm_start.also below `home`; (rows, prompt) of each. A second call does nothing."""
+    """Prepare each set of conf.warm_start.also below `home` and return the (rows, prompt) of each.
+
+    A second call does nothing.
+    """
     prepared = []
     for data, prompt in warm_start_sets(config):
         out = home / WARM_START_FOLDER / data["name"]

@@ -1,4 +1,4 @@
-"""Which model a stage starts from, and where a trained one is left."""
+"""The model a stage starts from, and where a trained one is left."""
 
 from __future__ import annotations
 
@@ -30,28 +30,33 @@ PHANTOM = "It was trained on phantom images drawn by code, not on medical images
 
 
 def base_model(config: DictConfig, run: RunFolder) -> str:
-    """Folder or hub id of the untrained model; UserError where it cannot be had."""
+    """The folder of the untrained model.
+
+    Raises UserError where it cannot be had.
+    """
     built = run.output("prepare", "model")
     if config.conf.model.path is None:
         if built is None:
             raise UserError(
-                "The tiny model is built by the stage `prepare`, which has not run in this folder: add it to conf.stages."
+                "The tiny model is built by the stage `prepare`, which has not run in this folder: "
+                "add it to conf.stages."
             )
         return str(built)
     return resolve_model(str(config.conf.model.path))
 
 
 def image_limits(config: DictConfig) -> dict[str, int]:
-    """{"min_pixels", "max_pixels"} of the run's images."""
+    """The {"min_pixels", "max_pixels"} of the run's images."""
     return {name: int(config.conf.model[name]) for name in ("min_pixels", "max_pixels")}
 
 
 def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping, max_new_tokens: int) -> dict:
-    """What every process of ours that runs a model under vLLM is asked (engine/responses.py), greedy unless more is added."""
+    """The request to a process of ours that runs a model under vLLM; greedy unless more is added."""
     conf = config.conf
     return {
-        "model": str(model), "rows": str(rows), "limit": None, "prompt": dict(prompt), "limits": image_limits(config),
-        "max_new_tokens": max_new_tokens, "batch": int(conf.evaluation.batch), "gpus": int(conf.evaluation.gpus),
+        "model": str(model), "rows": str(rows), "limit": None, "prompt": dict(prompt),
+        "limits": image_limits(config), "max_new_tokens": max_new_tokens,
+        "batch": int(conf.evaluation.batch), "gpus": int(conf.evaluation.gpus),
         "device": str(conf.engine.device), "dtype": str(conf.engine.dtype),
         "gpu_memory_utilization": float(conf.engine.gpu_memory_utilization), "seed": int(conf.seed),
     }  # fmt: skip
@@ -63,21 +68,25 @@ def is_local(path: str) -> bool:
 
 
 def resolve_model(path: str, download: bool = True, setting: str = "conf.model.path") -> str:
-    """A local model folder for `path` (a folder or a hub id); UserError saying what is missing or out of reach.
+    """The local model folder of `path`, a folder or a hub id.
 
     download  False looks for a hub id in the local cache only
     setting   where `path` was given, for the messages
+
+    Raises UserError that says what is missing or out of reach.
     """
     folder = Path(path).expanduser()
     if is_local(path):
         missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
         if missing:
             raise UserError(
-                f"{folder} is not a model folder: {', '.join(missing)} not found. {setting} takes a Hugging Face folder or hub id."
+                f"{folder} is not a model folder: {', '.join(missing)} not found. "
+                f"{setting} takes a Hugging Face folder or hub id."
             )
         if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             raise UserError(
-                f"{folder} has no weights (*.safetensors or *.bin). {setting} takes a Hugging Face folder or hub id."
+                f"{folder} has no weights (*.safetensors or *.bin). "
+                f"{setting} takes a Hugging Face folder or hub id."
             )
         return str(folder.resolve())
     from huggingface_hub import snapshot_download
@@ -107,7 +116,8 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
         warm = run.output("warm_start", "model")
         if warm is None:
             raise UserError(
-                f"The stage `{stage}` starts from the warm start's model, and no warm start is done in this run folder. "
+                f"The stage `{stage}` starts from the warm start's model, "
+                "and no warm start is done in this run folder. "
                 "Add warm_start to conf.stages, or start from the base model with conf/warm_start=none."
             )
         return str(warm)
@@ -115,7 +125,10 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
 
 
 def policy_of(stage: str | None, config: DictConfig, run: RunFolder) -> str:
-    """The model that `stage` of the loop trained; the base model where `stage` is None. UserError where it is not there."""
+    """The model that `stage` of the loop trained; the base model where `stage` is None.
+
+    Raises UserError where it is not there.
+    """
     if stage is None:
         return base_model(config, run)
     model = run.output(stage, "model")
@@ -131,19 +144,23 @@ def last_saved_step(checkpoints: Path, stage: str, planned: int | None) -> int:
     """The last step that a training of verl's saved.
 
     planned  the number of steps it was to take; None where epochs are given instead
+
     Raises RuntimeError where they differ: verl may end early with exit code 0, and half a training is none.
     """
     file = checkpoints / "latest_checkpointed_iteration.txt"
-    reached = int(file.read_text()) if file.exists() else 0
-    if planned is not None and reached != planned:
+    step = int(file.read_text()) if file.exists() else 0
+    if planned is not None and step != planned:
         raise RuntimeError(
-            f"{stage} ended at step {reached} of {planned}: it is not done. The same command goes on from there."
+            f"{stage} ended at step {step} of {planned}: it is not done. The same command goes on from there."
         )
-    return reached
+    return step
 
 
 def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
-    """Relative path checkpoints/<stage>/huggingface: a copy of `source`, or its LoRA merged into `start`, with a model card."""
+    """Leave checkpoints/<stage>/huggingface with a model card and return its path below the run folder.
+
+    It is a copy of `source`, or its LoRA merged into `start`.
+    """
     relative = f"checkpoints/{stage}/huggingface"
     goal = run.path / relative
     goal.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +177,10 @@ def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, st
 
 
 def model_card(config: DictConfig, run: RunFolder, stage: str) -> str:
-    """The Markdown card of a stage's model: what it was trained from and on, and that it is not for clinical use."""
+    """The Markdown card of a stage's model.
+
+    It says what the model was trained from and on, and that it is not for clinical use.
+    """
     conf, data = config.conf, run.path / "data" / "card.json"
     about = json.loads(data.read_text())["about"] if data.exists() else {}
     return CARD.format(

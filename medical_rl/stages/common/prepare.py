@@ -28,9 +28,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     card = prepare(data, prompt, folder.path / "data", seed=int(config.conf.seed), batch_size=batch_size)
     refuse_missing_splits(config, card)
     rewards = OmegaConf.to_container(config.conf.rewards, resolve=True)
-    first_rows = list(
-        islice(read_samples(folder.path / "data" / f"{first_split(card)}.parquet"), CHECKED_ROWS)
-    )
+    first = folder.path / "data" / f"{first_split(card)}.parquet"
+    first_rows = list(islice(read_samples(first), CHECKED_ROWS))
     check_rewards_on_gold(first_rows, rewards, prompt, whole=reinforces(config.conf.stages))
     outputs = {"data": "data"}
     notes = [f"{split}: {facts['rows']} rows" for split, facts in card["splits"].items()]
@@ -47,7 +46,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 def settings(config: DictConfig) -> tuple[dict, dict]:
-    """The data (with their knowledge, where the configuration has any) and the prompt as plain dicts."""
+    """The (data, prompt) as plain dicts, the data with their knowledge where the configuration has any."""
     plain = {}
     for name in ("data", "prompt", "knowledge"):
         if name in config.conf:
@@ -56,7 +55,10 @@ def settings(config: DictConfig) -> tuple[dict, dict]:
 
 
 def first_split(card: Mapping) -> str:
-    """The split that is looked at before training: train, or the first there is where a set is only tested on."""
+    """The split that is looked at before training.
+
+    It is train, or the first there is where a set is only tested on.
+    """
     splits = card.get("splits") or ("train",)
     return "train" if "train" in splits else next(iter(splits))
 
@@ -75,7 +77,8 @@ def refuse_missing_splits(config: DictConfig, card: Mapping) -> None:
         if missing:
             raise UserError(
                 f"The stage {stage} reads the split {missing[0]}, and {card['name']} was prepared with "
-                f"{', '.join(card['splits'])} only. To test a model and train nothing: conf.stages=[prepare,evaluate]."
+                f"{', '.join(card['splits'])} only. "
+                "To test a model and train nothing: conf.stages=[prepare,evaluate]."
             )
 
 
@@ -85,7 +88,7 @@ STAGE = Stage(
     run=run,
     reads=(
         "conf.data", "conf.prompt", "conf.knowledge", "conf.seed", "conf.model.path", "conf.model.build",
-        "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size", "conf.reward_training.synonyms",
-        "conf.warm_start.also",
+        "conf.model.min_pixels", "conf.model.max_pixels", "data.train_batch_size",
+        "conf.reward_training.synonyms", "conf.warm_start.also",
     ),
 )  # fmt: skip

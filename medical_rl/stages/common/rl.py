@@ -1,4 +1,4 @@
-"""Stages `rl` and `localize_rl`: GRPO on the real engine; the best checkpoint by validation is left as the result."""
+"""Stages `rl` and `localize_rl`: GRPO on the real engine; the best checkpoint by validation is kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from medical_rl.stages.stage import Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """checkpoints/rl/huggingface: the step that validated best; curve.png: how training went."""
+    """Train checkpoints/<stage>/huggingface, the step that validated best, and draw curve.png."""
     import medical_rl.engine.verl.plugin  # noqa: F401  before any other part of verl
     from medical_rl.engine.verl.runner import run_grpo
     from medical_rl.engine.verl.settings import rl_config
@@ -47,7 +47,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     if not (checkpoints / "best.json").exists():
         raise UserError(
-            "GRPO ended without a checkpoint that was validated: trainer.save_freq and trainer.test_freq must be positive "
+            "GRPO ended without a checkpoint that was validated: "
+            "trainer.save_freq and trainer.test_freq must be positive "
             f"and meet at a step (they are {config.trainer.save_freq} and {config.trainer.test_freq})."
         )
     draw_curve(config, folder)
@@ -66,9 +67,10 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 def validated(folder: RunFolder, best: dict) -> dict:
-    """What validation said before RL and at the best step: accuracy by rule, and R_phi's mean where it was asked.
+    """The figures of validation before RL and at the best step.
 
-    {"accuracy_before", "accuracy", "learned_before", "learned", "step"}; None where a figure is not there.
+    {"accuracy_before", "accuracy" (by rule, 0 to 1), "learned_before", "learned" (R_phi's mean, where it was
+    asked), "step"}; None where a figure is not there.
     """
     metrics = read_metrics(folder.metrics_file, folder.stage)
     first, last = min((step for step in metrics if VALIDATION in metrics[step]), default=0), int(best["step"])
@@ -80,7 +82,10 @@ def validated(folder: RunFolder, best: dict) -> dict:
 
 
 def mean_metric(logged: Mapping[str, float], name: str) -> float | None:
-    """The mean of verl's validation metrics val-core/<data>/<name>/... and val-aux/<data>/<name>/...; None without any."""
+    """The mean of verl's validation metrics `name`; None without any.
+
+    They are val-core/<data>/<name>/... and val-aux/<data>/<name>/...
+    """
     values = []
     for key, value in logged.items():
         group, *path = key.split("/")
@@ -90,7 +95,7 @@ def mean_metric(logged: Mapping[str, float], name: str) -> float | None:
 
 
 def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
-    """What the run's judge was asked and what it cost, resumes included; None where no judge was asked."""
+    """The questions to the run's judge and their cost, resumes included; None where none was asked."""
     if not (conf.get("judge") or {}).get("enabled") or not (folder.path / "judge" / "ledger.sqlite").exists():
         return None
     from medical_rl.judges.build import checked_settings, sqlite_desk
@@ -99,10 +104,10 @@ def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
 
 
 def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
-    """Steps whose saved state was removed: all but the `keep` newest complete ones (None keeps all).
+    """Remove the saved state of all but the `keep` newest complete steps (None keeps all); return which.
 
-    verl keeps count of its saved steps in memory only, so those from before a resume would stay for
-    ever; and of the steps it removes it leaves a shell with the data loader's state.
+    verl keeps count of its saved steps in memory only, so those from before a resume would stay for ever; and
+    of the steps it removes it leaves a shell with the data loader's state.
     """
     tracker = checkpoints / "latest_checkpointed_iteration.txt"
     if keep is None or not tracker.exists():
@@ -119,9 +124,10 @@ def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
 
 
 def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
-    """Draw curve.png below the run folder: reward terms and accuracy by step, the rounds of a loop one after the other.
+    """Draw curve.png below the run folder: reward terms and accuracy by step.
 
-    It is drawn anew by each stage that reinforces, and by `python -m medical_rl.evaluation curve RUN`.
+    The rounds of a loop come one after the other. It is drawn anew by each stage that reinforces, and by
+    `python -m medical_rl.evaluation curve RUN`.
     """
     from medical_rl.evaluation.figures import training_curves as figure
     from medical_rl.evaluation.figures.plot import save_figure
@@ -129,15 +135,15 @@ def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
     from medical_rl.evaluation.wording import PHANTOM_NOTE
 
     conf = config.conf
-    found = figure.run_curve(folder.path, str(conf.validation.metric))
-    steps = sum(len(of["rewards"]["total"]) for of in found.values())
+    curves = figure.run_curve(folder.path, str(conf.validation.metric))
+    steps = sum(len(of["rewards"]["total"]) for of in curves.values())
     notes = [f"{conf.recipe}, {conf.data.name}, seed {conf.seed}; n = {steps} steps."]
     notes += [PHANTOM_NOTE] if has_phantom_data(folder.path) else []
-    return save_figure(figure.draw_run(found), folder.path / "curve.png", "Training curve", notes)
+    return save_figure(figure.draw_run(curves), folder.path / "curve.png", "Training curve", notes)
 
 
 def steps(config: DictConfig, folder: RunFolder, stage: str) -> int | None:
-    """trainer.total_training_steps; None where epochs are given instead."""
+    """The number trainer.total_training_steps; None where epochs are given instead."""
     return config.trainer.total_training_steps
 
 
@@ -148,8 +154,8 @@ def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
 
 # verl's own configuration: everything but where it writes and how much it says (pipeline/fingerprint.py).
 VERL = (
-    "actor_rollout_ref", "algorithm", "critic", "custom_reward_function", "data", "distillation", "model_engine", "reward",
-    "reward_model", "sandbox_fusion", "skip", "trainer",
+    "actor_rollout_ref", "algorithm", "critic", "custom_reward_function", "data", "distillation",
+    "model_engine", "reward", "reward_model", "sandbox_fusion", "skip", "trainer",
 )  # fmt: skip
 
 STAGE = Stage(
@@ -158,8 +164,9 @@ STAGE = Stage(
     run=run,
     needs=("prepare", "pseudo_label", "warm_start"),
     reads=(
-        *VERL, "conf.engine.ranks", "conf.engine.device", "conf.engine.attention", "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model",
-        "conf.rewards", "conf.seed", "conf.validation",
+        *VERL, "conf.engine.ranks", "conf.engine.device", "conf.engine.attention",
+        "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model", "conf.rewards",
+        "conf.seed", "conf.validation",
     ),
     trains="reinforced",
     splits=splits,

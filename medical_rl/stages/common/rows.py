@@ -1,4 +1,4 @@
-"""Which rows a stage trains on: those that were prepared, or what an earlier stage made of them."""
+"""The rows a stage trains on: those that were prepared, or what an earlier stage made of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from medical_rl.run.folder import RunFolder
 def training_rows(folder: RunFolder, split: str = "train") -> Path:
     """The parquet file of `split` as this stage takes it.
 
-    In a round of the loop the training rows are the round's own; elsewhere rows that were pseudo-labelled come before
-    those that were prepared.
+    In a round of the loop the training rows are the round's own; elsewhere rows that were pseudo-labelled
+    come before those that were prepared.
     """
     round_, _ = split_stage(folder.stage)
     if split == "train" and round_ is not None:
         return folder.round(round_) / "train.parquet"
-    labelled = folder.output("pseudo_label", split)
-    if labelled is not None:
-        return labelled
-    return folder.path / "data" / f"{split}.parquet"
+    return folder.output("pseudo_label", split) or folder.path / "data" / f"{split}.parquet"

@@ -1,4 +1,4 @@
-"""Stages `sft` and `localize_sft`: the supervised rival of GRPO, on the same rows from the same model, by conf/sft."""
+"""Stages `sft` and `localize_sft`: the supervised rival of GRPO, on its rows and model, by conf/sft."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def steps(config: DictConfig, folder: RunFolder, stage: str) -> int | None:
 
 
 def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
-    """What GRPO would see."""
+    """The splits that GRPO would see."""
     return ("train", "val")
 
 

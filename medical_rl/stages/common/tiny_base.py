@@ -49,14 +49,20 @@ def build_tiny_base(
 
 
 def _learned_files(data: Path) -> list[Path]:
-    """The splits that are trained on; all there are where nothing is: a tested row's text is looked at only then."""
-    trained = [data / f"{split}.parquet" for split in ("warm_start", "train")]
-    there = [path for path in trained if path.exists()]
-    return there or sorted(path for path in data.glob("*.parquet") if path.name != REPORTS)
+    """The files of the splits that are trained on; all there are where nothing is.
+
+    A tested row's text is looked at only then.
+    """
+    files = [data / f"{split}.parquet" for split in ("warm_start", "train")]
+    present = [path for path in files if path.exists()]
+    return present or sorted(path for path in data.glob("*.parquet") if path.name != REPORTS)
 
 
 def _graded_texts(config: DictConfig, train: Path, prompt: dict) -> set[str]:
-    """What R_phi will read besides the rows' own texts, in synonyms: spelt in letters they would be hard to tell apart."""
+    """The texts that R_phi will read besides the rows' own, in synonyms.
+
+    Spelt in letters they would be hard to tell apart.
+    """
     settings = config.conf.get("reward_training")
     if not settings or not train.exists():
         return set()

@@ -1,4 +1,4 @@
-"""Stage `warm_start`: supervised fine-tuning on prepared rows by verl's SFT trainer, one process a rank."""
+"""Stage `warm_start`: supervised fine-tuning by verl's SFT trainer, one process a rank."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.data.parquet import write_sft_rows
-from medical_rl.engine.verl.settings import sft_length
+from medical_rl.engine.verl.settings import sft_length, sft_overrides
 from medical_rl.errors import UserError
 from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.files import write_json
@@ -25,11 +25,12 @@ from medical_rl.stages.stage import TRAINING_ENGINE, Stage
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Train checkpoints/warm_start/huggingface on `conf.warm_start.split` (or `train` where there is none)."""
+    """Train checkpoints/<stage>/huggingface on `conf.warm_start.split` (`train` where there is none)."""
     settings = config.conf.warm_start
     if not settings.enabled:
         raise UserError(
-            "conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the stage out."
+            "conf.stages has warm_start, but conf/warm_start=none: "
+            "choose conf/warm_start=sft or take the stage out."
         )
     in_loop = split_stage(folder.stage)[0] is not None
     split = settings.split if training_rows(folder, settings.split).exists() and not in_loop else "train"
@@ -40,9 +41,10 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 def supervise(
     config: DictConfig, folder: RunFolder, settings: DictConfig, where: str, split: str
 ) -> tuple[str, list[str]]:
-    """Train the stage's starting model on `split` by SFT; (checkpoints/<stage>/huggingface, notes).
+    """Train the stage's starting model on `split`; return (checkpoints/<stage>/huggingface, notes).
 
-    settings  conf.warm_start or conf.sft; `where` is its name, for messages. A `target` there stands in for the prompt's
+    settings  conf.warm_start or conf.sft. A `target` there stands in for the prompt's
+    where     its name, for messages
     """
     stage = folder.stage
     prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
@@ -55,13 +57,14 @@ def supervise(
     )
     write_sft_rows(training_rows(folder, "val"), Path(files["val"]), prompt, limits)
     for path, other_prompt in prepare_warm_start_sets(config, folder.path) if settings.get("also") else ():
-        written = folder.path / stage / f"{path.parent.name}.parquet"
-        count += write_sft_rows(path, written, other_prompt, limits)
-        files.setdefault("also", []).append(str(written))
+        rows = folder.path / stage / f"{path.parent.name}.parquet"
+        count += write_sft_rows(path, rows, other_prompt, limits)
+        files.setdefault("also", []).append(str(rows))
     if count < int(settings.batch_size):
         what = "The warm start" if where == "conf.warm_start" else f"The stage {stage}"
         raise UserError(
-            f"{what} has {count} rows, fewer than one batch of {settings.batch_size}: lower {where}.batch_size."
+            f"{what} has {count} rows, fewer than one batch of {settings.batch_size}: "
+            f"lower {where}.batch_size."
         )
     model, notes = fine_tune(config, folder, starting_model(config, folder, stage), files, count, settings)
     source = "" if split_stage(stage)[0] else f" of the split {split}"
@@ -71,9 +74,7 @@ def supervise(
 def fine_tune(
     config: DictConfig, folder: RunFolder, start: str, files: dict, count: int, settings: DictConfig
 ) -> tuple[str, list[str]]:
-    """Train `start` on the `count` rows of `files` by `settings`; (checkpoints/<stage>/huggingface, notes)."""
-    from medical_rl.engine.verl.settings import sft_overrides
-
+    """Train `start` on the `count` rows of `files`; return (checkpoints/<stage>/huggingface, notes)."""
     stage = folder.stage
     checkpoints = folder.path / "checkpoints" / stage
     overrides, notes = sft_overrides(config, start, files, checkpoints, count, settings, stage)
@@ -81,8 +82,8 @@ def fine_tune(
     write_json(overrides_file, overrides)
     launch(overrides_file, int(config.conf.engine.ranks))
     step = last_saved_step(checkpoints, stage, sft_length(settings, count)[0])
-    trained = checkpoints / f"global_step_{step}" / "huggingface"
-    return leave_model(trained, start, config, folder, stage), [f"{step} steps", *notes]
+    weights = checkpoints / f"global_step_{step}" / "huggingface"
+    return leave_model(weights, start, config, folder, stage), [f"{step} steps", *notes]
 
 
 def launch(overrides_file: Path, ranks: int) -> None:
@@ -93,13 +94,8 @@ def launch(overrides_file: Path, ranks: int) -> None:
     trainer = ["-m", "medical_rl.engine.verl.sft", str(overrides_file)]
     environment = dict(os.environ)
     if ranks > 1:
-        trainer = [
-            "-m",
-            "torch.distributed.run",
-            f"--nproc_per_node={ranks}",
-            f"--master_port={port}",
-            *trainer,
-        ]
+        torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}", f"--master_port={port}"]
+        trainer = torchrun + trainer
     else:
         environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -107,7 +103,10 @@ def launch(overrides_file: Path, ranks: int) -> None:
 
 
 def planned_steps(settings: DictConfig, folder: RunFolder, count: int | None = None) -> int | None:
-    """The number of steps that `settings` (conf.warm_start or conf.sft) take on `count` rows (default: the card's).
+    """The number of steps that `settings` take on `count` rows.
+
+    settings  conf.warm_start or conf.sft
+    count     where None, the number of rows on the card
 
     None before the data are prepared, where further sets are learned too, or where the rows fill no batch.
     """
@@ -123,7 +122,7 @@ def planned_steps(settings: DictConfig, folder: RunFolder, count: int | None = N
 
 
 def steps(config: DictConfig, folder: RunFolder, stage: str) -> int | None:
-    """The number of steps of the warm start: on the split's rows, on pseudo-labelled ones, or on a round's."""
+    """The number of steps of the warm start on the split's rows, on pseudo-labelled ones or a round's."""
     round_, _ = split_stage(stage)
     finished = folder.manifest()["stages"]
     count = None
