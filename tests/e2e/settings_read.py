@@ -83,26 +83,30 @@ def undeclared_and_unread(folder: Path) -> tuple[dict[str, list[str]], dict[str,
     from medical_rl.stages import declared
 
     config = OmegaConf.load(folder / "config.yaml")
-    undeclared, unread = {}, {}
-    for file in sorted(recorded_in(folder).glob("*.keys")):
+    taken_by: dict[str, set[str]] = {}
+    for file in recorded_in(folder).glob("*.keys"):
         names = {line.removesuffix(".*") for line in file.read_text().splitlines()}
-        taken = {name for name in names if is_in(config, name)}
-        stage = declared(file.stem.rpartition(".")[2])
-        allowed = (*stage.reads, *NEUTRAL, *WITHOUT_EFFECT, *LOOKED_AT.get(stage.name, ()))
+        # a stage of its own and a round's step of that name are one declaration
+        taken = taken_by.setdefault(file.stem.rpartition(".")[2], set())
+        taken |= {name for name in names if is_in(config, name)}
+    undeclared, unread = {}, {}
+    for name, taken in sorted(taken_by.items()):
+        stage = declared(name)
+        allowed = (*stage.reads, *NEUTRAL, *WITHOUT_EFFECT, *LOOKED_AT.get(name, ()))
         # a group taken whole, of which parts are declared, is no strange one
         strange = {
-            name for name in taken if not below(name, allowed) and not any(below(r, [name]) for r in allowed)
+            one for one in taken if not below(one, allowed) and not any(below(r, [one]) for r in allowed)
         }
         idle = set()
         for read in stage.reads:
-            excused = below(read, NOT_AT_THIS_SCALE.get(stage.name, ())) or not read.startswith("conf.")
-            used = any(below(name, [read]) or below(read, [name]) for name in taken)
+            excused = below(read, NOT_AT_THIS_SCALE.get(name, ())) or not read.startswith("conf.")
+            used = any(below(one, [read]) or below(read, [one]) for one in taken)
             if is_in(config, read) and not excused and not used:
                 idle.add(read)
         if strange:
-            undeclared[stage.name] = sorted(strange | set(undeclared.get(stage.name, ())))
+            undeclared[name] = sorted(strange)
         if idle:
-            unread[stage.name] = sorted(idle | set(unread.get(stage.name, ())))
+            unread[name] = sorted(idle)
     return undeclared, unread
 
 

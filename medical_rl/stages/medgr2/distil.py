@@ -51,6 +51,8 @@ STAGE = Stage(
     name="distil",
     title="distillation of the generator",
     run=run,
-    reads=("conf.generator", "conf.warm_start", "conf.seed", *TRAINING_ENGINE),
+    reads=(
+        "conf.generator", "conf.loop.distil", "conf.warm_start", "conf.model", "conf.seed", *TRAINING_ENGINE,
+    ),
     in_loop_only=True,
-)
+)  # fmt: skip

@@ -189,11 +189,7 @@ STAGE = Stage(
     run=run,
     needs=("prepare",),
     reads=(
-        "conf.reward_training",
-        "conf.seed",
-        "conf.prompt",
-        "conf.model",
-        *VLLM_ENGINE,
+        "conf.reward_training", "conf.loop.preferences.replay", "conf.seed", "conf.prompt", "conf.model", *VLLM_ENGINE,
         "conf.engine.ranks",
     ),
-)
+)  # fmt: skip
