@@ -1,12 +1,11 @@
 """A warm start that was killed within its second epoch ends as an uninterrupted one does (verl#7401)."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from medical_rl.run.progress import read_metrics
@@ -27,6 +26,15 @@ def start(folder) -> subprocess.Popen:
     )  # fmt: skip
 
 
+def kill_all(process) -> None:
+    """SIGKILL to the run and every process below it: the trainer outlives its parent for a moment."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    for member in [*family, process]:
+        member.kill()
+    psutil.wait_procs(family, timeout=30)
+    process.wait()
+
+
 def test_a_warm_start_killed_after_its_first_epoch_takes_the_second(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert start(whole).wait(timeout=400) == 0
@@ -35,8 +43,8 @@ def test_a_warm_start_killed_after_its_first_epoch_takes_the_second(tmp_path):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_all(process)
+    assert max(read_metrics(killed / "metrics.jsonl", "warm_start")) < 12, "it was killed too late"
     assert start(killed).wait(timeout=400) == 0
     runs = [read_metrics(folder / "metrics.jsonl", "warm_start") for folder in (whole, killed)]
     assert [sorted(run) for run in runs] == [list(range(1, 13))] * 2
