@@ -26,7 +26,7 @@ def blocks() -> tuple[str, list[str]]:
 
 
 def write_table(folder: Path, rows: int) -> None:
-    """None; `scans/cases.csv` below `folder` with the README's columns: shapes drawn by code, three pictures a patient."""
+    """Write `scans/cases.csv` below `folder` with the README's columns: shapes drawn by code, three pictures a patient."""
     header, first = blocks()[0].split()
     image = Path(first.split(",")[0])
     (folder / "scans" / image.parent).mkdir(parents=True)

@@ -113,23 +113,24 @@ def test_rooms_and_files_import_each_other_in_no_circle(root):
     assert circles(root, 9) == []
 
 
-def test_a_planted_import_against_the_direction_is_found(tmp_path):
-    for name, text in (("judges/judge.py", "from medical_rl.rewards import mix\n"), ("rewards/mix.py", "")):
-        path = tmp_path / "medical_rl" / name
+def plant(root: Path, files: dict[str, str]) -> None:
+    """Write a small package of {path below medical_rl: text}."""
+    (root / "data_preprocess").mkdir()
+    for name, text in files.items():
+        path = root / "medical_rl" / name
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    (tmp_path / "data_preprocess").mkdir()
+
+
+def test_a_planted_import_against_the_direction_is_found(tmp_path):
+    plant(tmp_path, {"judges/judge.py": "from medical_rl.rewards import mix\n", "rewards/mix.py": ""})
     assert against(tmp_path, {"judges": 1, "rewards": 2}) == [
         "medical_rl/judges/judge.py:1: judges -> rewards"
     ]
 
 
 def test_a_planted_circle_is_found(tmp_path):
-    for name, text in (("a/one.py", "import medical_rl.b.two\n"), ("b/two.py", "import medical_rl.a.one\n")):
-        path = tmp_path / "medical_rl" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(text)
-    (tmp_path / "data_preprocess").mkdir()
+    plant(tmp_path, {"a/one.py": "import medical_rl.b.two\n", "b/two.py": "import medical_rl.a.one\n"})
     assert circles(tmp_path, 1) == [["a", "b"]]
 
 

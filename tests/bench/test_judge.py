@@ -211,6 +211,6 @@ def test_faults_lose_nothing_and_ask_nothing_twice(fake_endpoint, tmp_path):
 
 
 def note(row: str) -> None:
-    """None; keeps a row of the table and shows it."""
+    """Keep a row of the table and show it."""
     ROWS.append(row)
     print(f"\n{row}", end="")

@@ -42,7 +42,7 @@ class State:
         self.reset({})
 
     def reset(self, program: dict) -> None:
-        """None; forgets the log and takes a new program."""
+        """Forget the log and take a new program."""
         self.program = PROGRAM | program
         self.random = random.Random(self.program["seed"])
         self.script = list(self.program["script"])
@@ -188,7 +188,7 @@ class FakeEndpoint:
         self.process.wait()
 
     def program(self, **program) -> None:
-        """None; forgets what was seen and behaves as told from now on (see PROGRAM)."""
+        """Forget what was seen and behave as told from now on (see PROGRAM)."""
         data = json.dumps(program).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.origin}/program", data=data), timeout=10).read()
 

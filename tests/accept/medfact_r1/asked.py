@@ -15,7 +15,7 @@ def role_of(body: bytes) -> tuple[str, dict]:
 
 
 def note(body: bytes, log: str) -> None:
-    """None; appends the role and a hash of the body."""
+    """Append the role and a hash of the body."""
     with open(log, "a") as file:
         file.write(f"{role_of(body)[0]} {hashlib.sha256(body).hexdigest()}\n")
 

@@ -59,7 +59,7 @@ def test_a_run_survives_the_death_of_its_server_and_asks_nothing_twice(accept, t
 
 
 def run_with_two_deaths(accept, server, name, printed):
-    """None; the recipe ends well although its server dies twice, the first time with the run."""
+    """Run the recipe to a good end although its server dies twice, the first time with the run."""
     at = [
         "endpoint.base_url=" + server.url,
         "endpoint.model=tiny",

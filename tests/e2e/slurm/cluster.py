@@ -107,7 +107,7 @@ class Slurm:
         return dict(field.split("=", 1) for field in fields if "=" in field)
 
     def end_all(self) -> None:
-        """None; cancels every job, and waits until none is left."""
+        """Cancel every job, and wait until none is left."""
         self.run("scancel", "--full", "--user", "root", check=False)
         deadline = time.monotonic() + 60
         while self.run("squeue", "-h") and time.monotonic() < deadline:
