@@ -12,8 +12,6 @@ in part), so a model may tell the set and not the disease. The raters differ by 
 score is certain to 1.
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import sys

@@ -15,8 +15,6 @@ accuracy. A language model wrote the questions from the notes.
 Of a `data_XXXXX.npz` the fundus image becomes a PNG, and the patient's fields plain values.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import re

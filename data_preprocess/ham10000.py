@@ -13,8 +13,6 @@ from these images: never train on one and test on the other. Where a box ends is
 Its table comes as metadata (8 or 7 columns, CSV or tab) or as one-hot ground truth; both are read.
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import re

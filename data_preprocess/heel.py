@@ -11,8 +11,6 @@ spur of adults, so a model may tell the open growth plate and not the disease. B
 with it: bring your own.
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import sys

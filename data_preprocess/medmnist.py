@@ -14,8 +14,6 @@ yes/no question of its own, 14 rows an image, or one row an image for one `findi
 A file is checked against INFO of the installed `medmnist` package: arrays, counts, image size and MD5.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

@@ -16,8 +16,6 @@ official split, by patient. A language model wrote questions and answers from th
 An image lies in the user's own copy at files/p10/p10000032/s50414267/<uuid>.jpg.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import re

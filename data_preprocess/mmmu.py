@@ -16,8 +16,6 @@ that is an image becomes such a name too. Short answers have no options, so no s
 out unless asked for. Options are read as data and never run.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import itertools

@@ -4,8 +4,6 @@ What the readers of IU-Xray, FairVLMed and MIMIC-CXR share. A reader brings an `
 image's name means in its dataset and where the file lies.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from collections.abc import Callable, Iterator

@@ -6,8 +6,6 @@ language model wrote questions and answers from the reports, and left fragments,
 lists among them: what is no answer is never guessed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ into it, and what a model says is read in it by the reward (conf/rewards/vrft_de
 evaluation.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Encoded images: write a PNG, read a size from the header, decode or say why not."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

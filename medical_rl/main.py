@@ -6,8 +6,6 @@ Hydra composes the recipe over verl's own configuration; the stages then run in 
 2 the user's configuration or data is wrong (one paragraph), 1 anything else, 130 Ctrl-C.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

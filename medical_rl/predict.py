@@ -5,8 +5,6 @@ The model is a run folder (its RL model, else its warm start, else its base), a 
 any Qwen2.5-VL folder. Plain transformers, no engine. Not for clinical use.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys

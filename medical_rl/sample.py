@@ -1,7 +1,5 @@
 """`Sample`, the one record that data, prompts, rewards and evaluation speak."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from typing import Any
@@ -69,7 +67,7 @@ class Sample:
         return _encode({name: getattr(self, name) for name in _STORED})
 
     @classmethod
-    def from_json(cls, text: str, images: tuple[bytes, ...] = ()) -> Sample:
+    def from_json(cls, text: str, images: tuple[bytes, ...] = ()) -> "Sample":
         """The sample written by `to_json`, with `images` put back.
 
         >>> s = Sample(id="1", source="demo", question="Grade?", kind="grade", answer="2", size=(56, 56))

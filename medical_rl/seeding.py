@@ -1,7 +1,5 @@
 """Draws by name: what is drawn for a row depends on the seed and its name, not on the rows before it."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -13,8 +13,6 @@ thought, report) or named with `columns`. Several images, choices or concepts in
 cut at "|".
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The cells of a user's own row, read as what the row's kind needs; BadOptions says why one is not."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

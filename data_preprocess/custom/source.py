@@ -1,7 +1,5 @@
 """A user's set opened once: its card, and its rows as samples, each cell read and each image opened."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

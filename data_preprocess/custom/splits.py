@@ -1,7 +1,5 @@
 """Which row of a user's own table is in which split: as the table says, else drawn."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """A user's own table: where its rows are, and which column means what."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -14,8 +14,6 @@ not named. A language model wrote questions and answers from the reports, never 
 means "not mentioned".
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where an image of IU-Xray lies: R2Gen's folders (`CXR1_IM-0001/0.png`), or flat ones."""
 
-from __future__ import annotations
-
 import collections
 from pathlib import Path, PurePosixPath
 

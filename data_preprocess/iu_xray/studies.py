@@ -5,8 +5,6 @@ but not their views; Kaggle's `indiana_projections.csv` does. R2Gen's annotation
 studies into train, val and test that papers share.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

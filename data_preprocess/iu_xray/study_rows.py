@@ -4,8 +4,6 @@ For a user who has Kaggle's tables or the XML and no question file. The terms ar
 report.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from medical_rl.data import concepts

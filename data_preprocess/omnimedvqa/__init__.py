@@ -15,8 +15,6 @@ rows are left out unless `overlap=keep`, and the card tells how many there are. 
 by image.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from pathlib import Path

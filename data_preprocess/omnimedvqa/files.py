@@ -5,8 +5,6 @@ QA_information   one JSON list a dataset; the options are the keys option_A to o
 Med-R1           `{image, problem, solution}`; options and question are one text, and the answer is a letter
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

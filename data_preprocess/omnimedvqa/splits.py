@@ -1,7 +1,5 @@
 """Which question of OmniMedVQA is in which split: drawn by image, or as Med-R1's files say."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -5,8 +5,6 @@ The mix is chosen by `worker.reward.reward_function_kwargs`: {"overrides":
 prints this file's path.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What other trainers hand to a reward, made a `Sample`, a text or bytes, and scored by a mix."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

@@ -8,8 +8,6 @@
 [[2.0], [1.0], [1.0]]
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
@@ -40,7 +38,7 @@ def reward_functions(*overrides: str) -> tuple[list[Callable], list[float]]:
     return functions, [1.0] + [0.0] * len(mix.terms)
 
 
-def _term_function(name: str, scorer: _BatchScorer) -> Callable:
+def _term_function(name: str, scorer: "_BatchScorer") -> Callable:
     def term(prompts, completions, **columns):
         results = scorer.results(prompts, completions, columns)
         return [None if result[f"{name}/failed"] else result[name] for result in results]

@@ -1,7 +1,5 @@
 """Around Hydra: the help page, and the scale, engine and phantoms that a command's overrides lack."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

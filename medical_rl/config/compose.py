@@ -5,8 +5,6 @@ group `conf`, which starts from verl's `ppo_trainer`, found by path so that verl
 are not imported.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

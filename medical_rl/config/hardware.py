@@ -1,7 +1,5 @@
 """Which accelerators this host has, found without importing torch (so that `--cfg job` stays instant)."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -4,8 +4,6 @@ Several of them are two things: a missing configuration file is an OSError, a wr
 that is not there a KeyError. Whoever catches those first asks `explain` before.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Recipes as files: what one is built on, and the phantoms that stand in for its data at a tiny scale."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from omegaconf import OmegaConf

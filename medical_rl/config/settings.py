@@ -1,7 +1,5 @@
 """Settings of a composed configuration: flat, free of secrets, checked by kind, with this job's paths."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

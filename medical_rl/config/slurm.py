@@ -8,8 +8,6 @@ overrides, so its run folder is the same and it goes on there. Three ways lead t
     SIGKILL   the run's files are as after any kill; the next attempt goes on from the last checkpoint
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os

@@ -5,8 +5,6 @@ conf.judge.KEY=VALUE. Exit codes: 0 done; 1 a leak or an error was found, the ju
 a file could not be written; 2 the folder or the settings are wrong; 130 Ctrl-C.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

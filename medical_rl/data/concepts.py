@@ -4,8 +4,6 @@ Two extractors: a lexicon, which needs no model and gives the same for everyone,
 that is asked once a question. Which one a reader uses is its option `concepts`.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import unicodedata

@@ -5,8 +5,6 @@ and calls `drops.add(row, reason, detail)` instead of yielding the row. `prepare
 to all splits and writes its summary to card["dropped"].
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 EXAMPLES = 5
@@ -32,7 +30,7 @@ class Drops:
         """Add a row, named as in its source: `reason` is one of a few (counted), `detail` the row's own."""
         self._rows.setdefault(row, (reason, detail))
 
-    def take(self, other: Drops) -> None:
+    def take(self, other: "Drops") -> None:
         """Add the rows of `other`, in their order."""
         for row, (reason, detail) in other._rows.items():
             self.add(row, reason, detail)

@@ -4,8 +4,6 @@ A knowledge is a mapping `{name, attributes: {class: text}, references: [...]}`,
 `conf/knowledge/`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ A concept has other ways of writing it; plurals and hyphens need none of their o
 The names are the words a model would use, since mentioning them is what MEDFACT-R1 rewards.
 """
 
-from __future__ import annotations
-
 
 def read_terms(text: str) -> dict[str, tuple[str, ...]]:
     """{concept: its other names} of "concept: name, name | concept | ...".

@@ -5,8 +5,6 @@ these rules cannot tell apart would reward a wrong answer: equal ones are one op
 that is another's letter is dropped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from medical_rl.parsing.kinds import LETTERS

@@ -5,8 +5,6 @@ messages (what verl reads), and `sample` the whole record without images, as JSO
 The warm start's rows are conversations with their images, as verl's SFT dataset wants them.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import itertools

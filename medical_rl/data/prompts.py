@@ -10,8 +10,6 @@ whatever comes from the data is neutralised: a question that mentions "<image>" 
 for a picture that is not there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -5,8 +5,6 @@ part of the record: the retriever's corpus is the training part alone, and a tes
 there to be kept out.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ Every process that imports verl loads its entry points, and the managers take se
 nothing is imported here, and a finder waits for verl to ask for them.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.abc
 import importlib.util

@@ -5,8 +5,6 @@ collect makes one table of several runs; transitions, transfer, distribution and
 codes: 0 done; 1 a file could not be written; 2 the folder holds no such thing.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

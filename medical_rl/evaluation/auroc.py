@@ -7,8 +7,6 @@ row's own thought, which could tell the answer. In both cases the answer is spel
 spells it: a letter where it asks for letters.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """The same numbers for each modality and for each type of question that the rows' meta names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 

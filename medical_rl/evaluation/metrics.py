@@ -4,8 +4,6 @@ No row is ever dropped. An unparsed answer (`pred` is None) is wrong in every nu
 name no class is parsed, and wrong as well.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

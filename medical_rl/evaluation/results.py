@@ -4,8 +4,6 @@ predictions/*.jsonl holds the scored answers, a file a model. results.json is th
 results.md has the same figures for people.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

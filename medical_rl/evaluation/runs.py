@@ -1,7 +1,5 @@
 """The runs in one or several folders, a sweep's too: settings, results, what tells them apart."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What models and metrics are called in tables for people, and what is said beside every figure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from medical_rl.run.markdown import DASH

@@ -4,8 +4,6 @@ What fails is counted, and too many failures or a met budget end it. Every answe
 cache, so that the same command asks only what is missing. Limits and budget are the desk's, as in a run.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any

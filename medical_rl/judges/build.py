@@ -1,7 +1,5 @@
 """A `Judge` of a `conf/judge` file; every setting is checked by name."""
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping

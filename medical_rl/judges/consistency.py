@@ -8,8 +8,6 @@ grade, a right answer under contradicting reasoning, and fluent text that leads 
 right is never the point.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -4,8 +4,6 @@
 endpoint that is not declared fit for them.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re
@@ -75,7 +73,7 @@ class Endpoint:
                 raise unknown("price", name, PRICES)
 
     @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> Endpoint:
+    def from_mapping(cls, settings: Mapping[str, Any]) -> "Endpoint":
         """The endpoint of a mapping. Raises UserError for an unknown or missing setting."""
         for name in settings:
             if name not in cls.__dataclass_fields__:

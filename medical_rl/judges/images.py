@@ -1,7 +1,5 @@
 """Images for a request: data URIs of the pixels alone, every kind of metadata left behind."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import functools

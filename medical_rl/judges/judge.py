@@ -1,7 +1,5 @@
 """`Judge`: one question in, one checked answer out, or JudgeFailed."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """What a judge's answer must look like: the consistency verdict's schema, and the strict parser."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -1,7 +1,5 @@
 """conf.loop, checked before anything starts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from medical_rl.errors import UserError, unknown

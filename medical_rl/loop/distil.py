@@ -4,8 +4,6 @@ It is the paper's "Self-Updating Generator" (Algorithm 1, line 14). A row is the
 an image, and as its target a reply that gives kept triplets about that image.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 Images are drawn by a hash of (seed, round, row), so every round draws others.
 """
 
-from __future__ import annotations
-
 import collections
 import heapq
 from collections.abc import Iterable, Iterator, Mapping

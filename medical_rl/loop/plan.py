@@ -1,7 +1,5 @@
 """A round's plan: what its steps are called, what each takes from which, and its configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from omegaconf import DictConfig, open_dict

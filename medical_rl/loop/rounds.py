@@ -3,8 +3,6 @@
 Nothing here needs an engine: all is decided by the rounds' validation figures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 from medical_rl.loop.plan import EVOLVING, policy_steps, round_stage, steps

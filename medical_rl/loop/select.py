@@ -1,7 +1,5 @@
 """Lines 5 to 9 of Algorithm 1: which generated samples are kept, and what they are added to."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Each step a stage, its figures from the manifest, the outcome in loop.json.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 

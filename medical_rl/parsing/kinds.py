@@ -3,8 +3,6 @@
 Boxes come as JSON, objects with corners, pairs of points, or bare numbers.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

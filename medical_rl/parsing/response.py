@@ -10,8 +10,6 @@ opened by the prompt all before `</think>` is thought. Text without such a mark 
 The rules of each kind are in `parsing.kinds`; tests/cases/answers.jsonl shows them on examples.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

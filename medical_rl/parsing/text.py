@@ -3,8 +3,6 @@
 Words are as rules read them: stems, clauses, and the words that deny what stands beside them.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """The space that a run will take on disk, and whether it is there."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -4,8 +4,6 @@ Data are prepared into a temporary folder exactly as the run would, every row is
 are scored by the configured rewards, and the space that the run will take is compared with what the disk has.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

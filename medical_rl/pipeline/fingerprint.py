@@ -1,7 +1,5 @@
 """What a stage depends on: the settings it declares to read, flat, so that a change can be named."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

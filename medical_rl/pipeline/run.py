@@ -5,8 +5,6 @@ hold. A half-done stage goes on from its checkpoint; one whose settings changed 
 run anew, and what changed is said.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -5,8 +5,6 @@
 The result goes to logs/<stage>.result.json; a user's error to the same file, with exit code 2.
 """
 
-from __future__ import annotations
-
 import sys
 import traceback
 

@@ -1,7 +1,5 @@
 """One stage's process: started, watched, shown, ended when it stalls or the user stops."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

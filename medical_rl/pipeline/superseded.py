@@ -1,7 +1,5 @@
 """Set aside in superseded/ what an outdated run of a stage left."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Refuse settings that could not work, before anything heavy starts."""
 
-from __future__ import annotations
-
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.hardware import count_gpus

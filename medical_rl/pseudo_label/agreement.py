@@ -1,7 +1,5 @@
 """Labels against gold answers, where there are any: how good the pseudo-labels are, for each k."""
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

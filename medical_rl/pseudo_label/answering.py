@@ -1,7 +1,5 @@
 """The labels with the top k reports for each k of C_K: the calibration's data (RULE section 3.2)."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A question with its retrieved reports, what a labeller made of it, and the file of labels."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ a hash of seed and study and nothing else, so the order of the rows does not mat
 the first two parts alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Pseudo-labels as training rows: the label is the answer, the rationale the thought."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import re

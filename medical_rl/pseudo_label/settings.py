@@ -1,7 +1,5 @@
 """conf.retriever, conf.calibration, conf.labeller and conf.alignment, checked before anything starts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from medical_rl.errors import UserError, unknown

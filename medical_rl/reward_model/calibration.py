@@ -4,8 +4,6 @@ Numbers in, numbers out; no model is loaded here.
 A row of these figures is a `Graded` with the score R_phi gave it. What a figure means stands in its function.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -18,8 +18,6 @@ by itself, so its reasoning is sound: what is wrong is what it says of this one.
 is no mean of the criteria, which the paper does not grade: these numbers are ours.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping

@@ -11,8 +11,6 @@ reward_model.json      outputs, limits, prompt layout, facts of its training
 README.md              model card
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ supports it; never by R_phi itself, which would confirm its own mistakes. The pa
 13 and grades in equation 1: `plan.preference_pairs` makes preferences out of grades in training.
 """
 
-from __future__ import annotations
-
 import collections
 import heapq
 import math

@@ -1,7 +1,5 @@
 """A calibration for people: a Markdown page, and a picture of the scores by kind of text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

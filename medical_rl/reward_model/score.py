@@ -4,8 +4,6 @@ As a process, `python -m medical_rl.reward_model.score REQUEST.json` scores a fi
 (score_requests.py).
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice

@@ -5,8 +5,6 @@ gpu_memory_utilization and seed. Two processes serve it: medical_rl.reward_model
 medical_rl.engine.vllm.classify (`vllm`).
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Were the generator asked about the pictures whose right answers R_phi has seen, 
 remember.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice

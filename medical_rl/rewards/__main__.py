@@ -1,7 +1,5 @@
 """`python -m medical_rl.rewards score FILE --out OUT conf/rewards=<mix>`: scores completions offline."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics

@@ -5,8 +5,6 @@ them. `results` are those of `Mix.score`, `groups` the group of each: the sample
 are compared.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter, defaultdict, deque
@@ -24,7 +22,7 @@ class FailureLog:
         self.path = Path(path)
 
     @classmethod
-    def of_run(cls, run_dir: str | Path) -> FailureLog:
+    def of_run(cls, run_dir: str | Path) -> "FailureLog":
         """The log of a run folder: logs/reward_failures.jsonl."""
         return cls(Path(run_dir) / "logs" / "reward_failures.jsonl")
 

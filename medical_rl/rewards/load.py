@@ -1,7 +1,5 @@
 """A mix or a judge by name, without a recipe or verl: for offline work and for other trainers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

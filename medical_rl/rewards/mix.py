@@ -10,8 +10,6 @@ max_failure_rate: 0.2     # a term that failed for a larger share of the last sa
 `failures`
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import inspect
@@ -58,7 +56,7 @@ class Mix:
         self._check()
 
     @classmethod
-    def from_config(cls, rewards: Mapping) -> Mix:
+    def from_config(cls, rewards: Mapping) -> "Mix":
         """The mix of a `conf/rewards` file; UserError for a key that such a file does not have."""
         for key in rewards:
             if key not in SETTINGS:
@@ -106,7 +104,7 @@ class Mix:
         """Names of the services that the mix asks."""
         return frozenset(name for term in self.terms.values() for name in term.needs)
 
-    def without(self, services: Iterable[str]) -> Mix:
+    def without(self, services: Iterable[str]) -> "Mix":
         """This mix without the terms that ask one of `services`; it may have none left."""
         smaller = copy.copy(self)
         smaller.terms = {n: term for n, term in self.terms.items() if not set(term.needs) & set(services)}

@@ -4,8 +4,6 @@
 sent.
 """
 
-from __future__ import annotations
-
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
@@ -43,7 +41,7 @@ class RewardModelClient:
         self._loop = self._client = self._slots = None
 
     @classmethod
-    def from_config(cls, settings: Mapping) -> RewardModelClient:
+    def from_config(cls, settings: Mapping) -> "RewardModelClient":
         """The client of a `conf/reward_model` file; UserError for an unknown setting or no address."""
         for key in settings:
             if key not in cls.__dataclass_fields__:

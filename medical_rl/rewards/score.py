@@ -1,7 +1,5 @@
 """Completions scored offline by the mix that training calls: lines in, the same with their scores out."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence

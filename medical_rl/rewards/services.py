@@ -1,7 +1,5 @@
 """What terms ask: the judge and the reward model, built from config where a mix needs them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 

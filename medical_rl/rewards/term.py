@@ -1,7 +1,5 @@
 """One term of a mix: function, weight, parameters and largest value, read from YAML and tried once."""
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import math
@@ -118,7 +116,7 @@ class _StandIn:
     async def score(self, sample: Sample, text: str) -> float:
         return 0.0
 
-    async def consistency(self, **question) -> _StandIn:
+    async def consistency(self, **question) -> "_StandIn":
         return self
 
 

@@ -12,8 +12,6 @@ The signature is told by the names of the parameters; `signature:` says it where
 may be `async`. A function that is not runs in a thread, so that it cannot hold up the others.
 """
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import importlib

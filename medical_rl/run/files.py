@@ -1,7 +1,5 @@
 """Files and folders written whole or not at all, hard links, locks, and hashes of content."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -4,8 +4,6 @@ manifest.json  config.yaml  checkpoints/<stage>/huggingface/  rollouts/  logs/
 metrics.jsonl  tensorboard/  results.json  results.md  data/  superseded/  round_<k>/ (of a loop)
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Markdown for people: the one writer of tables, and how a figure stands in a cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 DASH = "–"  # where there is no figure

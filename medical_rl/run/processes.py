@@ -4,8 +4,6 @@ Ray and vLLM start processes in sessions of their own. Each carries MEDICAL_RL_R
 environment, by which all of them are found, those of an earlier run that was killed too.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import re

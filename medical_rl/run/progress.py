@@ -5,8 +5,6 @@ prints nothing itself: what is shown of it is read off metrics.jsonl (one line a
 step, its log.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import time

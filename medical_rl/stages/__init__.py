@@ -5,8 +5,6 @@ STAGES: nothing else lists stages. `loop` is no stage but stands for MedGR2's ro
 named `round_<k>/<step>`.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterable, Mapping
 

@@ -1,7 +1,5 @@
 """`Stage`: what a stage declares of itself, once, at the end of its own file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal

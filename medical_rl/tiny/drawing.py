@@ -1,7 +1,5 @@
 """How phantom pictures are drawn: a background that differs in every picture, and soft discs on it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from medical_rl.seeding import hash_order

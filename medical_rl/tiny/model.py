@@ -5,8 +5,6 @@ chat format and image processor, and a byte-level BPE tokenizer trained on the t
 nothing: a recipe warms it up first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -17,8 +17,6 @@ one. The corpus has `library` reports of every series, whose studies no row asks
 test studies, which must never be retrieved.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 

@@ -5,8 +5,6 @@ A task is `(rng, index) -> {"image", "kind", "question", "choices", "knowledge",
 The task of several modalities and question types is in `phantom_vqa`.
 """
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -6,8 +6,6 @@ meta["thought"] is a short report from which the answer follows: a text that can
 contradicted.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from medical_rl.tiny.drawing import SIDE, background, graded_place, grey_levels, soft_disc

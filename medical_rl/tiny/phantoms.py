@@ -12,8 +12,6 @@ Warm-start labels may be made wrong on purpose (`label_noise`), as pseudo-labels
 meta["truth"], and RL and test rows are always true.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from medical_rl.errors import UserError, unknown

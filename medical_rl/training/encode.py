@@ -1,7 +1,5 @@
 """Rows as the model's inputs: tokens of two turns, pixels, batches padded on either side."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """What a training process of our own says of each step: lines of metrics.jsonl and of its log."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

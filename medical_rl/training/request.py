@@ -13,8 +13,6 @@ A training's request is a frozen dataclass of its settings that inherits `Traini
         ...
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

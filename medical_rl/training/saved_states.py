@@ -1,7 +1,5 @@
 """Saved states of a training: whole or not there, the newest used, none of another training."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

@@ -1,7 +1,5 @@
 """All checks over one prepared folder, and their report as text."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections import Counter

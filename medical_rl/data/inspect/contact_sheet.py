@@ -4,8 +4,6 @@ A page is one HTML file with everything in it, and nothing in it that runs or lo
 escaped, and a policy in the page forbids scripts and requests all the same.
 """
 
-from __future__ import annotations
-
 import base64
 import collections
 import io

@@ -5,8 +5,6 @@ phrase a class. The file has the form of `conf/knowledge/`, every text marked as
 the text without the mark, and the card says that nobody has reviewed it until the mark is taken away.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from operator import attrgetter, itemgetter

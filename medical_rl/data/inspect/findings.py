@@ -1,7 +1,5 @@
 """`Finding`, one thing that a check found, and the checks there are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 # What each check looks for; `--accept NAME` makes its leaks and errors warnings.

@@ -3,8 +3,6 @@
 The prepared files are rewritten all or nothing: the `sample` column anew, everything else as it was.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

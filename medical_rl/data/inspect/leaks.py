@@ -4,8 +4,6 @@
 pictures. Training splits may share with each other; everything else is a leak, or a look-alike to look at.
 """
 
-from __future__ import annotations
-
 import collections
 import hashlib
 import itertools

@@ -12,8 +12,6 @@ The usual 8 x 8 hash gives distance 0 between different patients there. A copy t
 mirrored is not found. Images with hardly a gradient (fewer than 24 bits set) are left out: all look alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ Each row: its images decode, its gold answer scores 1.0 under accuracy, it repea
 columns that verl and EasyR1 read say the same as the `sample` that rewards and reports read.
 """
 
-from __future__ import annotations
-
 import collections
 import json
 from collections.abc import Iterator, Mapping

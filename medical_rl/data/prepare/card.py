@@ -1,7 +1,5 @@
 """The data card: `card.json` for programs, `README.md` for people, beside the parquet files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The command line that every `data_preprocess` module shares: prepare by hand, report, exit code."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

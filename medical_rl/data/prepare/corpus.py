@@ -5,8 +5,6 @@ text and study, and where they apply group (patient), split, restricted and imag
 source holds none.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The fingerprint of a preparation: equal exactly where the prepared files would be."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A gold answer must read back as its kind, from its own text and from the prompt'
 own gold answer does not earn is found before training.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -3,8 +3,6 @@
 Rows that belong together: those that share a patient, a study or an image, and files that are one image.
 """
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What passed through each split of a preparation: the groups and images that no two splits may share."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping

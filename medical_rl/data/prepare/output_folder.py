@@ -1,7 +1,5 @@
 """The output folder: never the user's own files, written in a hidden folder, moved at the end."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

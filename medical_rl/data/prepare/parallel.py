@@ -4,8 +4,6 @@ Decoding an image lets go of Python's lock, so threads do: nothing is copied bet
 worker can die alone.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import contextvars

@@ -4,8 +4,6 @@ Everything is written into a hidden folder inside `out` and moved at the end, so
 leaves `out` as it was. A second call with the same recipe and intact files does nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -19,8 +19,6 @@ the reader has them. They give what the functions give: a table that is read onc
 once, belong there. To add a reader, write `data_preprocess/<name>.py` (or a package) and name it here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import inspect

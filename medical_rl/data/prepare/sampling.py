@@ -5,8 +5,6 @@ depend on row order, on other classes or on the Python version, and more shots c
 A stream is never held in memory as a whole.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import heapq
 import itertools

@@ -5,8 +5,6 @@ one past the last pixel: COCO's [x, y, width, height] is that already, VOC count
 pixel, YOLO gives centre and size as shares of the image, and a CSV is taken as it stands.
 """
 
-from __future__ import annotations
-
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple

@@ -8,8 +8,6 @@ since a browser and other tools must read it too. Every image is decoded once, s
 met here and not in the middle of training.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

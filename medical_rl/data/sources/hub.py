@@ -3,8 +3,6 @@
 `datasets` is imported when a Hub id is read and not before. No code of a Hub repository is ever run.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ A box is [x1, y1, x2, y2] in pixels of the image, x to the right and y downwards
 marked column and row: a mask of one pixel at column 3, row 5 gives [3, 5, 4, 6], whose area is 1.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """JSON and JSON Lines files, read as what they should be or refused with a reason."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 `numpy.load` would hold a whole member at once, which for PathMNIST at 224 pixels is 13 GB.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import zipfile

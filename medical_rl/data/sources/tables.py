@@ -1,7 +1,5 @@
 """Tables row by row: CSV, TSV, JSON, JSON lines or parquet; every oddity is told with its line."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 from collections import Counter

@@ -4,8 +4,6 @@ Ray counts the cores of the whole node, which others may share, and its default 
 everybody there.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -4,8 +4,6 @@ verl counts only GPU and NPU as Ray resources, so a CPU rank takes a logical GPU
 (`ray_init.num_gpus`); nothing here touches CUDA.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import types

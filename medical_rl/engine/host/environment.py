@@ -1,7 +1,5 @@
 """The environment variables a stage's process starts with."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -4,8 +4,6 @@
 installed file. The first three of CPU_PATCHES act on hosts without an accelerator only.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 

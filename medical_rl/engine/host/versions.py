@@ -1,7 +1,5 @@
 """The engine versions this adapter was tested with, and the check of them at start-up."""
 
-from __future__ import annotations
-
 from importlib.metadata import PackageNotFoundError, version
 
 from medical_rl.errors import UserError

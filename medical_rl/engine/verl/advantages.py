@@ -1,7 +1,5 @@
 """What the trainer changes around verl's advantage step: totals, groups, GDPO's advantages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

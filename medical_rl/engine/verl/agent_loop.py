@@ -5,8 +5,6 @@ responses, and again for scoring and for training inputs. Here the work is share
 responses to one prompt; what each response gets is equal to what verl would have computed.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable

@@ -4,8 +4,6 @@ transformers ignores `max_pixels` unless `min_pixels` is given too, and verl's S
 `mm_processor_kwargs`; limits written into each image dict are honoured by both.
 """
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The judges' desk as an actor of the run's Ray cluster: one for the reward workers of all nodes."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Mapping
@@ -40,7 +38,7 @@ class RayDesk:
         self.actor = actor
 
     @classmethod
-    def of_run(cls, conf) -> RayDesk:
+    def of_run(cls, conf) -> "RayDesk":
         """The run's desk, started by whichever reward worker asks first."""
         judge = conf["judge"]
         settings = OmegaConf.to_container(judge, resolve=True) if OmegaConf.is_config(judge) else dict(judge)

@@ -4,8 +4,6 @@ With LoRA, verl 0.9.1 writes PEFT's own parameter names into its `huggingface` f
 `from_pretrained` reads as they are.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from medical_rl.errors import StageFailed

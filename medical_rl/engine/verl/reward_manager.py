@@ -4,8 +4,6 @@ Loaded by `reward.reward_manager: {source: importlib, name: MedicalRewardManager
 pkg://medical_rl.engine.verl.reward_manager}` inside verl's reward workers; the mix is `conf.rewards`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """GRPO by verl's v1 trainer: the entry that mirrors `verl.trainer.main_ppo`, with our trainer inside."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

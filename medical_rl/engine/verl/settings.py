@@ -1,7 +1,5 @@
 """The final settings of a stage: verl's schema filled from the composed configuration and this host."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One rank of supervised training: `python -m medical_rl.engine.verl.sft OVERRIDES.json`."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

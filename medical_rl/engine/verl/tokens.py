@@ -4,8 +4,6 @@ verl's overlong filter decodes and processes every image, which takes hours on l
 asked for one response at a time, where the tokenizer's own `decode` costs more than all the rest of scoring.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 

@@ -4,8 +4,6 @@ verl's own `file` logger starts its file anew at every resume; ours replaces it.
 run again after a resume appears twice, and the later line counts (progress.read_metrics).
 """
 
-from __future__ import annotations
-
 import json
 import numbers
 import os

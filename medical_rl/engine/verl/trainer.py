@@ -4,8 +4,6 @@ It stays in verl's mode "sync" and is not registered under a name of its own: an
 switches verl to asynchronous behaviour. Beside it verl's replay buffer, with a polling interval of our own.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 The request and its lines are those of reward_model/score_requests.py.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from itertools import islice

@@ -8,8 +8,6 @@ requests.py). It may further hold
                          template
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

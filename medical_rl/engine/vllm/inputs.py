@@ -1,7 +1,5 @@
 """A model under vLLM and what it is given: an engine with room for the longest row, texts, images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

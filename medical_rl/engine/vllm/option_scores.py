@@ -4,8 +4,6 @@ A request is that of `generate` with `responses`, the file that it has written. 
 each option is told in medical_rl/evaluation/auroc.py.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -4,8 +4,6 @@
 Lines are written as they come, so an interrupted request goes on where it stopped.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import multiprocessing

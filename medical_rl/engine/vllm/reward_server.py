@@ -4,8 +4,6 @@ As a process, `python -m medical_rl.engine.vllm.reward_server [vLLM's serve opti
 OpenAI-compatible server with our plugin loaded first: on a host without an accelerator vLLM needs it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """A sheet of images with true and predicted boxes: a cell an image and a model, the IoU above it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

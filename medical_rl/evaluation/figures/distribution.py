@@ -1,7 +1,5 @@
 """Of what a prepared folder consists (MedGR2, figure 3): the share of each modality or question type."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path

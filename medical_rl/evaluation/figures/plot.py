@@ -1,7 +1,5 @@
 """Pictures: how they look, what each must say, and how they are written: a PNG, or a page on its own."""
 
-from __future__ import annotations
-
 import base64
 import io
 import textwrap

@@ -1,7 +1,5 @@
 """Accuracy by the number of generated rows kept (MedGR2, figure 2): the best K, random K, all."""
 
-from __future__ import annotations
-
 import operator
 import statistics
 from collections.abc import Mapping, Sequence

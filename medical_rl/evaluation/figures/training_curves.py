@@ -1,7 +1,5 @@
 """How training went by step: one run, and several in one picture (VRFT-Aug, figure 4)."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 A row is a training source, a column a tested group.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 McNemar's exact test says whether more were corrected than broken.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """One table over several runs: a row a model of a run, and means over runs that differ by seed."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Runs in the form of a paper's table: a row a method, a column a data set, accuracy in %."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 

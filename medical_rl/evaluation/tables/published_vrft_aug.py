@@ -1,7 +1,5 @@
 """VRFT-Aug's own numbers (accuracy in %), and what contradicts what in them; none was measured here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """The table of results: the figures of results.json as Markdown, and on a terminal of 80 columns."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any

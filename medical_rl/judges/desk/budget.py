@@ -1,7 +1,5 @@
 """The budget of a run: what it may spend in all, and whether one more request fits into it."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from medical_rl.judges.desk.protocol import CallRequest, Grant, refuse_non_positive

@@ -4,8 +4,6 @@ To copy a cache that a killed run left, copy `FILE-wal` with it. `answers` holds
 names the keys that someone is asking right now, so that nobody asks them twice.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 

@@ -1,7 +1,5 @@
 """A sqlite file of ours: made with its tables, in WAL mode if possible, named when it is damaged."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import sqlite3

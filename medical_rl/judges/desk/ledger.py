@@ -1,7 +1,5 @@
 """The ledger of a run: leases of calls under way, usage by the second, totals, failures with reasons."""
 
-from __future__ import annotations
-
 import sqlite3
 from typing import Any
 

@@ -3,8 +3,6 @@
 A rule over counts: no clock, no file, so every desk and its tests share it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

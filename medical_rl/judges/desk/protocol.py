@@ -5,8 +5,6 @@ processes, or in another process. A request is sent under a `go` grant only, and
 one `CallResult`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, Protocol
 

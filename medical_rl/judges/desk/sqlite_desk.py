@@ -4,8 +4,6 @@ One exchange is one transaction over both files, under a lock that is waited for
 loop. A killed process leaves either all of its exchange or nothing; its leases run out.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

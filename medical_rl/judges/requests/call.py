@@ -1,7 +1,5 @@
 """One call under a lease: send, read, and tell what is to be settled and what becomes of the question."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import dataclasses

@@ -5,8 +5,6 @@ connections cost a third of httpx's time a call. Nothing of a request or respons
 leaves this file: no header, no key.
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import json

@@ -5,8 +5,6 @@ has ended since the last round, into one exchange. Then it sleeps until there is
 call) or the desk's hint is over.
 """
 
-from __future__ import annotations
-
 import asyncio
 import collections
 import contextlib

@@ -1,7 +1,5 @@
 """The open questions of one event loop, and the three lines in which they wait."""
 
-from __future__ import annotations
-
 import asyncio
 import collections
 import math

@@ -1,7 +1,5 @@
 """Which failed attempts are tried again, and when: exponential waits, never before a Retry-After."""
 
-from __future__ import annotations
-
 import email.utils
 import math
 import random

@@ -4,8 +4,6 @@ A new kind is a function `(settings, rows, context) -> Proposals` in a file of i
 file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

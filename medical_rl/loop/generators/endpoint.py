@@ -5,8 +5,6 @@ about restricted rows are the same. The n-th draw of a prompt about an image has
 cache: the same command asks only what is missing.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The prompt of a generator: prompts/<strategy>.txt, the reply's form, the picture's facts if told."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

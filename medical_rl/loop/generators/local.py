@@ -4,8 +4,6 @@ It answers in a process of its own (`medical_rl.engine.vllm.generate`), reply by
 killed round goes on. The distilled one is of Algorithm 1, line 14.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

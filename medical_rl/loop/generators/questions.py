@@ -4,8 +4,6 @@ A row whose set says all that is true of its picture is asked about any of it; a
 question in other words, and its wrong answers and thoughts are other rows'.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import importlib

@@ -6,8 +6,6 @@ lines  one triplet a line, `question | rationale | answer` or `question | option
        answer`: for a tiny model, whose few tokens do not hold JSON
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

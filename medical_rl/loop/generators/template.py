@@ -8,8 +8,6 @@ and is known as such in the row's meta ("is_error", "error", "truth"), which not
 read.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import itertools

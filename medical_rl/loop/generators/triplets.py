@@ -3,8 +3,6 @@
 A triplet that cannot be used is bad model output: it has a reason and is counted, and nothing is raised.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import hashlib

@@ -3,8 +3,6 @@
 Every step is a process of its own that leaves what it did, so that the same call goes on where it was killed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """Rows as the model's chat text, the same in training and in measuring; TRL's batches of pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

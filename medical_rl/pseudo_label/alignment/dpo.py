@@ -5,8 +5,6 @@ GPUs: torchrun. A killed training goes on from its last whole state; one that is
 code 2 on a user's error.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -1,7 +1,5 @@
 """LoRA weights merged into their model: an ordinary folder that transformers and vLLM load."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -6,8 +6,6 @@ answer and its end, rejected null for a row that is no pair; the response is gre
 short is completed.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -10,8 +10,6 @@ would flatter: they were chosen for being wrong before, so whatever changes the 
 right.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A question with its reports, its gold answer and, in a pair, the answer to unlearn; as parquet."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +54,7 @@ class Preference:
         messages: Sequence[Mapping[str, str]],
         chosen: str,
         rejected: str | None,
-    ) -> Preference:
+    ) -> "Preference":
         """The row of a sample. Raises UserError unless its messages have one `<image>` an image."""
         turns, marks = [], 0
         for message in messages:

@@ -6,8 +6,6 @@ rise. What is judged is therefore the chosen answers' log-probability, and the f
 responses on ALL rows of the held-out studies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a preference tuning is asked: the fields of REQUEST.json, checked by name and value."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Where no k passes, conf.calibration.on_empty says what is done: stop, the best k
 retrieval. None of the three has a guarantee, and each says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """From labels to the 0/1 errors of a calibration, on the same questions for every k."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

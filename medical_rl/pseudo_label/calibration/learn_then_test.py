@@ -15,8 +15,6 @@ fixed_sequence  the candidates are tested at delta one after the other, in the o
                 be fixed before the errors are seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

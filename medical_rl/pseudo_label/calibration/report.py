@@ -3,8 +3,6 @@
 The picture has the risk of every k beside alpha, and its p-value beside what it must not exceed.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A new kind is a module with `check(settings)` and `label(settings, questions, wo
 here and a YAML file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any

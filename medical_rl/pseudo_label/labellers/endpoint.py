@@ -5,8 +5,6 @@ about restricted data are the same. What was answered is kept: the same command 
 one prompt about one picture is sent once.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any

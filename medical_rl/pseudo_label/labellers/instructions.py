@@ -1,7 +1,5 @@
 """The prompts of models: the question, and the reports fenced as data; never the row's answer."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

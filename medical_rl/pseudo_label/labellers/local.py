@@ -4,8 +4,6 @@ It answers in a process of its own (`medical_rl.engine.vllm.generate`), reply by
 killed stage goes on. (RULE, section 3.3, aligns it.)
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence

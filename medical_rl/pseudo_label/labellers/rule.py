@@ -5,8 +5,6 @@ similar patients have is not one that this patient has. It is the default at the
 and is named "rule" wherever its labels are.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any

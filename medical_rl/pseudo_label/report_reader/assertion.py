@@ -5,8 +5,6 @@ no longer kept up, so it is done here, on the words that deny in the fact reward
 radiology.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What a yes/no question asks of a report: whether findings are there, or how a place is."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

@@ -1,7 +1,5 @@
 """What one report says to a question, sentence by sentence: yes, no, doubtful, or nothing."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence

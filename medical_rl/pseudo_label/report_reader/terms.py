@@ -5,8 +5,6 @@ places, which findings go by several names, and what denies them: small tables o
 rule labeller alone. To add a finding, write a line in KIN.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple

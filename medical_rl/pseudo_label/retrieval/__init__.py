@@ -4,8 +4,6 @@ A new kind is a class with `rank` (`corpus.Retriever`) in a file of its own, a f
 `(settings, reports, folder)` and a line here, and a YAML file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

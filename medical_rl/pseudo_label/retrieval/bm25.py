@@ -1,7 +1,5 @@
 """BM25: reports ranked by the words they share with a row's question, without weights (bm25s)."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any

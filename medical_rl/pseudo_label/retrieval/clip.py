@@ -5,8 +5,6 @@ The reports' embeddings are kept in `<folder>/embeddings/`, under a name of mode
 made once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence

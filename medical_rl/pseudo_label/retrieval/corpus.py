@@ -1,7 +1,5 @@
 """The corpus of reports that a labeller retrieves from, and the hits of a retriever."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@ one is no longer given to the other (30 % at 0.8, where 11 % of the copies are m
 at 0.5, which finds as many copies). Standard sentences are common to many.
 """
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -4,8 +4,6 @@ One line a row, `{"id": row id, "retrieved": [{"id", "score"}, ...]}`, best firs
 tells what it was made from, so that the same call does nothing and another one starts over.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

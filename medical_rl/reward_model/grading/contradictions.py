@@ -6,8 +6,6 @@ answer after a thought that is untrue of the picture. The pairs of truth and unt
 alone (`is_probed`) are not used for training, and the words are those of the training's source of synonyms.
 """
 
-from __future__ import annotations
-
 import itertools
 import pkgutil
 from collections.abc import Iterator

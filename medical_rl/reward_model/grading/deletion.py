@@ -1,7 +1,5 @@
 """Grade 3: a response made incoherent by deleted phrases."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 

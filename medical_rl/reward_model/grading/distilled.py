@@ -5,8 +5,6 @@ favour a place; the judge says which is better. It is told neither the gold answ
 where it agrees with them can be counted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import heapq

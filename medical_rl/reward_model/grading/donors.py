@@ -1,7 +1,5 @@
 """Donors: rows whose answers and reports are lent to other rows, as texts about the wrong picture."""
 
-from __future__ import annotations
-
 import bisect
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -65,7 +63,7 @@ class Donors:
                         del self._by_question[other]
         self._insert(self._by_kind.setdefault(sample.kind, []), donor)
 
-    def _insert(self, entries: list[_Entry], donor: Sample) -> None:
+    def _insert(self, entries: "list[_Entry]", donor: Sample) -> None:
         """Keep the donor in its place, and of all entries those with the smallest ranks."""
         name = f"{donor.source}/{donor.id}"
         entry = _Entry(rank(str(self.seed), "donor", name), name, donor, gold(donor))

@@ -6,8 +6,6 @@ random stream named by the seed, the grade and the row: what it makes of a row d
 rows' order. To add one, write it here and name it in BUILDERS.
 """
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

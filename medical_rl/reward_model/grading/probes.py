@@ -14,8 +14,6 @@ does not give. To add one, write it here and name it in PROBES. Beside them stan
 exchanged or taken away: what R_phi says of these shows whether it looked.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence

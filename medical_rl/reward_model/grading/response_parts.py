@@ -1,7 +1,5 @@
 """A response taken apart where it can be changed: its thought, its answer, and what is around them."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 

@@ -1,7 +1,5 @@
 """A text worded anew: some of its words replaced by synonyms, its meaning left as it is."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Collection, Iterator

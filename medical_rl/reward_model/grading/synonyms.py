@@ -1,7 +1,5 @@
 """Where synonyms come from: WordNet, as MedGR2 has it, or a small table of our own."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 from collections.abc import Mapping

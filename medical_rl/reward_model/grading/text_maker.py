@@ -1,7 +1,5 @@
 """What the builders of graded texts share: how a text is made, and how all builders are run."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

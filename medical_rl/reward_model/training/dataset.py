@@ -1,7 +1,5 @@
 """Graded rows in any order, from a memory-mapped Arrow file, so that no image fills memory."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

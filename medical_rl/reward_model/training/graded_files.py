@@ -1,7 +1,5 @@
 """The files of graded rows that R_phi is trained and measured on: seed, later rounds, held-out."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """One phase of R_phi's training, step by step: its optimiser, its saved states, its log."""
 
-from __future__ import annotations
-
 import math
 from contextlib import nullcontext
 

@@ -1,7 +1,5 @@
 """Which rows each step sees: planned before training, so that a resumed run has the very next step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 

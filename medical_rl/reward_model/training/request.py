@@ -1,7 +1,5 @@
 """What the training of R_phi is asked to do: the fields of its REQUEST.json."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The losses: regression on grades (MedGR2, equation 1) or Bradley-Terry on pairs (its Algorithm 1, line 13).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 

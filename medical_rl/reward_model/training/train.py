@@ -5,8 +5,6 @@ interrupted training goes on from its last saved state; one that is done is left
 paragraph on a user's error.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """Consistency: a judge's word on whether the thought supports the answer (MEDFACT-R1)."""
 
-from __future__ import annotations
-
 from medical_rl.parsing.response import Response
 from medical_rl.sample import Sample
 

@@ -1,7 +1,5 @@
 """Detection: how well predicted boxes cover the gold ones (VRFT-Aug, equations 2 and 11)."""
 
-from __future__ import annotations
-
 import json
 
 from medical_rl.boxes import FRAMES, iou, match_boxes, to_original

@@ -1,7 +1,5 @@
 """Fact: how many of the question's clinical concepts the response speaks of (MEDFACT-R1)."""
 
-from __future__ import annotations
-
 from medical_rl.errors import UserError, unknown
 from medical_rl.parsing.response import Response
 from medical_rl.parsing.text import AFTER, CLAUSE, NEGATIONS, stems

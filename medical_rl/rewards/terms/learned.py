@@ -1,7 +1,5 @@
 """Learned: MedGR2's reward model R_phi, asked over HTTP (equation 1 trains it, equation 3 uses it)."""
 
-from __future__ import annotations
-
 import math
 
 from medical_rl.errors import RewardFailed, unknown

@@ -6,8 +6,6 @@ fails it, and nonsense that ends in the answer's words passes. Named apart from 
 so that no table can confuse them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """Recitation: how closely the thought repeats the knowledge in the prompt (VRFT-Aug, equation 7)."""
 
-from __future__ import annotations
-
 import functools
 import re
 

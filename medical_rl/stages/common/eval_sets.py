@@ -1,7 +1,5 @@
 """The rows models are evaluated on: the run's own test split, and sets of `conf.evaluation.data`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Stage `evaluate`: greedy predictions of every model on the same test rows, and results.{json,md}."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The models an evaluation compares: the base, the run's own round by round, and the user's choice."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from omegaconf import DictConfig

@@ -1,7 +1,5 @@
 """Sets besides the run's own, by choice of conf/data: tested on, or learned by a warm start too."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model a stage starts from, and where a trained one is left."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Stage `prepare`: datasets to parquet with a card, and the tiny model where the recipe builds one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import islice
 

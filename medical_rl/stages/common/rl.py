@@ -1,7 +1,5 @@
 """Stages `rl` and `localize_rl`: GRPO on the real engine; the best checkpoint by validation is kept."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

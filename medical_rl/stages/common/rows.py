@@ -1,7 +1,5 @@
 """The rows a stage trains on: those that were prepared, or what an earlier stage made of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from medical_rl.loop.plan import split_stage

@@ -1,7 +1,5 @@
 """Stages `sft` and `localize_sft`: the supervised rival of GRPO, on its rows and model, by conf/sft."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 

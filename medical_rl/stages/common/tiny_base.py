@@ -1,7 +1,5 @@
 """The tiny base model of a run: a real Qwen2.5-VL whose tokenizer learned this task's texts."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """Stage `warm_start`: supervised fine-tuning by verl's SFT trainer, one process a rank."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """Stage `align`: the local labeller is tuned not to be misled by reports where it knew better (RULE)."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Stage `calibrate`: with how many retrieved reports the labeller's risk is held (Learn-then-Test)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from omegaconf import DictConfig, OmegaConf

@@ -1,7 +1,5 @@
 """What the pseudo-label stages of MEDFACT-R1 share: rows, labeller, the reports retrieved for them."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Stage `pseudo_label`: training rows with the labeller's answers, and the cold start's (Table 3)."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stage `retrieve`: the reports nearest to every training and test question, never the question's own."""
 
-from __future__ import annotations
-
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.pseudo_label.retrieval.corpus import corpus

@@ -1,7 +1,5 @@
 """R_phi at work in a stage: the newest one of the run, the scores of many rows, a server beside GRPO."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Stage `best`: the policy of the loop that validated best, as the run's own model."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Stage `round_k/distil`: a generator fine-tuned on what R_phi scored high (Algorithm 1, line 14)."""
 
-from __future__ import annotations
-
 import json
 
 from omegaconf import DictConfig, OmegaConf

@@ -1,7 +1,5 @@
 """Stage `round_k/generate`: triplets about images that R_phi has not seen (Algorithm 1, line 3)."""
 
-from __future__ import annotations
-
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.errors import UserError

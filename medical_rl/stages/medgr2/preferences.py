@@ -1,7 +1,5 @@
 """Stage `round_k/preferences`: the policy's answers, graded by rule (Algorithm 1, line 12)."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter

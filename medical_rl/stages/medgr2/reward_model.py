@@ -1,7 +1,5 @@
 """Stages `reward_model` and `round_k/reward_model`: R_phi trained on the seed, then on the policy."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

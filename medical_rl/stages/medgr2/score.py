@@ -1,7 +1,5 @@
 """Stage `round_k/score`: R_phi's score of every candidate (Algorithm 1, line 4)."""
 
-from __future__ import annotations
-
 import json
 
 from omegaconf import DictConfig, OmegaConf

@@ -1,7 +1,5 @@
 """Stage `round_k/select`: the candidates that R_phi likes, added to D_gen (Algorithm 1, lines 5 to 9)."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
