@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import command, parallel
+from medical_rl.data.prepare import command
+from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import files, tables
 from medical_rl.data_preprocess import count_differences, file_names
 from medical_rl.errors import UserError, check_known
@@ -130,20 +130,13 @@ def _samples(lines, pictures: files.ImageIndex, split: str, consensus: str, drop
             return None
         r, d = _score(row["Score R"]), _score(row["Score D"])
         return Sample(
-            id=f"covid_severity/{filename}",
-            source="covid_severity",
-            question=QUESTION,
-            kind="grade",
-            answer=str(CONSENSUS[consensus](d if r is None else r, r if d is None else d)),
-            choices=GRADES,
-            images=(picture.data,),
-            group=filename,
-            split=split,
-            size=picture.size,
+            id=f"covid_severity/{filename}", source="covid_severity", question=QUESTION, kind="grade",
+            answer=str(CONSENSUS[consensus](d if r is None else r, r if d is None else d)), choices=GRADES,
+            images=(picture.data,), group=filename, split=split, size=picture.size,
             meta={"score_r": r, "score_d": d, "dataset": row["dataset"], "label": row["label"]},
-        )
+        )  # fmt: skip
 
-    return parallel.parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops)
+    return parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops)
 
 
 def _unusable(row: dict[str, str], names: collections.Counter) -> str | None:

@@ -24,15 +24,19 @@ from pathlib import Path
 
 import numpy as np
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.prepare import command
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, npz
-from medical_rl.data_preprocess import file_names, question_rows, rule_questions
+from medical_rl.data_preprocess import file_names, rule_questions
 from medical_rl.errors import UserError
 from medical_rl.images import MAX_PIXELS, encode_png
 from medical_rl.sample import Sample
 
-SPLITS, splits_of, content_paths = question_rows.SPLITS, question_rows.splits_of, question_rows.content_paths
+SPLITS, splits_of, content_paths = (
+    rule_questions.SPLITS,
+    rule_questions.splits_of,
+    rule_questions.content_paths,
+)
 # The published folders' names, and the splits they are.
 FOLDERS = {"training": "train", "validation": "val", "test": "test"}
 IMAGE = "slo_fundus"
@@ -61,14 +65,13 @@ def rows(
 
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder of the npz files, where it is not the source
-    splits     seeded, or published: the folder (Training, Validation, Test) of the image's npz file; or test:
-               all
-    the rest   see `data_preprocess.question_rows.Options`
+    splits     seeded; published: the folder (Training, Validation, Test) of the image's npz file; test: all
+    the rest   see `data_preprocess.rule_questions.Options`
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = rule_questions.Options(splits, split_seed, require_images, doubtful, concepts)
     question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
     copy = FundusFiles(files.source_folder(images or source, WHAT))
-    return question_rows.samples(question_files, split, copy, options, drops)
+    return rule_questions.samples(question_files, split, copy, options, drops)
 
 
 def describe(
@@ -76,14 +79,14 @@ def describe(
 ) -> dict:
     """The facts for the data card: licence, the question files and what the splits are."""
     question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
-    split_note = question_rows.split_note(splits, split_seed, "patient", "the dataset's folders")
+    split_note = rule_questions.split_note(splits, split_seed, "patient", "the dataset's folders")
     return {
         "source": "Harvard-FairVLMed",
         "file": file_names(question_files),
         "licence": "CC BY-NC-ND 4.0; access by request",
         "url": "https://ophai.hms.harvard.edu/datasets/harvard-fairvlmed10k",
         "restricted": True,
-        "questions": question_rows.content_hashes(question_files),
+        "questions": rule_questions.content_hashes(question_files),
         "notes": [*NOTES, split_note],
     }
 
@@ -105,7 +108,7 @@ def reports(source, *, drops: Drops | None = None, images: str | None = None, **
             yield {"id": digits, "text": text, "study": digits, "split": split}
 
 
-main = functools.partial(command.run, "fairvlmed", add_options=question_rows.add_options)
+main = functools.partial(command.run, "fairvlmed", add_options=rule_questions.add_options)
 
 
 class FundusFiles:
@@ -138,12 +141,19 @@ class FundusFiles:
 
     def load(self, name: str, row: str, drops: Drops) -> tuple[tuple[bytes, ...], dict] | None:
         """The image as PNG and the patient's fields; None, told to `drops`, for an unusable file."""
-        return self._read(self.group(name), row, drops, (IMAGE, *FIELDS), _picture_and_fields)
+
+        def picture_and_fields(arrays: dict) -> tuple[tuple[bytes, ...], dict]:
+            meta = {field: _single_value(arrays.get(field, np.array(""))) for field in FIELDS}
+            if "unread" in arrays:
+                meta["unread"] = arrays["unread"]
+            return (encode_png(picture(arrays)),), meta
+
+        return self._read(self.group(name), row, drops, (IMAGE, *FIELDS), picture_and_fields)
 
     def notes(self, drops: Drops) -> Iterator[tuple[str, str, str]]:
         """(digits, split, note) of every file that holds a note; an unusable one is told to `drops`."""
         for digits, paths in sorted(self.paths.items()):
-            text = self._read(digits, f"note {digits}", drops, ("note",), note)
+            text = self._read(digits, f"note {digits}", drops, ("note",), _note)
             if text:
                 yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
 
@@ -168,14 +178,6 @@ class FundusFiles:
             return drops.add(row, "its npz file cannot be used", reason)
 
 
-def note(arrays: dict[str, np.ndarray]) -> str:
-    """The patient's note, "" where there is none."""
-    array = arrays.get("note")
-    if array is None or array.dtype.kind != "U" or not array.size:
-        return ""
-    return str(array.reshape(-1)[0]).strip()
-
-
 def picture(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """The fundus image as uint8, `H x W` or `H x W x 3`; UserError if uint8 would lose anything."""
     image = arrays.get(IMAGE)
@@ -196,16 +198,10 @@ def picture(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return image.astype(np.uint8)
 
 
-def fields(arrays: dict[str, np.ndarray]) -> dict:
-    """The patient's fields as numbers and texts; NaN, blank and absent ones are None."""
-    return {name: _single_value(arrays.get(name, np.array(""))) for name in FIELDS}
-
-
-def _picture_and_fields(arrays: dict) -> tuple[tuple[bytes, ...], dict]:
-    meta = fields(arrays)
-    if "unread" in arrays:
-        meta["unread"] = arrays["unread"]
-    return (encode_png(picture(arrays)),), meta
+def _note(arrays: dict[str, np.ndarray]) -> str:
+    array = arrays.get("note")
+    is_text = array is not None and array.dtype.kind == "U" and array.size
+    return str(array.reshape(-1)[0]).strip() if is_text else ""
 
 
 def _patient(name: str) -> str:
@@ -225,9 +221,7 @@ def _single_value(array: np.ndarray):
     value = array.reshape(-1)[0].item()
     if isinstance(value, str):
         return value.strip() or None
-    if isinstance(value, int | float) and math.isfinite(value):
-        return value
-    return None
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 if __name__ == "__main__":

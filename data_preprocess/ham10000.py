@@ -17,13 +17,13 @@ import collections
 import functools
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import command, parallel
-from medical_rl.data.prepare.group_splits import split_by_group
+from medical_rl.data.prepare import command
+from medical_rl.data.prepare.sampling import split_by_group
+from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import files, image_boxes, tables
 from medical_rl.data_preprocess import count_differences
 from medical_rl.errors import UserError, check_known
@@ -78,8 +78,7 @@ def rows(
     split_seed  draws the split; it is not the run's seed, so that every run is tested on the same images
     by_image    where the table names no lesion, split by image, which puts one lesion into several splits
 
-    A box is [x1, y1, x2, y2] in pixels of the original image, x2 and y2 one past the last marked column and
-    row.
+    A box is [x1, y1, x2, y2] in pixels of the original image, x2 and y2 one past the last marked column and row.
     Raises UserError for a table that cannot be used, and where no image of it is in the folder.
     """
     check_known("split of HAM10000", split, SPLITS)
@@ -87,44 +86,35 @@ def rows(
     folder, found = _checked_table(source, task, table, part, by_image, drops)
     groups = [(lesion.group, lesion.dx) for lesion in found.lesions]
     split_of = split_by_group(groups, {"test": test_share, "val": val_share}, split_seed)
-    pictures, masks = _image_files(folder)
+    pictures, masks = collections.defaultdict(list), collections.defaultdict(list)
+    for path in files.below(folder):  # Kaggle's copy has every image twice
+        name = files.image_stem(path.name)
+        image = name.removesuffix("_segmentation")
+        (pictures if image == name else masks)[image].append(path)
     if pictures.keys().isdisjoint(lesion.image for lesion in found.lesions):
-        raise UserError(
-            f"None of the {len(found.lesions):,} images of {found.path.name} is in {folder.absolute()}. "
-            f"{WHAT}"
-        )
+        images = f"{len(found.lesions):,} images of {found.path.name}"
+        raise UserError(f"None of the {images} is in {folder.absolute()}. {WHAT}")
 
     def sample(lesion: Lesion, drops: Drops) -> Sample | None:
         picture = files.read_only_picture(pictures.get(lesion.image, ()), lesion.image, drops)
         if picture is None:
             return None
-        common = {
-            "id": f"ham10000/{lesion.image}",
-            "question": QUESTIONS[task],
-            "images": (picture.data,),
-            "group": lesion.group,
-            "split": split,
-            "size": picture.size,
-        }
         meta = {**lesion.meta, "dx": lesion.dx}
+        common = {
+            "id": f"ham10000/{lesion.image}", "question": QUESTIONS[task], "images": (picture.data,),
+            "group": lesion.group, "split": split, "size": picture.size, "meta": meta,
+        }  # fmt: skip
         if task == "classification":
             choices = tuple(CLASSES.values())
             return Sample(
-                source="ham10000",
-                kind="label",
-                answer=CLASSES[lesion.dx],
-                choices=choices,
-                meta=meta,
-                **common,
+                source="ham10000", kind="label", answer=CLASSES[lesion.dx], choices=choices, **common
             )
         box = image_boxes.mask_box_answer(lesion.image, picture, masks.get(lesion.image, ()), part, drops)
-        if box is None:
-            return None
         meta["finding"] = "lesion"
-        return Sample(source="ham10000_boxes", kind="box", answer=box, choices=(), meta=meta, **common)
+        return box and Sample(source="ham10000_boxes", kind="box", answer=box, **common)
 
     chosen = [lesion for lesion in found.lesions if split_of[lesion.group] == split]
-    return parallel.parallel_map(sample, chosen, drops)
+    return parallel_map(sample, chosen, drops)
 
 
 def describe(
@@ -142,6 +132,9 @@ def describe(
             f"The lesion of {found.alone:,} images is not named: they are split by image, so that pictures "
             "of one lesion may be in several splits, and scores are too high."
         )
+    unit = "lesion, or image where none is named" if found.alone else "lesion"
+    if found.alone == len(found.lesions) > 0:
+        unit = "image"
     if task == "boxes":
         boxes = f"{part}; [x1, y1, x2, y2], x2 and y2 one past the last marked pixel"
     return {
@@ -152,7 +145,7 @@ def describe(
         "url": "https://doi.org/10.7910/DVN/DBW86T",
         "doi": "10.1038/sdata.2018.161",
         "altered": list(found.altered),
-        "split": f"by {found.unit}, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
+        "split": f"by {unit}, seed {split_seed}, test {test_share:.0%}, val {val_share:.0%}",
         "boxes": boxes,
         "notes": notes,
     }
@@ -196,13 +189,6 @@ class Table(NamedTuple):
         """How many images have no lesion named."""
         return sum(not lesion.lesion for lesion in self.lesions)
 
-    @property
-    def unit(self) -> str:
-        """What a split keeps whole."""
-        if self.alone == len(self.lesions) > 0:
-            return "image"
-        return "lesion, or image where none is named" if self.alone else "lesion"
-
 
 def load(folder: Path, name: str | None, drops: Drops) -> Table:
     """The table `name` of the folder, or the one that is found there; rows it cannot use go to `drops`."""
@@ -211,7 +197,7 @@ def load(folder: Path, name: str | None, drops: Drops) -> Table:
     if set(METADATA) <= set(columns):
         numbered, altered = _metadata(path, drops)
     elif set(ONE_HOT) <= set(columns):
-        numbered = _one_hot(path, _lesions_of_images(folder), drops)
+        numbered = _one_hot(path, folder, drops)
     else:
         raise UserError(
             f"{path.absolute()} has the columns {', '.join(columns) or 'none'}; a table of HAM10000 has "
@@ -270,16 +256,6 @@ def _checked_table(source, task: str, table: str | None, part: str, by_image: bo
     return folder, found
 
 
-def _image_files(folder: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """({image: files}, {image: mask files}): Kaggle's copy has every image twice."""
-    pictures, masks = collections.defaultdict(list), collections.defaultdict(list)
-    for path in files.below(folder):
-        name = files.image_stem(path.name)
-        image = name.removesuffix("_segmentation")
-        (pictures if image == name else masks)[image].append(path)
-    return pictures, masks
-
-
 def _metadata(path: Path, drops: Drops) -> tuple[list[tuple[int, Lesion]], list[str]]:
     """The (line, lesion) pairs of a table that names classes, and a clause for each repaired name."""
     lesions, spellings = [], collections.Counter()
@@ -309,9 +285,19 @@ def _metadata(path: Path, drops: Drops) -> tuple[list[tuple[int, Lesion]], list[
     return lesions, repaired
 
 
-def _one_hot(path: Path, lesion_of: Mapping[str, str], drops: Drops) -> list[tuple[int, Lesion]]:
-    """The (line, lesion) pairs of a table with a column of 0 and 1 a class."""
-    lesions = []
+def _one_hot(path: Path, folder: Path, drops: Drops) -> list[tuple[int, Lesion]]:
+    """The (line, lesion) pairs of a table with a column of 0 and 1 a class.
+
+    The lesions are those of any table of the folder that knows image and lesion, as ISIC's LesionGroupings does.
+    """
+    lesions, lesion_of = [], {}
+    for other in tables.table_files(folder, "HAM10000_metadata"):
+        columns = tables.column_names(other)
+        name = "image" if "image" in columns else "image_id"
+        if {name, "lesion_id"} <= set(columns):
+            numbered = tables.read_table(other, (name, "lesion_id"))
+            lesion_of = {files.composed_name(row[name]): row["lesion_id"] for _, row in numbered}
+            break
     for line, row in tables.read_table(path, ONE_HOT):
         marks = [row[column].removesuffix(".0") for column in ONE_HOT[1:]]
         if sorted(marks) != ["0"] * (len(CLASSES) - 1) + ["1"]:
@@ -339,17 +325,6 @@ def _without_duplicates(numbered: list[tuple[int, Lesion]], path: Path, drops: D
         else:
             lesions[lesion.image] = lesion
     return list(lesions.values())
-
-
-def _lesions_of_images(folder: Path) -> dict[str, str]:
-    """{image: lesion} from any table of the folder that knows both, as ISIC's LesionGroupings does."""
-    for path in tables.table_files(folder, "HAM10000_metadata"):
-        columns = tables.column_names(path)
-        image = "image" if "image" in columns else "image_id"
-        if {image, "lesion_id"} <= set(columns):
-            numbered = tables.read_table(path, (image, "lesion_id"))
-            return {files.composed_name(row[image]): row["lesion_id"] for _, row in numbered}
-    return {}
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import command, parallel
-from medical_rl.data.prepare.group_splits import split_by_group
-from medical_rl.data.sources import box_annotations, files, image_boxes
+from medical_rl.data.prepare import command
+from medical_rl.data.prepare.sampling import split_by_group
+from medical_rl.data.rows import Drops, parallel_map
+from medical_rl.data.sources import files, image_boxes
 from medical_rl.data_preprocess import count_differences, missing_names
 from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.response import normalise
@@ -53,8 +53,7 @@ def rows(
 
     boxes       a COCO .json, a .csv, or a folder of VOC .xml or YOLO .txt files; within the source, or a path
     several     where an image has several boxes: one around all (union), or the one of largest area (largest)
-    split_seed  draws the split, the same for both tasks; it is not the run's seed, so all runs share one test
-                set
+    split_seed  draws the split, the same for both tasks; not the run's seed, so all runs share one test set
 
     A broken image, one that is in two class folders, and for boxes one without a usable box, go to `drops`.
     Raises UserError where a class folder is missing.
@@ -64,7 +63,7 @@ def rows(
     folder, classes = _classified_images(source, several)
     drawn = None
     if boxes:
-        annotations = box_annotations.read_boxes(folder / Path(boxes).expanduser(), drops)
+        annotations = image_boxes.read_boxes(folder / Path(boxes).expanduser(), drops)
         drawn = image_boxes.match_to_images(annotations, classes, class_of, drops)
     groups = {path: files.content_hash(path) for path in classes}
     pairs = zip(groups.values(), classes.values(), strict=True)
@@ -104,9 +103,8 @@ def content_paths(source, *, boxes: str | None = None, **_) -> list:
 
 def add_options(parser) -> None:
     """Add the options of `rows` to a command line."""
-    parser.add_argument(
-        "--boxes", metavar="PATH", help="ask for boxes: COCO .json, .csv, or a folder of VOC or YOLO"
-    )
+    told = "ask for boxes: COCO .json, .csv, or a folder of VOC or YOLO"
+    parser.add_argument("--boxes", metavar="PATH", help=told)
     several = ", ".join(image_boxes.SEVERAL)
     parser.add_argument("--several", help=f"where an image has several boxes: {several} (default: union)")
     command.add_split_options(parser, test=0.1, val=0.05)
@@ -138,20 +136,12 @@ def _samples(folder: Path, paths, classes, groups, split: str, drops: Drops) -> 
         if picture is None:
             return None
         return Sample(
-            id=f"heel/{row}",
-            source="heel",
-            question=QUESTION,
-            kind="label",
-            answer=CLASSES[classes[path]],
-            choices=tuple(CLASSES.values()),
-            images=(picture.data,),
-            group=groups[path],
-            split=split,
-            size=picture.size,
-            meta={"file": row},
-        )
+            id=f"heel/{row}", source="heel", question=QUESTION, kind="label", answer=CLASSES[classes[path]],
+            choices=tuple(CLASSES.values()), images=(picture.data,), group=groups[path], split=split,
+            size=picture.size, meta={"file": row},
+        )  # fmt: skip
 
-    return parallel.parallel_map(sample, paths, drops)
+    return parallel_map(sample, paths, drops)
 
 
 def _classified_images(source, several: str) -> tuple[Path, dict[Path, str]]:

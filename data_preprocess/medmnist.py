@@ -22,13 +22,13 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import command, parallel
+from medical_rl.data.prepare import command
+from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import npz
 from medical_rl.data_preprocess import count_differences, missing_names
 from medical_rl.errors import UserError, check_known
@@ -41,8 +41,7 @@ QUESTIONS = {
     "dermamnist": "Which skin lesion does this dermatoscopic image show?",
     "octmnist": "What does this retinal optical coherence tomography scan show?",
     "pneumoniamnist": "Is this chest X-ray of a child normal, or does it show pneumonia?",
-    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 "
-    "to 4?",
+    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 to 4?",
     "breastmnist": "Is the finding in this breast ultrasound image malignant, or is it normal or benign?",
     "bloodmnist": "Which type of blood cell does this microscope image show?",
     "tissuemnist": "Which type of kidney cortex cell does this microscope image show?",
@@ -64,14 +63,12 @@ NOTES_OF = {
     "those of the source's own test.",
 }
 LARGE = 1 << 14  # bytes of a picture: 128 x 128
-Row = tuple[int, tuple[np.ndarray, np.ndarray]]
 
 
 def rows(
     source, split: str, *, flag: str | None = None, allow_altered: bool = False, finding: str | None = None
 ) -> Iterator[Sample]:
-    """The samples of one split, streamed; kind "grade" for RetinaMNIST, "yes_no" for ChestMNIST, else
-    "label".
+    """The samples of one split, streamed: kind "grade" (RetinaMNIST), "yes_no" (ChestMNIST) or "label".
 
     flag           the dataset; read off the file name where not given
     allow_altered  use a file whose MD5, counts or sizes are not the official ones
@@ -82,12 +79,36 @@ def rows(
     """
     path, flag, info = _official_file(source, flag, allow_altered)
     check_known("split of MedMNIST", split, SPLITS)
-    names = _label_names(info)
-    if flag != "chestmnist":
-        return _classified(path, flag, names, split, info["task"])
-    if finding is not None:
+    names = tuple(info["label"][number].strip() for number in sorted(info["label"], key=int))
+    if flag == "chestmnist" and finding is not None:
         check_known("finding of ChestMNIST", finding, names)
-    return _findings(path, names, split, names if finding is None else (finding,))
+    kind = "grade" if info["task"] == "ordinal-regression" else "label"
+
+    def samples(row: tuple[int, tuple[np.ndarray, np.ndarray]], drops: Drops) -> list[Sample]:
+        index, (image, label) = row
+        group = f"{flag}/{split}/{index}"  # the image
+        common = {"images": (encode_png(image),), "group": group, "split": split, "size": image.shape[:2]}
+        if flag != "chestmnist":
+            if not 0 <= label[0] < len(names):
+                told = f"label {label[0]} of {group} is not in 0 to {len(names) - 1}"
+                raise UserError(f"{path.absolute()}: {told}.")
+            return [Sample(group, flag, QUESTIONS[flag], kind, names[label[0]], names, **common)]
+        if not set(label.tolist()) <= {0, 1}:
+            raise UserError(f"{path.absolute()}: labels {label.tolist()} of {group} are not all 0 or 1.")
+        made = []
+        for asked in names if finding is None else (finding,):
+            answer = "yes" if label[names.index(asked)] else "no"
+            question = QUESTIONS[flag].format(finding=asked)
+            made.append(Sample(f"{group}/{asked}", flag, question, "yes_no", answer, ("yes", "no"), **common))
+        return made
+
+    streams = npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels")
+    pairs = enumerate(zip(*streams, strict=True))
+    shape, _ = npz.headers(path)[f"{split}_images"]
+    drops = Drops()  # a published array has no row that is left out
+    large = math.prod(shape[1:]) >= LARGE  # for less, threads cost more than they save
+    made = parallel_map(samples, pairs, drops) if large else (samples(pair, drops) for pair in pairs)
+    return itertools.chain.from_iterable(made)
 
 
 def describe(source, *, flag: str | None = None, allow_altered: bool = False, **_) -> dict:
@@ -116,9 +137,8 @@ def add_options(parser) -> None:
     """Add the options of `rows` to a command line."""
     parser.add_argument("--flag", help=f"{', '.join(QUESTIONS)} (default: from the file name)")
     parser.add_argument("--finding", help="chestmnist: ask for this finding only")
-    parser.add_argument(
-        "--allow-altered", action="store_true", help="use a file that is not the official one"
-    )
+    told = "use a file that is not the official one"
+    parser.add_argument("--allow-altered", action="store_true", help=told)
 
 
 main = functools.partial(command.run, "medmnist", add_options=add_options)
@@ -144,67 +164,6 @@ def official() -> dict[str, dict]:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "INFO":
             return ast.literal_eval(node.value)
     raise UserError(f"{path} has no INFO; medmnist 3.0.2 has one.")
-
-
-def _classified(path: Path, flag: str, names: tuple[str, ...], split: str, task: str) -> Iterator[Sample]:
-    """A question for the class or grade of each image; the image is its own group."""
-
-    def sample(row: Row, drops: Drops) -> Sample:
-        index, (image, label) = row
-        name = f"{flag}/{split}/{index}"
-        if not 0 <= label[0] < len(names):
-            raise UserError(f"{path.absolute()}: label {label[0]} of {name} is not in 0 to {len(names) - 1}.")
-        return Sample(
-            id=name,
-            source=flag,
-            question=QUESTIONS[flag],
-            kind="grade" if task == "ordinal-regression" else "label",
-            answer=names[label[0]],
-            choices=names,
-            images=(encode_png(image),),
-            group=name,
-            split=split,
-            size=image.shape[:2],
-        )
-
-    return _map_rows(path, split, sample)
-
-
-def _findings(path: Path, names: tuple[str, ...], split: str, asked: tuple[str, ...]) -> Iterator[Sample]:
-    """A yes/no question for each asked finding of each image; the image is the group."""
-
-    def samples(row: Row, drops: Drops) -> list[Sample]:
-        index, (image, labels) = row
-        group, encoded = f"chestmnist/{split}/{index}", encode_png(image)
-        if not set(labels.tolist()) <= {0, 1}:
-            raise UserError(f"{path.absolute()}: labels {labels.tolist()} of {group} are not all 0 or 1.")
-        return [
-            Sample(
-                id=f"{group}/{finding}",
-                source="chestmnist",
-                question=QUESTIONS["chestmnist"].format(finding=finding),
-                kind="yes_no",
-                answer="yes" if labels[names.index(finding)] else "no",
-                choices=("yes", "no"),
-                images=(encoded,),
-                group=group,
-                split=split,
-                size=image.shape[:2],
-            )
-            for finding in asked
-        ]
-
-    return itertools.chain.from_iterable(_map_rows(path, split, samples))
-
-
-def _map_rows(path: Path, split: str, make: Callable[[Row, Drops], object]) -> Iterator:
-    """`make` of each row of the split; several rows at a time where pictures are large enough."""
-    shape, _ = npz.headers(path)[f"{split}_images"]
-    pairs = zip(npz.stream(path, f"{split}_images"), npz.stream(path, f"{split}_labels"), strict=True)
-    drops = Drops()  # a published array has no row that is left out
-    if math.prod(shape[1:]) < LARGE:
-        return (make(row, drops) for row in enumerate(pairs))
-    return parallel.parallel_map(make, enumerate(pairs), drops)
 
 
 def _official_file(source, flag: str | None, allow_altered: bool) -> tuple[Path, str, dict]:
@@ -290,12 +249,6 @@ def _published(info: dict, key: str, path: Path) -> str | None:
     """INFO's `key` (MD5 or url) for the size in the file's name; None if that size was never published."""
     size = _named_size(path)
     return info.get(key if size == 28 else f"{key}_{size}")
-
-
-def _label_names(info: dict) -> tuple[str, ...]:
-    """The names of the labels in the order of their numbers."""
-    numbers = sorted(info["label"], key=int)
-    return tuple(info["label"][number].strip() for number in numbers)
 
 
 def _md5(path: Path) -> str:

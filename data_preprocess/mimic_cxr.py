@@ -23,14 +23,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.prepare import command
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, tables
-from medical_rl.data_preprocess import file_names, question_rows, rule_questions
+from medical_rl.data_preprocess import file_names, rule_questions
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 
-SPLITS, splits_of = question_rows.SPLITS, question_rows.splits_of
+SPLITS, splits_of = rule_questions.SPLITS, rule_questions.splits_of
 SPLIT_TABLE = "mimic-cxr-2.0.0-split.csv"
 OFFICIAL_NAMES = {"train": "train", "validate": "val", "test": "test"}
 _PATH = re.compile(r"(?:.*/)?(p\d{2})/(p\d{8})/(s\d{8})/([\w-]+)\.jpg")
@@ -55,15 +55,14 @@ def rows(
 
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder that holds `files`, where it is not the source
-    splits     seeded, or published: the official table mimic-cxr-2.0.0-split.csv beside the images; or test:
-               all
-    the rest   see `data_preprocess.question_rows.Options`
+    splits     seeded; published: the official table mimic-cxr-2.0.0-split.csv beside the images; test: all
+    the rest   see `data_preprocess.rule_questions.Options`
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = rule_questions.Options(splits, split_seed, require_images, doubtful, concepts)
     question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
     folder = files.source_folder(images or source, WHAT)
     copy = MimicFiles(folder, official_splits(folder) if splits == "published" else {})
-    return question_rows.samples(question_files, split, copy, options, drops)
+    return rule_questions.samples(question_files, split, copy, options, drops)
 
 
 def describe(
@@ -83,10 +82,10 @@ def describe(
         "url": "https://physionet.org/content/mimic-cxr-jpg",
         "doi": "10.13026/jsn5-t979",
         "restricted": True,
-        "questions": question_rows.content_hashes(question_files),
+        "questions": rule_questions.content_hashes(question_files),
         "images": MimicFiles(folder, {}).state(names),
         "split_table": files.content_hash(folder / SPLIT_TABLE) if splits == "published" else None,
-        "notes": [*NOTES, question_rows.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
+        "notes": [*NOTES, rule_questions.split_note(splits, split_seed, "patient", SPLIT_TABLE)],
     }
 
 
@@ -107,7 +106,7 @@ def reports(source, **_) -> Iterator[dict]:
         yield from rule_questions.corpus(file, study_of, patient_of)
 
 
-main = functools.partial(command.run, "mimic_cxr", add_options=question_rows.add_options)
+main = functools.partial(command.run, "mimic_cxr", add_options=rule_questions.add_options)
 
 
 class MimicFiles:
@@ -195,9 +194,8 @@ def patient_of(entry: Mapping) -> str:
     if str(entry.get("subject_id", "")).isdigit():
         return f"p{entry['subject_id']}"
     paths = entry.get("image_path") or ()
-    names = [str(entry.get("id", ""))]
-    names += [paths] if isinstance(paths, str) else map(str, paths)
-    match = re.search(r"\bp\d{8}\b", "\n".join(names))
+    paths = [paths] if isinstance(paths, str) else map(str, paths)
+    match = re.search(r"\bp\d{8}\b", "\n".join([str(entry.get("id", "")), *paths]))
     return match[0] if match else ""
 
 

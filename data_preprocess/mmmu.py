@@ -24,10 +24,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
 from medical_rl.data.prepare import command
-from medical_rl.data.prepare.group_splits import split_by_group
+from medical_rl.data.prepare.sampling import split_by_group
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import hub, tables
 from medical_rl.data.sources.files import checked_image, read_image, source_folder
 from medical_rl.data_preprocess import missing_names
@@ -65,10 +65,16 @@ def rows(
     check_known("split of MMMU", split, SPLITS)
     for name in subjects:
         check_known("medical subject of MMMU", name, SUBJECTS)
-    published = published_rows(
-        source, "validation" if split == "test" else "dev", tuple(subjects), revision, streaming
-    )
-    return _samples(published, source, split, short_answers, drops or Drops())
+    name = "validation" if split == "test" else "dev"
+    published = published_rows(source, name, tuple(subjects), revision, streaming)
+    if split != "test":
+        # The dev set is 5 rows a subject with a few images: small enough to be held twice.
+        published = list(published)
+        split_of = split_by_group([(row["id"], subject(row)) for row in published], {"val": 0.2}, seed=0)
+        published = (row for row in published if split_of[row["id"]] == split)
+    drops = drops or Drops()
+    samples = (_sample(row, split, short_answers, source, drops) for row in published)
+    return filter(None, samples)
 
 
 def describe(source, *, revision: str | None = None, **_) -> dict:
@@ -103,7 +109,11 @@ def published_rows(
     Copies of MMMU keep a subject in a file or folder of its own, or all of them in one; both are read.
     """
     if hub.is_hub_id(source):
-        copy = _hub_rows(source, published, subjects, revision, streaming)
+        known = hub.configs(source, revision)
+        copy = itertools.chain.from_iterable(
+            hub.rows(source, published, config=name, revision=revision, streaming=streaming)
+            for name in [subject for subject in subjects if subject in known] or [None]
+        )
     else:
         copy = _local_rows(source, published, subjects)
     ids = set()
@@ -204,20 +214,6 @@ def accepted_answers(answer) -> list[str]:
     return answers
 
 
-def _samples(
-    published: Iterator[dict], source, split: str, short_answers: bool, drops: Drops
-) -> Iterator[Sample]:
-    if split != "test":
-        # The dev set is 5 rows a subject with a few images: small enough to be held twice.
-        published = list(published)
-        split_of = split_by_group([(row["id"], subject(row)) for row in published], {"val": 0.2}, seed=0)
-        published = [row for row in published if split_of[row["id"]] == split]
-    for row in published:
-        sample = _sample(row, split, short_answers, source, drops)
-        if sample is not None:
-            yield sample
-
-
 def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops) -> Sample | None:
     """The sample of a row; None, with the reason in `drops`, where it cannot be asked."""
     try:
@@ -236,18 +232,10 @@ def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops)
     if not choices:
         meta["accepted"] = accepted_answers(row["answer"])
     return Sample(
-        id=row["id"],
-        source="mmmu_medical",
-        question=question,
-        kind="choice" if choices else "label",
-        answer=answer,
-        choices=choices,
-        images=tuple(images),
-        group=row["id"],
-        split=split,
-        size=image_size(images[0]) if images else None,
-        meta=meta,
-    )
+        id=row["id"], source="mmmu_medical", question=question, kind="choice" if choices else "label",
+        answer=answer, choices=choices, images=tuple(images), group=row["id"], split=split,
+        size=image_size(images[0]) if images else None, meta=meta,
+    )  # fmt: skip
 
 
 def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
@@ -260,12 +248,6 @@ def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
     if not isinstance(value, bytes):
         return drops.add(row["id"], "an image that it names is not there", column)
     return checked_image(value, row["id"], drops)
-
-
-def _hub_rows(source, published: str, subjects, revision: str | None, streaming: bool) -> Iterator[dict]:
-    known = hub.configs(source, revision)
-    for name in [subject for subject in subjects if subject in known] or [None]:
-        yield from hub.rows(source, published, config=name, revision=revision, streaming=streaming)
 
 
 def _local_rows(source, published: str, subjects) -> Iterator[dict]:

@@ -61,40 +61,29 @@ def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence) -> tuple[str,
     """
     if cell is None or not str(cell).strip():
         raise BadOptions("it has no answer")
-    readers = {"label": _label, "choice": _choice, "yes_no": _yes_no, "grade": _grade, "box": _box}
-    return readers[kind](cell, choices, sizes)
+    if kind == "label":
+        options = tuple(map(str.strip, map(str, choices)))
+        return (matching_option(cell, options) if options else str(cell).strip()), options
+    if kind == "choice":
+        options = clean_options(choices)
+        try:
+            return matching_option(cell, options), options
+        except BadOptions:
+            return matching_option(option_at_letter(cell, list(choices)), options), options
+    if kind == "yes_no":
+        word = {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else normalise(str(cell))
+        if word not in ("yes", "no"):
+            raise BadOptions("its answer is neither yes nor no")
+        return word, ("yes", "no")
+    if kind == "grade":
+        grade = whole_number(cell)
+        if grade is None:
+            raise BadOptions("its answer is no whole number")
+        return grade, tuple(map(str, choices))
+    return _box(cell, sizes), ()
 
 
-def _label(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    if not choices:
-        return str(cell).strip(), ()
-    options = tuple(map(str.strip, map(str, choices)))
-    return matching_option(cell, options), options
-
-
-def _choice(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    options = clean_options(choices)
-    try:
-        return matching_option(cell, options), options
-    except BadOptions:
-        return matching_option(option_at_letter(cell, list(choices)), options), options
-
-
-def _yes_no(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    word = {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else normalise(str(cell))
-    if word not in ("yes", "no"):
-        raise BadOptions("its answer is neither yes nor no")
-    return word, ("yes", "no")
-
-
-def _grade(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
-    grade = whole_number(cell)
-    if grade is None:
-        raise BadOptions("its answer is no whole number")
-    return grade, tuple(map(str, choices))
-
-
-def _box(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
+def _box(cell, sizes) -> str:
     """One box or several, in pixels of the first image; the order is x1, y1, x2, y2."""
     text = json.dumps(cell) if isinstance(cell, list | tuple) else str(cell)
     between = r"[\[\](),;\s]"
@@ -109,4 +98,4 @@ def _box(cell, choices, sizes) -> tuple[str, tuple[str, ...]]:
             raise BadOptions("its box is empty: x1 < x2 and y1 < y2 are needed")
         if sizes and not (x1 >= 0 and y1 >= 0 and x2 <= sizes[0][1] and y2 <= sizes[0][0]):
             raise BadOptions("its box reaches outside the image")
-    return json.dumps(boxes[0] if len(boxes) == 1 else boxes), ()
+    return json.dumps(boxes[0] if len(boxes) == 1 else boxes)

@@ -1,15 +1,16 @@
 """Which row of a user's own table is in which split: as the table says, else drawn."""
 
 import hashlib
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.options import BadOptions
-from medical_rl.data.prepare.group_splits import first_with_same_content, link_rows, split_by_group
+from medical_rl.data.prepare.sampling import first_with_same_content, link_rows, split_by_group
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources.files import path_inside
 from medical_rl.data.sources.tables import split_of_word
 from medical_rl.data_preprocess.custom.cells import image_value, items
@@ -22,8 +23,7 @@ NO_SPLIT = "its split is none of train, val and test"
 class Place:
     """One row's id, group and split; `split` is "" for a row that is left out.
 
-    links      what ties it to other rows in a draw: its images (path, or hash of bytes), and its own group's
-               name
+    links      what ties it to other rows in a draw: its images (path, or hash of bytes), its own group's name
     has_group  whether the table itself gives the group
     table      which of several tables holds the row, "" where there is one
     """
@@ -39,8 +39,7 @@ class Place:
 
 
 def places(table: Table, shares: Mapping[str, float], seed: int, drops: Drops) -> list[Place]:
-    """The place of every row, in order; `shares` are those of val and test where the table does not name
-    them.
+    """The place of every row, in order; `shares` are of val and test where the table does not name them.
 
     Without a split column everything is drawn; with one, a split that it never names is drawn from its
     train rows. In a draw rows of one group, or that share an image (by path or by bytes), stay together.
@@ -48,12 +47,24 @@ def places(table: Table, shares: Mapping[str, float], seed: int, drops: Drops) -
     placed = []
     for number, (name, row) in enumerate(table.table_rows(), start=1):
         placed.append(_place(name, row, number, table))
-    _tell_tables_apart(placed)
-    _refuse_repeated_ids(placed, drops)
-    given = set()
-    if "split" in table.names:
-        _read_given_splits(placed, drops)
-        given = {place.split for place in placed}
+    # An id that several tables have, each counting from 0, say, is <table>/<id> in all of them.
+    tables = defaultdict(set)
+    for place in placed:
+        tables[place.id].add(place.table)
+    ids: set[str] = set()
+    for place in placed:
+        if len(tables[place.id]) > 1:
+            place.id = f"{place.table}/{place.id}"
+        if place.id in ids:
+            drops.add(place.row, "its id is taken by another row")
+            place.split = "left out"
+        ids.add(place.id)
+        if "split" in table.names:
+            split = split_of_word(place.split)
+            if not split:
+                drops.add(place.row, NO_SPLIT, repr(place.split))
+            place.split = split
+    given = {place.split for place in placed} if "split" in table.names else set()
     wanted = {split: share for split, share in shares.items() if share and split not in given}
     if wanted:
         elsewhere = {place.group for place in placed if place.split not in ("train", "")}
@@ -66,11 +77,8 @@ def _place(name: str, row: Mapping, number: int, table: Table) -> Place:
         value = row.get(table.names.get(field))
         return "" if value is None else str(value).strip()
 
-    row_id, group, images = (
-        text("id"),
-        text("group"),
-        _image_keys(row.get(table.names["image"]), table.folder),
-    )
+    row_id, group = text("id"), text("group")
+    images = _image_keys(row.get(table.names["image"]), table.folder)
     first = images[0] if images else row_id or f"row {number}"
     if isinstance(first, Path):
         # Below the folder, so that a set in another folder is split alike.
@@ -102,49 +110,18 @@ def _image_keys(cell, folder: Path) -> tuple[str | Path, ...]:
     return tuple(keys)
 
 
-def _tell_tables_apart(placed: list[Place]) -> None:
-    """Make an id that several tables have, each counting from 0, say, `<table>/<id>` in all of them."""
-    tables: dict[str, set[str]] = defaultdict(set)
-    for place in placed:
-        tables[place.id].add(place.table)
-    for place in placed:
-        if len(tables[place.id]) > 1:
-            place.id = f"{place.table}/{place.id}"
-
-
-def _refuse_repeated_ids(placed: list[Place], drops: Drops) -> None:
-    ids: set[str] = set()
-    for place in placed:
-        if place.id in ids:
-            drops.add(place.row, "its id is taken by another row")
-            place.split = "left out"
-        ids.add(place.id)
-
-
-def _read_given_splits(placed: list[Place], drops: Drops) -> None:
-    for place in placed:
-        split = split_of_word(place.split)
-        if not split:
-            drops.add(place.row, NO_SPLIT, repr(place.split))
-        place.split = split
-
-
 def _draw(placed: list[Place], shares: Mapping[str, float], seed: int, elsewhere: set[str]) -> None:
-    """Set the split of the rows. Classes keep their proportions where answers are classes.
+    """Set the split of the rows, classes in their proportions where answers are classes.
 
     Rows without a group of their own take that of the rows they are linked to; a group that the table names,
-    and one that is `elsewhere`, in a split it gives, stays: only so is it seen that a patient is in two
-    splits.
+    and one that is `elsewhere`, in a split it gives, stays: so a patient who is in two splits is seen.
     """
-    paths = []
-    for place in placed:
-        paths += [key for key in place.links if isinstance(key, Path)]
-    first = first_with_same_content(paths)
+    links = itertools.chain.from_iterable(place.links for place in placed)
+    first = first_with_same_content(key for key in links if isinstance(key, Path))
     keys = [{first.get(key, key) for key in place.links} for place in placed]
     groups = [placed[index].group for index in link_rows(keys)]
     answers = [place.answer for place in placed]
-    # Answers that are nearly all different are no classes: a draw within each would put everything into
-    # train.
+    # Answers that are nearly all different are no classes: a draw within each would put all into train.
     if len(set(answers)) > max(2, len(set(groups)) // 10):
         answers = [""] * len(placed)
     split_of = split_by_group(zip(groups, answers, strict=True), shares, seed)

@@ -21,8 +21,7 @@ FIELDS = (
 # What the meta of a row means to the program: a copy made to fill a batch is no repetition to the checks.
 RESERVED = ("copy", "thought")
 MAX_CLASSES = 100
-# Text of up to so many bytes is held while a set is prepared; what is larger, or may hold images, is streamed
-# anew.
+# Text of so many bytes is held while a set is prepared; what is larger, or may hold images, is streamed anew.
 HELD_BYTES = 1 << 26
 
 TableRow = tuple[str, dict]
@@ -45,7 +44,6 @@ class Table:
         self.names, self.keep = column_map(columns, self.columns), tuple(keep)
         for column in self.keep:
             check_known("column to keep", column, self.columns)
-        for column in self.keep:
             if column in RESERVED:
                 mapped = ", or map it with columns." if column in FIELDS else "."
                 raise UserError(
@@ -65,7 +63,12 @@ class Table:
         """A hash of the names, sizes and times of the image files, which are no part of the table."""
         digest = hashlib.sha256()
         for row in self.rows():
-            for name in _listed(row.get(self.names["image"])):
+            cell = row.get(self.names["image"])
+            try:
+                names = items(cell) if isinstance(cell, str | list) else []
+            except BadOptions:  # told when its row is made
+                continue
+            for name in names:
                 path = path_inside(self.folder, name) if isinstance(name, str) else None
                 state = None
                 if path and path.is_file():
@@ -115,8 +118,7 @@ def classes(choices, answers: Iterable[str], kind: str, names: Mapping) -> tuple
 
 
 def _opened(source, revision: str | None) -> tuple[Callable[[], Iterator[TableRow]], Path, bool]:
-    """(a function that gives the rows anew, the folder that image paths start from, whether to hold the
-    rows).
+    """(a function that gives the rows anew, the folder that image paths start from, whether to hold the rows).
 
     The source is a table file; a folder with one table, or with one a split (train.csv, test.csv); a folder
     of class folders, or of split folders with class folders in them; or a Hub id. Raises UserError for
@@ -126,26 +128,29 @@ def _opened(source, revision: str | None) -> tuple[Callable[[], Iterator[TableRo
         return lambda: _hub_rows(source, revision), Path.cwd(), False
     path = Path(source or "").expanduser()
     if source and path.is_file():
-        return lambda: _file_rows({path: ""}), path.parent, _is_small_text([path])
+        folder, paths, names = path.parent, [path], [""]
+    else:
+        folder, paths, names = path, *_tables_of_folder(source, path)
+    if not paths:
+        return lambda: _class_folder_rows(path), path, True
+    is_text = all(path.suffix.lower() != ".parquet" for path in paths)
+    held = is_text and sum(path.stat().st_size for path in paths) <= HELD_BYTES
+    return lambda: _file_rows(dict(zip(paths, names, strict=True))), folder, held
+
+
+def _tables_of_folder(source, path: Path) -> tuple[list[Path], list[str]]:
+    """The tables of a folder and the name of each, "" where there is one; none where it holds class folders."""
     what = "Give a CSV, TSV, JSON, JSON lines or parquet file, a folder, or a Hub id (owner/name)."
     files.source_folder(source, what)
     paths = [file for file in sorted(path.iterdir()) if file.suffix.lower() in tables.SUFFIXES]
-    if not paths:
-        return lambda: _class_folder_rows(path), path, True
     names = [split_of_word(file.stem) for file in paths]
-    if len(paths) == 1:
-        names = [""]
+    if len(paths) < 2:
+        names = [""] * len(paths)
     elif not all(names):
         raise UserError(f"{path.absolute()} holds several tables: {file_names(paths)}. Give one of them.")
     elif len(set(names)) < len(names):
         names = [file.stem for file in paths]
-    named = dict(zip(paths, names, strict=True))
-    return lambda: _file_rows(named), path, _is_small_text(paths)
-
-
-def _is_small_text(paths: list[Path]) -> bool:
-    text = all(path.suffix.lower() != ".parquet" for path in paths)
-    return text and sum(path.stat().st_size for path in paths) <= HELD_BYTES
+    return paths, names
 
 
 def _file_rows(names: Mapping[Path, str]) -> Iterator[TableRow]:
@@ -173,15 +178,5 @@ def _class_folder_rows(folder: Path) -> Iterator[TableRow]:
         )
     by_split = all(len(path.parts) > 2 and split_of_word(path.parts[0]) for path in deep)
     for path in deep:
-        if by_split:
-            yield "", {"image": str(path), "answer": path.parts[1], "split": path.parts[0]}
-        else:
-            yield "", {"image": str(path), "answer": path.parts[0]}
-
-
-def _listed(cell) -> list:
-    """What an image cell names; nothing where it cannot be read, which is told when its row is made."""
-    try:
-        return items(cell) if isinstance(cell, str | list) else []
-    except BadOptions:
-        return []
+        split = {"split": path.parts[0]} if by_split else {}
+        yield "", {"image": str(path), "answer": path.parts[1 if by_split else 0], **split}

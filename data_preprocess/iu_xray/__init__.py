@@ -18,17 +18,21 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.prepare import command
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files
-from medical_rl.data_preprocess import file_names, question_rows, rule_questions
+from medical_rl.data_preprocess import file_names, rule_questions
 from medical_rl.data_preprocess.iu_xray import studies as study_files
-from medical_rl.data_preprocess.iu_xray.images import VIEWS, IuImages
+from medical_rl.data_preprocess.iu_xray.studies import VIEWS, IuImages
 from medical_rl.data_preprocess.iu_xray.study_rows import normal_rows
 from medical_rl.errors import UserError, check_known
 from medical_rl.sample import Sample
 
-SPLITS, splits_of, content_paths = question_rows.SPLITS, question_rows.splits_of, question_rows.content_paths
+SPLITS, splits_of, content_paths = (
+    rule_questions.SPLITS,
+    rule_questions.splits_of,
+    rule_questions.content_paths,
+)
 ASK = ("questions", "normal")
 WHAT = "It should hold RULE's question file (*.jsonl) and the images of Open-i, Kaggle or R2Gen."
 NO_OFFICIAL_SPLIT = "There is no official split, and patients are not named: a study stands for a patient."
@@ -59,11 +63,11 @@ def rows(
     questions  the question files, where not every .jsonl file of the source is meant
     images     the folder of the images, where it is not the source
     view       frontal, lateral or all: the images of a study, where a question's own file is not there
-    the rest   see `data_preprocess.question_rows.Options`
+    the rest   see `data_preprocess.rule_questions.Options`
 
     Raises UserError for files that cannot be used, and where no image is there though images are required.
     """
-    options = question_rows.Options(splits, split_seed, require_images, doubtful, concepts)
+    options = rule_questions.Options(splits, split_seed, require_images, doubtful, concepts)
     drops = drops or Drops()
     folder = files.source_folder(source, WHAT)
     check_known("value of ask", ask, ASK)
@@ -74,7 +78,7 @@ def rows(
     if ask == "normal":
         return normal_rows(studies, split, copy, options, drops)
     question_files = rule_questions.question_files(folder, questions)
-    return question_rows.samples(question_files, split, copy, options, drops)
+    return rule_questions.samples(question_files, split, copy, options, drops)
 
 
 def describe(
@@ -85,7 +89,7 @@ def describe(
     folder = files.source_folder(source, WHAT)
     check_known("value of ask", ask, ASK)
     question_files = rule_questions.question_files(folder, questions) if ask == "questions" else []
-    notes = [*NOTES[ask], question_rows.split_note(splits, split_seed, "study", "R2Gen's annotation")]
+    notes = [*NOTES[ask], rule_questions.split_note(splits, split_seed, "study", "R2Gen's annotation")]
     missing = study_files.without_frontal(study_files.read_views(folder))
     if missing:
         notes.append(f"Studies of {study_files.PROJECTIONS} without a frontal view: {missing:,}.")
@@ -96,7 +100,7 @@ def describe(
         "licence": "CC BY-NC-ND 4.0",
         "url": "https://openi.nlm.nih.gov/faq#collection",
         "doi": "10.1093/jamia/ocv080",
-        "questions": question_rows.content_hashes(question_files),
+        "questions": rule_questions.content_hashes(question_files),
         "altered": study_files.read_annotation(annotation)[1] if annotation else [],
         "notes": notes,
     }
@@ -110,23 +114,22 @@ def reports(source, *, drops: Drops | None = None, images: str | None = None, **
     The last three hold the reports of studies that are tested on, too.
     """
     path = Path(source).expanduser()
-    if not path.is_dir():
-        yield from (
-            _annotated_reports(path) if "annotation" in path.name else rule_questions.corpus(path, _group)
-        )
-        return
-    folders = [path]
-    if images:
-        folders.append(Path(images).expanduser())
-    retriever_files = rule_questions.retriever_files(*folders)
+    if path.is_dir():
+        folders = [path, Path(images).expanduser()] if images else [path]
+        retriever_files = rule_questions.retriever_files(*folders)
+        annotations = [file for file in (folder / "annotation.json" for folder in folders) if file.is_file()]
+    else:
+        folders, annotated = [], "annotation" in path.name
+        retriever_files, annotations = ([], [path]) if annotated else ([path], [])
     for file in retriever_files:
         yield from rule_questions.corpus(file, _group)
     if retriever_files:
         return
-    for folder in folders:
-        if (folder / "annotation.json").is_file():
-            yield from _annotated_reports(folder / "annotation.json")
-            return
+    if annotations:
+        for entry in study_files.read_annotation(annotations[0])[0]:
+            group, split = _group(entry["id"]), entry["split"]
+            yield {"id": entry["id"], "text": entry["report"], "study": group, "split": split}
+        return
     for folder in filter(study_files.has_studies, folders):
         for study in study_files.read_studies(folder, drops or Drops()).values():
             if study.text:
@@ -138,16 +141,10 @@ def add_options(parser) -> None:
     """Add the options of `rows` to a command line."""
     parser.add_argument("--ask", help=f"{', '.join(ASK)} (default: questions)")
     parser.add_argument("--view", help=f"{', '.join(VIEWS)} (default: frontal)")
-    question_rows.add_options(parser)
+    rule_questions.add_options(parser)
 
 
 main = functools.partial(command.run, "iu_xray", add_options=add_options)
-
-
-def _annotated_reports(path: Path) -> Iterator[dict]:
-    for entry in study_files.read_annotation(path)[0]:
-        group, split = _group(entry["id"]), entry["split"]
-        yield {"id": entry["id"], "text": entry["report"], "study": group, "split": split}
 
 
 def _group(name: str) -> str:

@@ -1,22 +1,27 @@
-"""IU-Xray's studies as they come: Open-i's XML files, Kaggle's two tables, R2Gen's annotation.
+"""IU-Xray's studies and images as they come: Open-i's XML files, Kaggle's two tables, R2Gen's annotation.
 
 Words that were removed to protect patients read "XXXX" in all, and stay so. The XML names a study's images
 but not their views; Kaggle's `indiana_projections.csv` does. R2Gen's annotation.json is the split of 2,955
-studies into train, val and test that papers share.
+studies into train, val and test that papers share; its images lie in folders (`CXR1_IM-0001/0.png`), the
+others' flat.
 """
 
+import collections
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.sources import json_files, tables
+from medical_rl.data.rows import Drops
+from medical_rl.data.sources import files, tables
 from medical_rl.data_preprocess import file_names
-from medical_rl.data_preprocess.question_rows import SPLITS
-from medical_rl.errors import UserError
+from medical_rl.data_preprocess.rule_questions import SPLITS, Loaded
+from medical_rl.errors import UserError, check_known
 
+VIEWS = ("frontal", "lateral", "all")
+NO_VIEW = "its study has no {view} view"
+UNKNOWN_VIEW = "which of its study's images is {view} is not known (indiana_projections.csv says it)"
 REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 _ANNOTATION_KEYS = {"id", "report", "image_path", "split"}
 _ENCODED = re.compile(r"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -124,7 +129,7 @@ def read_annotation(path: Path) -> tuple[list[dict], list[str]]:
     A copy goes round whose third key is four spaces. A key that is no split's name is read as the split that
     all of its entries state; UserError where they state several, none, or another than their key.
     """
-    content = json_files.read_json(path)
+    content = tables.read_json(path)
     if not content or not isinstance(content, dict) or set(map(type, content.values())) != {list}:
         raise UserError(
             f"{path.absolute()} should hold an object with the lists train, val and test, and does not."
@@ -205,3 +210,72 @@ def _distinct(studies: Iterable[Study], drops: Drops) -> dict[str, Study]:
             drops.add(f"study {study.uid} again", "the number of its study came before")
         by_number.setdefault(study.uid, study)
     return by_number
+
+
+class IuImages:
+    """The images of one copy of the dataset, as `data_preprocess.question_rows` asks for them.
+
+    A question of RULE names one file of R2Gen's folders. Where it is not there, the frontal view of the study
+    stands for it (or what `view` says): R2Gen numbered two views of each study and did not publish which is
+    which.
+    """
+
+    source, restricted = "iu_xray", False
+
+    def __init__(self, folder: Path, view: str, published: dict[str, str], listed: Views) -> None:
+        check_known("view", view, VIEWS)
+        self.view, self.splits, self.listed = view, published, listed
+        # An image is known by its name in Open-i's and Kaggle's folders, in R2Gen's by the study's folder
+        # before it.
+        self.paths: dict[str, list[Path]] = collections.defaultdict(list)
+        for path in files.below(folder):
+            self.paths[plain_name(path.name)].append(path)
+            self.paths[f"{path.parent.name}/{path.name}"].append(path)
+
+    def group(self, name: str) -> str:
+        """The study, "CXR3030"."""
+        return f"CXR{study_of(name)}"
+
+    def published(self, name: str) -> str | None:
+        """R2Gen's split of the study; None for the studies it left out."""
+        return self.splits.get(self.group(name))
+
+    def there(self, name: str) -> bool:
+        """Whether the named file or any image of its study is there."""
+        return bool(self.files(name)) or self.has(study_of(name))
+
+    def has(self, study: str) -> bool:
+        """Whether any image of the study is there."""
+        return any(self.files(name) for name, _ in self.listed.get(study, ()))
+
+    def load(self, name: str, row: str, drops: Drops) -> Loaded | None:
+        """The named file, else the study's images of the wanted view."""
+        paths = self.files(name)
+        if not paths:
+            return self.study(study_of(name), row, drops)
+        picture = files.read_only_picture(paths, row, drops)
+        return picture and ((picture.data,), {})
+
+    def study(self, study: str, row: str, drops: Drops) -> Loaded | None:
+        """The images of one study: its first frontal or lateral one, or all, frontal ones first."""
+        chosen = self.listed.get(study, [])
+        if not chosen:
+            return drops.add(row, "its study lists no image")
+        views = [view for _, view in chosen]
+        if self.view == "all":
+            chosen = sorted(chosen, key=lambda image: image[1] != "frontal")
+        elif self.view in views:
+            chosen = [chosen[views.index(self.view)]]
+        else:
+            return drops.add(row, (NO_VIEW if all(views) else UNKNOWN_VIEW).format(view=self.view))
+        pictures = [files.read_only_picture(self.files(name), row, drops) for name, _ in chosen]
+        if None in pictures:
+            return None
+        return tuple(picture.data for picture in pictures), {"views": [view for _, view in chosen]}
+
+    def files(self, name: str) -> list[Path]:
+        """The files that go by this name."""
+        # "CXR478_IM-2101-1001/0.png" is a study's folder of R2Gen, and no file of that number in a flat one.
+        path = PurePosixPath(name)
+        known = f"{path.parent.name}/{path.name}" if path.parent.name else plain_name(path.name)
+        return self.paths.get(known, [])

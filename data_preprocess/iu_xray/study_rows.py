@@ -7,12 +7,10 @@ report.
 from collections.abc import Iterator
 
 from medical_rl.data import concepts
-from medical_rl.data.drops import Drops
-from medical_rl.data.prepare import parallel
-from medical_rl.data.prepare.group_splits import split_by_group
-from medical_rl.data_preprocess.iu_xray.images import IuImages
-from medical_rl.data_preprocess.iu_xray.studies import Study
-from medical_rl.data_preprocess.question_rows import ABSENT, NO_SPLIT, SHARES, SPLITS, Options
+from medical_rl.data.prepare.sampling import split_by_group
+from medical_rl.data.rows import Drops, parallel_map
+from medical_rl.data_preprocess.iu_xray.studies import IuImages, Study
+from medical_rl.data_preprocess.rule_questions import ABSENT, NO_SPLIT, SHARES, SPLITS, Options
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -40,12 +38,18 @@ def normal_rows(
     names = []
     for study in studies.values():
         names += [name for name, _ in study.images]
-    if options.require_images and not any(map(images.path, names)):
+    if options.require_images and not any(map(images.files, names)):
         raise UserError(
             f"None of the {len(names):,} images of the {len(studies):,} studies is there, for instance "
             f"{names[0] if names else 'none'}. Name their folder with images (--images)."
         )
-    splits = _splits(studies, images, options)
+    if options.splits == "test":
+        splits = dict.fromkeys(studies, "test")
+    elif options.splits == "published":
+        splits = {uid: images.splits.get(f"CXR{uid}") for uid in studies}
+    else:
+        classes = [(uid, answer(study) or "") for uid, study in studies.items()]
+        splits = split_by_group(classes, SHARES, options.split_seed)
 
     def sample(uid: str, drops: Drops) -> Sample | None:
         row, study = f"study {uid}", studies[uid]
@@ -53,7 +57,9 @@ def normal_rows(
             return drops.add(row, NO_SPLIT)
         gold = answer(study)
         if gold is None:
-            return drops.add(row, _reason(study))
+            of_quality = any(term.startswith(_QUALITY) for term in _terms(study))
+            not_found = ONLY_QUALITY if of_quality else NOT_INDEXED
+            return drops.add(row, ONLY_DEVICE if _findings(study) else not_found)
         loaded = (), {}
         if images.has(uid):
             loaded = images.study(uid, row, drops)
@@ -63,30 +69,20 @@ def normal_rows(
             return None
         pictures, meta = loaded
         return Sample(
-            id=f"iu_xray/{uid}",
-            source="iu_xray",
-            question=QUESTION,
-            kind="yes_no",
-            answer=gold,
-            choices=("yes", "no"),
-            images=pictures,
-            group=f"CXR{uid}",
-            split=split,
+            id=f"iu_xray/{uid}", source="iu_xray", question=QUESTION, kind="yes_no", answer=gold,
+            choices=("yes", "no"), images=pictures, group=f"CXR{uid}", split=split,
             concepts=concepts.concepts_of(QUESTION, options.concepts),
             size=image_size(pictures[0]) if pictures else None,
             meta={**meta, "terms": list(study.terms), "report": study.text},
-        )
+        )  # fmt: skip
 
     # A study without a split is told in every pass, and counted once.
     chosen = [uid for uid in studies if splits[uid] in (split, None)]
-    return parallel.parallel_map(sample, chosen, drops)
+    return parallel_map(sample, chosen, drops)
 
 
 def answer(study: Study) -> str | None:
-    """ "no" for a study indexed as normal, "yes" for one with findings, None for one whose terms tell
-    neither.
-
-    A device alone tells neither.
+    """ "no" for a study indexed as normal, "yes" with findings, None where terms or devices tell neither.
 
     >>> [answer(Study("1", (term,))) for term in ("normal", "Cardiomegaly/mild", "No Indexing")]
     ['no', 'yes', None]
@@ -95,24 +91,6 @@ def answer(study: Study) -> str | None:
         return "no"
     headings = {term.split("/")[0].strip() for term in _findings(study)}
     return "yes" if headings - DEVICES else None
-
-
-def _splits(studies: dict[str, Study], images: IuImages, options: Options) -> dict[str, str | None]:
-    """{study: its split}, None where it has none."""
-    if options.splits == "test":
-        return dict.fromkeys(studies, "test")
-    if options.splits == "published":
-        return {uid: images.splits.get(f"CXR{uid}") for uid in studies}
-    classes = [(uid, answer(study) or "") for uid, study in studies.items()]
-    return split_by_group(classes, SHARES, options.split_seed)
-
-
-def _reason(study: Study) -> str:
-    """Why a study's terms tell neither."""
-    if _findings(study):
-        return ONLY_DEVICE
-    of_quality = any(term.startswith(_QUALITY) for term in _terms(study))
-    return ONLY_QUALITY if of_quality else NOT_INDEXED
 
 
 def _terms(study: Study) -> list[str]:

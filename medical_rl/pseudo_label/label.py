@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from medical_rl.data.reports import Report
-from medical_rl.data.sources import json_files
+from medical_rl.data.sources import tables
 from medical_rl.errors import UserError
 from medical_rl.run.files import replacing
 from medical_rl.sample import Sample
@@ -86,7 +86,7 @@ def read_labels(path: Path) -> Iterator[Label]:
     """The labels of a file that `write_labels` wrote. Raises UserError naming the line that is none."""
     names = {field.name for field in dataclasses.fields(Label)}
     # Lines end at "\\n" alone: str.splitlines would also break at U+2028, which JSON leaves as it is.
-    for number, record in json_files.read_lines(path):
+    for number, record in tables.read_lines(path):
         if record is None or set(record) - names or "id" not in record or "answer" not in record:
             raise UserError(
                 f"Line {number} of {Path(path).absolute()} is no label: it needs {', '.join(sorted(names))}."

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.data.drops import Drops
-from medical_rl.data.sources import box_annotations, files, image_boxes
-from medical_rl.data.sources.box_annotations import DrawnBox
+from medical_rl.data.rows import Drops
+from medical_rl.data.sources import files, image_boxes
+from medical_rl.data.sources.image_boxes import DrawnBox
 from medical_rl.errors import UserError
 from medical_rl.images import image_size
 
@@ -25,7 +25,7 @@ CSV = "image,label,x1,y1,x2,y2\na.jpg,spur,10,5,30,15\n"
 
 def read(path):
     drops = Drops()
-    return box_annotations.read_boxes(path, drops), drops.summary()
+    return image_boxes.read_boxes(path, drops), drops.summary()
 
 
 def test_the_four_forms_give_the_same_box(put):
@@ -44,7 +44,7 @@ def test_the_four_forms_give_the_same_box(put):
     for form in forms:
         (drawn,), dropped = read(form)
         assert drawn.pixels(SIZE) == BOX and drawn.label == "spur" and not dropped, form
-        assert box_annotations.name_parts(drawn.image)[-1] == "a"
+        assert files.image_stem(Path(drawn.image).name) == "a"
 
 
 def test_the_real_coco_file_has_its_one_and_two_boxes(realdata):
@@ -110,7 +110,7 @@ def test_a_yolo_line_that_is_no_box_is_told_and_a_confidence_is_none(put, line, 
     put("yolo/a.txt", "0 0.2 0.2 0.2 0.2 0.93\n")
     (drawn,), dropped = read(put("yolo/b.txt", f"0 0.2 0.2 0.2 0.2\n{line}\n").parent)
     assert drawn.pixels(SIZE) == BOX
-    assert dropped[box_annotations.NO_BOX]["examples"] == [f"boxes b.txt: a line of {n} fields"]
+    assert dropped[image_boxes.NO_BOX]["examples"] == [f"boxes b.txt: a line of {n} fields"]
 
 
 def test_class_names_of_another_encoding_are_refused_with_their_file(put):

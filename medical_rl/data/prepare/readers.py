@@ -9,7 +9,7 @@ and, where they apply,
 
     SPLITS, or splits_of(**params)                its splits, where they are not train, val and test
     content_paths(source, **params)               what decides the rows, where it is not the source alone
-    reports(source, *, drops=None, **params)      the reports to retrieve (see medical_rl.data.prepare.corpus)
+    reports(source, *, drops=None, **params)      the reports to retrieve (see medical_rl.data.reports)
     open_source(source, **params)                 the source opened once for a preparation: an object with
                                                   describe(), rows(split, drops) and reports(drops)
 
@@ -19,14 +19,14 @@ the reader has them. They give what the functions give: a table that is read onc
 once, belong there. To add a reader, write `data_preprocess/<name>.py` (or a package) and name it here.
 """
 
-import dataclasses
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError, check_known
 from medical_rl.sample import Sample
 
@@ -45,19 +45,9 @@ READERS = {
     "phantoms": "medical_rl.tiny.phantoms",
 }
 
-DEFAULT_SPLITS = ("train", "val", "test")
-
 
 def load_reader(name: str) -> ModuleType:
-    """The module that reads dataset `name`, loaded once.
-
-    Raises UserError if no reader has that name.
-
-    >>> load_reader("mednist")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    medical_rl.errors.UserError: There is no data reader 'mednist'. Did you mean 'medmnist'? Available: ...
-    """
+    """The module that reads dataset `name`, loaded once; UserError if no reader has that name."""
     check_known("data reader", name, READERS)
     return importlib.import_module(READERS[name])
 
@@ -69,7 +59,7 @@ def split_names(
 
     Raises UserError for one that the reader does not have.
     """
-    names = getattr(reader, "SPLITS", DEFAULT_SPLITS)
+    names = getattr(reader, "SPLITS", ("train", "val", "test"))
     if hasattr(reader, "splits_of"):
         names = reader.splits_of(**(params or {}))
     if only is None:
@@ -84,16 +74,9 @@ def split_names(
     return tuple(split for split in names if split in selected)
 
 
-def content_paths(reader: ModuleType, source, params: Mapping) -> list:
-    """The files and folders whose content decides the rows: those that the reader names, else the source."""
-    if hasattr(reader, "content_paths"):
-        return list(reader.content_paths(source, **params))
-    return [source]
-
-
 def check_params(reader: ModuleType, name: str, params: Mapping) -> None:
-    """Raise UserError, with the parameters there are, for one that `rows` of the reader does not take."""
-    parameters = inspect.signature(reader.rows).parameters.values()
+    """Raise UserError, with the parameters there are, for one that the reader does not take."""
+    parameters = inspect.signature(getattr(reader, "open_source", reader.rows)).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     # `drops` is for `prepare` to give.
@@ -106,24 +89,13 @@ def open_source(reader: ModuleType, source, params: Mapping) -> Any:
     """The source, opened for one preparation: by the reader, or anew for each question put to it."""
     if hasattr(reader, "open_source"):
         return reader.open_source(source, **params)
-    return _Source(reader, source, params)
+    takes_drops = "drops" in inspect.signature(reader.rows).parameters
 
+    def rows(split: str, drops: Drops) -> Iterator[Sample]:
+        return reader.rows(source, split, **({"drops": drops} if takes_drops else {}), **params)
 
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """A source whose reader has no `open_source`: each method calls the function of its name."""
+    def reports(drops: Drops) -> Iterator[dict]:
+        return reader.reports(source, drops=drops, **params)
 
-    reader: ModuleType
-    source: Any
-    params: Mapping
-
-    def describe(self) -> dict:
-        return self.reader.describe(self.source, **self.params)
-
-    def rows(self, split: str, drops: Drops) -> Iterator[Sample]:
-        if "drops" in inspect.signature(self.reader.rows).parameters:
-            return self.reader.rows(self.source, split, drops=drops, **self.params)
-        return self.reader.rows(self.source, split, **self.params)
-
-    def reports(self, drops: Drops) -> Iterator[dict]:
-        return self.reader.reports(self.source, drops=drops, **self.params)
+    describe = functools.partial(reader.describe, source, **params)
+    return SimpleNamespace(describe=describe, rows=rows, reports=reports)

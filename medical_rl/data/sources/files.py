@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from medical_rl import images
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -80,9 +80,7 @@ def source_folder(source, what: str) -> Path:
     return path
 
 
-def below(
-    folder: Path, suffixes: tuple[str, ...] | None = SUFFIXES, without: Path | None = None
-) -> list[Path]:
+def below(folder: Path, suffixes: Sequence[str] | None = SUFFIXES, without: Path | None = None) -> list[Path]:
     """Every file below `folder` with one of the suffixes in any case, sorted, without hidden ones.
 
     suffixes  None takes every file
@@ -132,13 +130,17 @@ def read_picture(path: Path | None, row: str, drops: Drops, what: str = "image")
         data = path.read_bytes()
     except OSError as error:
         return drops.add(row, f"its {what} cannot be read", f"{path.name}: {error.strerror or error}")
+    return _picture(data, row, drops, what, path.name)
+
+
+def _picture(data: bytes, row: str, drops: Drops, what: str, name: str = "") -> Picture | None:
     if is_lfs_pointer(data):
-        return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", path.name)
+        return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", name)
     try:
         image = images.decode(data)
         return Picture(images.storable_bytes(data, image), image)
     except UserError as error:
-        return drops.add(row, f"its {what} cannot be decoded", f"{path.name}: {error}")
+        return drops.add(row, f"its {what} cannot be decoded", f"{name}: {error}" if name else str(error))
 
 
 def read_only_picture(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
@@ -205,9 +207,5 @@ def checked_image(data: bytes | None, row: str, drops: Drops) -> bytes | None:
     """The encoded image that a row holds itself; None, told to `drops`, where it cannot be used."""
     if not data:
         return drops.add(row, "its image is empty")
-    if is_lfs_pointer(data):
-        return drops.add(row, "its image is a git-lfs pointer, not the file itself")
-    try:
-        return images.storable_bytes(data, images.decode(data))
-    except UserError as error:
-        return drops.add(row, "its image cannot be decoded", str(error))
+    picture = _picture(data, row, drops, "image")
+    return picture and picture.data

@@ -39,20 +39,12 @@ def is_hub_id(source) -> bool:
 
 def configs(source, revision: str | None = None) -> list[str]:
     """The names of the set's configurations (subsets)."""
-
-    def load(datasets, name):
-        return datasets.get_dataset_config_names(name, revision=revision)
-
-    return list(_from_hub(source, load))
+    return _from_hub(source, lambda hub, name: list(hub.get_dataset_config_names(name, revision=revision)))
 
 
-def splits(source, config: str | None = None, revision: str | None = None) -> list[str]:
+def splits(source, revision: str | None = None) -> list[str]:
     """The names of the set's splits."""
-
-    def load(datasets, name):
-        return datasets.get_dataset_split_names(name, config, revision=revision)
-
-    return list(_from_hub(source, load))
+    return _from_hub(source, lambda hub, name: list(hub.get_dataset_split_names(name, revision=revision)))
 
 
 def rows(
@@ -78,14 +70,8 @@ def rows(
         return table
 
     table = iter(_from_hub(source, load))
-
-    def next_row(datasets, name):
-        return next(table, None)
-
-    row = _from_hub(source, next_row, BROKE_OFF)
-    while row is not None:
+    while (row := _from_hub(source, lambda *_: next(table, None), BROKE_OFF)) is not None:
         yield row
-        row = _from_hub(source, next_row, BROKE_OFF)
 
 
 def _from_hub(source, load, message: str = UNREACHED):
@@ -98,17 +84,13 @@ def _from_hub(source, load, message: str = UNREACHED):
             f"Reading {name} from the Hugging Face Hub needs the package datasets: pip install datasets. "
             "Or download the set and give its folder."
         ) from error
+    # What the clients below `datasets` raise for a broken connection; only of those that are loaded.
+    errors = list(_HUB_ERRORS)
+    for module, error in (("httpx", "HTTPError"), ("aiohttp", "ClientError")):
+        if module in sys.modules:
+            errors.append(getattr(sys.modules[module], error))
     try:
         return load(datasets, name)
-    except _HUB_ERRORS + _client_errors() as error:
+    except tuple(errors) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(message.format(name=name, path=Path(name).absolute(), reason=reason)) from error
-
-
-def _client_errors() -> tuple[type[Exception], ...]:
-    """What the clients below `datasets` raise for a broken connection; only of those that are loaded."""
-    errors = []
-    for module, name in (("httpx", "HTTPError"), ("aiohttp", "ClientError")):
-        if module in sys.modules:
-            errors.append(getattr(sys.modules[module], name))
-    return tuple(errors)

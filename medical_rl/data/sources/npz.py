@@ -50,9 +50,8 @@ def stream(path: Path | str, name: str, chunk_bytes: int = 1 << 24) -> Iterator[
             rows = min(chunk, shape[0] - start)
             data = member.read(rows * row_bytes)
             if len(data) != rows * row_bytes:
-                raise UserError(
-                    f"{path} is truncated: array {name} ends within rows {start} to {start + rows - 1}."
-                )
+                where = f"array {name} ends within rows {start} to {start + rows - 1}"
+                raise UserError(f"{path} is truncated: {where}.")
             yield from np.frombuffer(data, dtype).reshape(rows, *shape[1:])
 
 
@@ -85,10 +84,8 @@ def read_arrays(
                 size = dtype.itemsize * math.prod(shape)
                 total += size
                 if total > max_bytes:
-                    raise UserError(
-                        f"{path} holds {size:,} bytes in {member}; more than {max_bytes:,} in all are not "
-                        "read."
-                    )
+                    told = f"{size:,} bytes in {member}; more than {max_bytes:,} in all are not read"
+                    raise UserError(f"{path} holds {told}.")
                 data = stream.read(size)
             if len(data) != size:
                 raise UserError(f"{path} is truncated: array {member} ends early.")
@@ -97,8 +94,8 @@ def read_arrays(
 
 
 def _header(stream, path: Path | str, name: str, single: bool = False) -> Header:
-    version = np.lib.format.read_magic(stream)
     npy = np.lib.format
+    version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:

@@ -2,14 +2,16 @@
 
 import contextlib
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medical_rl.data.sources import files, json_files
+from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -29,22 +31,15 @@ def read_rows(path: Path) -> Iterator[dict]:
     if not path.is_file():
         raise UserError(f"There is no file {path.absolute()}.")
     if suffix in (".csv", ".tsv"):
-        return _text_rows(path)
+        return (row for _, row in read_table(path, ()))
     with path.open("rb") as file:
         if files.is_lfs_pointer(file.read(64)):
             raise UserError(
                 f"{path.absolute()} is a git-lfs pointer, not the file itself (git lfs pull fetches it)."
             )
-    return {".json": _json_rows, ".jsonl": _json_lines, ".parquet": _parquet_rows}[suffix](path)
-
-
-def _text_rows(path: Path) -> Iterator[dict]:
-    for _, row in read_table(path, ()):
-        yield row
-
-
-def _json_rows(path: Path) -> Iterator[dict]:
-    yield from json_files.read_objects(path, ())
+    if suffix == ".json":
+        return iter(read_objects(path, ()))
+    return _json_lines(path) if suffix == ".jsonl" else _parquet_rows(path)
 
 
 def _json_lines(path: Path) -> Iterator[dict]:
@@ -52,7 +47,7 @@ def _json_lines(path: Path) -> Iterator[dict]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 where = f"Line {number} of {path.absolute()}"
-                row = json_files.parse_json(line, where)
+                row = parse_json(line, where)
                 if not isinstance(row, dict):
                     raise UserError(f"{where} is no JSON object but {type(row).__name__}.")
                 yield row
@@ -125,7 +120,7 @@ def find_table(
     candidates = table_files(folder, known)
     fitting = [path for path in candidates if known and path.stem == known]
     if not fitting:
-        fitting = [path for path in candidates if _has_form(path, forms)]
+        fitting = [file for file in candidates if any(map(set(column_names(file)).issuperset, forms))]
     if len(fitting) != 1:
         problem = "Several tables fit" if fitting else "No table fits"
         there = ", ".join(path.relative_to(folder).as_posix() for path in fitting or candidates) or "none"
@@ -137,11 +132,6 @@ def find_table(
     return fitting[0]
 
 
-def _has_form(path: Path, forms: Sequence[Sequence[str]]) -> bool:
-    names = set(column_names(path))
-    return any(map(names.issuperset, forms))
-
-
 def table_files(folder: Path, known: str = "") -> list[Path]:
     """The files below a folder that may be tables; `known` may have no extension, as Dataverse gives it."""
     bare = [path for path in files.below(folder, ("",)) if path.name == known]
@@ -151,23 +141,21 @@ def table_files(folder: Path, known: str = "") -> list[Path]:
 @contextlib.contextmanager
 def _text_lines(path: Path) -> Iterator[Iterator[str]]:
     """The lines of a text file; whatever is wrong with its bytes is told with its path."""
-    try:
-        # A byte order mark is Excel's; newline="" leaves line ends within quotes to csv.
-        file = path.open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error
-    with file:
-        yield _decoded_lines(file, path)
 
-
-def _decoded_lines(file, path: Path) -> Iterator[str]:
-    try:
+    def lines() -> Iterator[str]:
         for number, line in enumerate(file):
             if number == 0 and files.is_lfs_pointer(line.encode()):
                 raise UserError(f"{path.absolute()} is a git-lfs pointer, not the table itself.")
             yield line
+
+    try:
+        # A byte order mark is Excel's; newline="" leaves line ends within quotes to csv.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield lines()
     except UnicodeDecodeError as error:
         raise UserError(f"{path.absolute()} is not UTF-8 text: {error}. Save it again as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error
 
 
 def _cells(reader, path: Path) -> Iterator[list[str]]:
@@ -198,3 +186,52 @@ def split_of_word(text) -> str:
         if word in names:
             return split
     return ""
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; UserError where it is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path.absolute()} cannot be read as JSON: {error}.") from error
+    return parse_json(data, str(path.absolute()))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """The content of UTF-8 JSON; UserError naming `where` it stood."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        # ValueError is what both wrong UTF-8 and wrong JSON raise.
+        raise UserError(f"{where} cannot be read as JSON: {error}.") from error
+
+
+def read_objects(path: Path, keys: Sequence[str]) -> list[dict]:
+    """The objects of a JSON list, each with `keys`; UserError naming the first that lacks one."""
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise UserError(f"{path.absolute()} should hold a JSON list, and holds a {type(entries).__name__}.")
+    for number, entry in enumerate(entries):
+        where = f"Entry {number} of {path.absolute()}"
+        if not isinstance(entry, dict):
+            raise UserError(f"{where} is no JSON object but {type(entry).__name__}.")
+        missing = [key for key in keys if key not in entry]
+        if missing:
+            raise UserError(f"{where} lacks {', '.join(missing)}; it has {', '.join(entry) or 'nothing'}.")
+    return entries
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict | None]]:
+    """(line, object) of a JSON Lines file, None for a line that is no object; UserError if it is no text."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    record = None
+                yield number, record if isinstance(record, dict) else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.absolute()} cannot be read as JSON lines: {error}.") from error

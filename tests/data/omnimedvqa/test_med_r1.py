@@ -1,6 +1,7 @@
 """Med-R1's split files of OmniMedVQA: their form, and what their train and test share."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from medical_rl.data.inspect import check
 from medical_rl.data.options import BadOptions
 from medical_rl.data.prepare import command, prepare
-from medical_rl.data.sources import json_files
-from medical_rl.data_preprocess.omnimedvqa import files
+from medical_rl.data.sources import tables
+from medical_rl.data_preprocess import omnimedvqa
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
 
@@ -29,13 +30,13 @@ PROBLEMS = [
 
 @pytest.mark.parametrize(("problem", "parts"), PROBLEMS)
 def test_options_with_commas_and_brackets_are_told_apart(problem, parts):
-    assert files.split_problem(problem) == parts
+    assert omnimedvqa.split_problem(problem) == parts
 
 
 @pytest.mark.parametrize("problem", ["no options", "A) only one", ""])
 def test_a_problem_without_options_is_refused(problem):
     with pytest.raises(BadOptions, match="cannot be told apart"):
-        files.split_problem(problem)
+        omnimedvqa.split_problem(problem)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_a_problem_without_options_is_refused(problem):
 )
 def test_a_gold_letter_that_names_no_option_is_refused(solution):
     with pytest.raises(BadOptions, match="the letter of no option"):
-        files.from_med_r1(
-            {"image": "i", "problem": "Which? A)x, B)y, C)z, D)w", "solution": solution}, "f", 0
+        omnimedvqa.from_med_r1(
+            {"image": "i", "problem": "Which? A)x, B)y, C)z, D)w", "solution": solution}, Path("f"), 0
         )
 
 
@@ -61,8 +62,8 @@ def test_a_gold_letter_that_names_no_option_is_refused(solution):
     ],
 )
 def test_every_gold_letter_of_the_real_files_is_valid(realdata, name, options):
-    rows = json_files.read_objects(realdata / f"omnimedvqa/{name}.json", ())
-    questions = [files.from_med_r1(row, name, index) for index, row in enumerate(rows)]
+    rows = tables.read_objects(realdata / f"omnimedvqa/{name}.json", ())
+    questions = [omnimedvqa.from_med_r1(row, Path(name), index) for index, row in enumerate(rows)]
     assert {n: sum(len(q.options) == n for q in questions) for n in options} == options
     assert len(questions) == sum(options.values())
     for row, q in zip(rows, questions, strict=True):
@@ -77,7 +78,7 @@ def fundus(realdata, tmp_path_factory):
     names = {
         row["image"]
         for part in ("train", "test")
-        for row in json_files.read_objects(realdata / f"omnimedvqa/Fundus_{part}.json", ())
+        for row in tables.read_objects(realdata / f"omnimedvqa/Fundus_{part}.json", ())
     }
     for number, name in enumerate(sorted(names)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

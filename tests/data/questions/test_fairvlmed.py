@@ -8,7 +8,7 @@ import pytest
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data.sources import npz
-from medical_rl.data_preprocess import question_rows
+from medical_rl.data_preprocess import rule_questions
 from medical_rl.errors import UserError
 from medical_rl.images import decode
 
@@ -139,7 +139,7 @@ def test_bad_npz_files_are_dropped_with_row_and_reason(
     assert reasons() == {
         "its npz file cannot be used": 6,
         "its npz file is there more than once": 1,
-        question_rows.ABSENT: 1,
+        rule_questions.ABSENT: 1,
     }
     told = dict(e.split(": ", 1) for e in drops.summary()["its npz file cannot be used"]["examples"])
     assert "git-lfs pointer" in told["harvard_test/1"] and "no slo_fundus" in told["harvard_test/2"]
@@ -182,7 +182,7 @@ def test_another_image_name_is_a_drop(fairvlmed, copy, write, ask, everything, r
     assert sum(map(len, everything(fairvlmed, copy).values())) == 30
     assert reasons() == {
         "the name of its image is not slo_fundus_<five digits>.jpg": 1,
-        question_rows.LEAVES: 1,
+        rule_questions.LEAVES: 1,
     }
 
 

@@ -3,7 +3,7 @@ import pytest
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
 from medical_rl.data_preprocess import mimic_cxr as mimic_files
-from medical_rl.data_preprocess import question_rows
+from medical_rl.data_preprocess import rule_questions
 from medical_rl.errors import UserError
 
 
@@ -76,8 +76,8 @@ def test_names_that_are_no_path_of_mimic_open_nothing(
     assert sum(map(len, everything(mimic_cxr, copy).values())) == 40
     assert reasons() == {
         "the path of its image is not p../p......../s......../<id>.jpg": 3,
-        question_rows.LEAVES: 1,
-        question_rows.ABSENT: 1,
+        rule_questions.LEAVES: 1,
+        rule_questions.ABSENT: 1,
     }
     # No path, which would name a patient, is on the way to the card.
     assert "p10000000" not in str(drops.summary())
@@ -96,7 +96,7 @@ def test_the_official_split_is_read_by_image_and_patient(mimic_cxr, copy, table,
     found = everything(mimic_cxr, copy, splits="published")
     # 20 images in turn: 7 train, 7 validate, 6 test; the second study of each patient is not in the table.
     assert {split: len(samples) for split, samples in found.items()} == {"train": 7, "val": 7, "test": 6}
-    assert reasons() == {question_rows.NO_SPLIT: 20}
+    assert reasons() == {rule_questions.NO_SPLIT: 20}
 
 
 def test_the_official_table_is_asked_for_unpacked_and_checked(mimic_cxr, copy, table):

@@ -6,7 +6,7 @@ import pytest
 
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import prepare
-from medical_rl.data_preprocess import question_rows
+from medical_rl.data_preprocess import rule_questions
 from medical_rl.errors import UserError
 from medical_rl.images import decode
 
@@ -36,8 +36,8 @@ def test_bad_images_are_dropped_with_row_and_reason(
     assert reasons() == {
         "its image cannot be decoded": 4,
         "its image is a git-lfs pointer, not the file itself": 2,
-        question_rows.ABSENT: 2,
-        question_rows.LEAVES: 3,
+        rule_questions.ABSENT: 2,
+        rule_questions.LEAVES: 3,
         "the path of its image names no study (CXR<number>_...)": 1,
     }
     examples = " ".join(drops.summary()["its image cannot be decoded"]["examples"])

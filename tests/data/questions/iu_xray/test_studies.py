@@ -2,7 +2,7 @@
 
 import pytest
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data_preprocess.iu_xray import studies, study_rows
 from medical_rl.errors import UserError
 

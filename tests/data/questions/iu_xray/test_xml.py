@@ -1,6 +1,6 @@
 """Open-i's own XML, and the reports of every layout."""
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data_preprocess.iu_xray import studies
 
 
