@@ -4,7 +4,6 @@ Here stand the few words on names and counts that several of them share.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import filterfalse
 from pathlib import Path
 
 
@@ -21,15 +20,6 @@ def count_differences(counts: Mapping, official: Mapping, what: str = "rows") ->
     return clauses
 
 
-def missing_names(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
-    """The wanted names that are not there, in their order."""
-    return list(filterfalse(set(there).__contains__, wanted))
-
-
 def file_names(paths: Iterable[Path]) -> str:
-    """The names of the files, for a message or a card.
-
-    >>> file_names([Path("a/train.json"), Path("a/test.json")])
-    'train.json, test.json'
-    """
+    """The names of the files, for a message or a card."""
     return ", ".join(path.name for path in paths)

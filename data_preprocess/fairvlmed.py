@@ -30,13 +30,9 @@ from medical_rl.data.sources import files, npz
 from medical_rl.data_preprocess import file_names, rule_questions
 from medical_rl.errors import UserError
 from medical_rl.images import MAX_PIXELS, encode_png
-from medical_rl.sample import Sample
 
-SPLITS, splits_of, content_paths = (
-    rule_questions.SPLITS,
-    rule_questions.splits_of,
-    rule_questions.content_paths,
-)
+SPLITS, splits_of = rule_questions.SPLITS, rule_questions.splits_of
+content_paths = rule_questions.content_paths
 # The published folders' names, and the splits they are.
 FOLDERS = {"training": "train", "validation": "val", "test": "test"}
 IMAGE = "slo_fundus"
@@ -54,24 +50,6 @@ NOTES = (
     "beside every score.",
     "Questions and answers were written by a language model from the notes, not from the images.",
 )
-
-
-def rows(
-    source, split: str, *, drops: Drops | None = None, questions: str | list | None = None,
-    images: str | None = None, splits: str = "seeded", split_seed: int = 0, require_images: bool = True,
-    doubtful: str = "drop", concepts: str = "lexicon",
-) -> Iterator[Sample]:  # fmt: skip
-    """The samples of one split, kind "yes_no", restricted; the group is the patient (five digits).
-
-    questions  the question files, where not every .jsonl file of the source is meant
-    images     the folder of the npz files, where it is not the source
-    splits     seeded; published: the folder (Training, Validation, Test) of the image's npz file; test: all
-    the rest   see `data_preprocess.rule_questions.Options`
-    """
-    options = rule_questions.Options(splits, split_seed, require_images, doubtful, concepts)
-    question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
-    copy = FundusFiles(files.source_folder(images or source, WHAT))
-    return rule_questions.samples(question_files, split, copy, options, drops)
 
 
 def describe(
@@ -103,16 +81,11 @@ def reports(source, *, drops: Drops | None = None, images: str | None = None, **
     for file in retriever_files:
         yield from rule_questions.corpus(file, _patient)
     if path.is_dir() and not retriever_files:
-        copy = FundusFiles(Path(images or path).expanduser())
-        for digits, split, text in copy.notes(drops or Drops()):
-            yield {"id": digits, "text": text, "study": digits, "split": split}
-
-
-main = functools.partial(command.run, "fairvlmed", add_options=rule_questions.add_options)
+        yield from FundusFiles(Path(images or path).expanduser()).notes(drops or Drops())
 
 
 class FundusFiles:
-    """The npz files of one copy of the dataset, as `data_preprocess.question_rows` asks for them."""
+    """The npz files of one copy of the dataset, as `rule_questions.samples` asks for them."""
 
     source, restricted = "fairvlmed", True
 
@@ -150,12 +123,13 @@ class FundusFiles:
 
         return self._read(self.group(name), row, drops, (IMAGE, *FIELDS), picture_and_fields)
 
-    def notes(self, drops: Drops) -> Iterator[tuple[str, str, str]]:
-        """(digits, split, note) of every file that holds a note; an unusable one is told to `drops`."""
+    def notes(self, drops: Drops) -> Iterator[dict]:
+        """The entry of every file that holds a note; an unusable one is told to `drops`."""
         for digits, paths in sorted(self.paths.items()):
             text = self._read(digits, f"note {digits}", drops, ("note",), _note)
             if text:
-                yield digits, FOLDERS.get(paths[0].parent.name.lower(), ""), text
+                split = FOLDERS.get(paths[0].parent.name.lower(), "")
+                yield {"id": digits, "text": text, "study": digits, "split": split}
 
     def _read(
         self, digits: str, row: str, drops: Drops, names: tuple[str, ...], use: Callable[[dict], object]
@@ -190,8 +164,7 @@ def picture(arrays: dict[str, np.ndarray]) -> np.ndarray:
         raise UserError(f"{IMAGE} has {pixels:,} pixels; more than {MAX_PIXELS:,} are not read")
     if image.dtype == np.uint8:
         return image
-    # Some tools store grey levels as float: kept where every one is a whole number from 0 to 255, never
-    # scaled.
+    # Some tools store grey levels as float: kept where all are whole numbers from 0 to 255, never scaled.
     whole = np.isfinite(image).all() and (image == np.round(image)).all()
     if not (whole and image.min() >= 0 and image.max() <= 255):
         raise UserError(f"{IMAGE} is {image.dtype} with values that are not whole numbers from 0 to 255")
@@ -223,6 +196,10 @@ def _single_value(array: np.ndarray):
         return value.strip() or None
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
+
+# published: the folder (Training, Validation, Test) of the image's npz file; the group is the patient (five digits)
+rows = rule_questions.rows_of(WHAT, lambda folder, splits: FundusFiles(folder))
+main = functools.partial(command.run, "fairvlmed", add_options=rule_questions.add_options)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -99,19 +99,17 @@ def rows(
         picture = files.read_only_picture(pictures.get(lesion.image, ()), lesion.image, drops)
         if picture is None:
             return None
+        source, kind, answer, choices = "ham10000", "label", CLASSES[lesion.dx], tuple(CLASSES.values())
         meta = {**lesion.meta, "dx": lesion.dx}
-        common = {
-            "id": f"ham10000/{lesion.image}", "question": QUESTIONS[task], "images": (picture.data,),
-            "group": lesion.group, "split": split, "size": picture.size, "meta": meta,
-        }  # fmt: skip
-        if task == "classification":
-            choices = tuple(CLASSES.values())
-            return Sample(
-                source="ham10000", kind="label", answer=CLASSES[lesion.dx], choices=choices, **common
-            )
-        box = image_boxes.mask_box_answer(lesion.image, picture, masks.get(lesion.image, ()), part, drops)
-        meta["finding"] = "lesion"
-        return box and Sample(source="ham10000_boxes", kind="box", answer=box, **common)
+        if task == "boxes":
+            source, kind, choices = "ham10000_boxes", "box", ()
+            mask = masks.get(lesion.image, ())
+            answer = image_boxes.mask_box_answer(lesion.image, picture, mask, part, drops)
+            meta["finding"] = "lesion"
+        return answer and Sample(
+            id=f"ham10000/{lesion.image}", source=source, question=QUESTIONS[task], kind=kind, answer=answer,
+            choices=choices, images=(picture.data,), group=lesion.group, split=split, size=picture.size, meta=meta,
+        )  # fmt: skip
 
     chosen = [lesion for lesion in found.lesions if split_of[lesion.group] == split]
     return parallel_map(sample, chosen, drops)

@@ -21,7 +21,7 @@ from medical_rl.data.prepare import command
 from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import files, image_boxes
-from medical_rl.data_preprocess import count_differences, missing_names
+from medical_rl.data_preprocess import count_differences
 from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.response import normalise
 from medical_rl.sample import Sample
@@ -154,7 +154,7 @@ def _classified_images(source, several: str) -> tuple[Path, dict[Path, str]]:
         for part in path.relative_to(folder).parts[:-1]:
             if class_of(part):
                 classes[path] = class_of(part)
-    missing = missing_names(CLASSES, classes.values())
+    missing = [name for name in CLASSES if name not in classes.values()]
     if missing:
         below = ", ".join(sorted({path.parent.name for path in paths})) or "no images at all"
         raise UserError(f"{folder.absolute()} has no images of {', '.join(missing)}; found: {below}. {WHAT}")

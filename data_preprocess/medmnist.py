@@ -30,7 +30,7 @@ import numpy as np
 from medical_rl.data.prepare import command
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import npz
-from medical_rl.data_preprocess import count_differences, missing_names
+from medical_rl.data_preprocess import count_differences
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import MAX_PIXELS, encode_png
 from medical_rl.sample import Sample
@@ -194,7 +194,7 @@ def _official_file(source, flag: str | None, allow_altered: bool) -> tuple[Path,
 def _check_arrays(path: Path, arrays: dict[str, npz.Header], columns: int) -> None:
     """Raise UserError without the six arrays of 2-D MedMNIST, with `columns` labels an image."""
     wanted = map("_".join, itertools.product(SPLITS, ("images", "labels")))
-    missing = missing_names(wanted, arrays)
+    missing = [name for name in wanted if name not in arrays]
     if missing:
         there = ", ".join(arrays) or "no array"
         raise UserError(f"{path.absolute()} lacks {', '.join(missing)}; it holds {there}.")

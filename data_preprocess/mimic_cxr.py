@@ -28,7 +28,6 @@ from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, tables
 from medical_rl.data_preprocess import file_names, rule_questions
 from medical_rl.errors import UserError
-from medical_rl.sample import Sample
 
 SPLITS, splits_of = rule_questions.SPLITS, rule_questions.splits_of
 SPLIT_TABLE = "mimic-cxr-2.0.0-split.csv"
@@ -44,25 +43,6 @@ NOTES = (
     "Questions and answers were written by a language model from the reports; a finding not mentioned is "
     "a no.",
 )
-
-
-def rows(
-    source, split: str, *, drops: Drops | None = None, questions: str | list | None = None,
-    images: str | None = None, splits: str = "seeded", split_seed: int = 0, require_images: bool = True,
-    doubtful: str = "drop", concepts: str = "lexicon",
-) -> Iterator[Sample]:  # fmt: skip
-    """The samples of one split, kind "yes_no", restricted; the group is the patient ("p10000032").
-
-    questions  the question files, where not every .jsonl file of the source is meant
-    images     the folder that holds `files`, where it is not the source
-    splits     seeded; published: the official table mimic-cxr-2.0.0-split.csv beside the images; test: all
-    the rest   see `data_preprocess.rule_questions.Options`
-    """
-    options = rule_questions.Options(splits, split_seed, require_images, doubtful, concepts)
-    question_files = rule_questions.question_files(files.source_folder(source, WHAT), questions)
-    folder = files.source_folder(images or source, WHAT)
-    copy = MimicFiles(folder, official_splits(folder) if splits == "published" else {})
-    return rule_questions.samples(question_files, split, copy, options, drops)
 
 
 def describe(
@@ -106,11 +86,8 @@ def reports(source, **_) -> Iterator[dict]:
         yield from rule_questions.corpus(file, study_of, patient_of)
 
 
-main = functools.partial(command.run, "mimic_cxr", add_options=rule_questions.add_options)
-
-
 class MimicFiles:
-    """The images of one copy of the dataset, as `data_preprocess.question_rows` asks for them.
+    """The images of one copy of the dataset, as `rule_questions.samples` asks for them.
 
     `splits` is {dicom id: (patient, split)} of the official table, {} where the split is ours.
     """
@@ -186,8 +163,6 @@ def study_of(name: str) -> str:
 def patient_of(entry: Mapping) -> str:
     """The patient that a report's entry names, "" where it names none.
 
-    >>> patient_of({"subject_id": 10000032})
-    'p10000032'
     >>> patient_of({"id": "a", "image_path": ["p10/p10000032/s50414267/b.jpg"]})
     'p10000032'
     """
@@ -210,6 +185,14 @@ def _parts(name: str) -> tuple[str, str, str, str]:
         raise UserError("the path of its image is not p../p......../s......../<id>.jpg")
     return match.groups()
 
+
+def _open_copy(folder: Path, splits: str) -> MimicFiles:
+    return MimicFiles(folder, official_splits(folder) if splits == "published" else {})
+
+
+# published: the official table mimic-cxr-2.0.0-split.csv beside the images; the group is the patient ("p10000032")
+rows = rule_questions.rows_of(WHAT, _open_copy)
+main = functools.partial(command.run, "mimic_cxr", add_options=rule_questions.add_options)
 
 if __name__ == "__main__":
     sys.exit(main())

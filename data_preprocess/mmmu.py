@@ -22,7 +22,6 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
 from medical_rl.data.prepare import command
@@ -30,7 +29,6 @@ from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources import hub, tables
 from medical_rl.data.sources.files import checked_image, read_image, source_folder
-from medical_rl.data_preprocess import missing_names
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -42,6 +40,7 @@ SUBJECTS = (
 )  # fmt: skip
 COLUMNS = ("id", "question", "options", "answer", "question_type")
 MAX_OPTIONS_LENGTH = 20_000
+WHAT = 'It should hold the files of MMMU; or give the Hub id "MMMU/MMMU".'
 _IMAGE = re.compile(r"<image (\d+)>")
 NOTES = (
     "test is MMMU's validation set, since the answers of its test set are not public; train and val are "
@@ -79,7 +78,11 @@ def rows(
 
 def describe(source, *, revision: str | None = None, **_) -> dict:
     """The facts for the data card."""
-    file = f"{source} at revision {revision or 'main'}" if hub.is_hub_id(source) else folder(source).name
+    file = (
+        f"{source} at revision {revision or 'main'}"
+        if hub.is_hub_id(source)
+        else source_folder(source, WHAT).name
+    )
     return {
         "source": "MMMU (medical subjects)",
         "file": file,
@@ -118,7 +121,7 @@ def published_rows(
         copy = _local_rows(source, published, subjects)
     ids = set()
     for index, row in enumerate(copy):
-        missing = missing_names(COLUMNS, row)
+        missing = [name for name in COLUMNS if name not in row]
         if missing:
             raise UserError(
                 f"Row {index} of {published} in {source} lacks {', '.join(missing)}; "
@@ -136,14 +139,6 @@ def subject(row: Mapping) -> str:
     'Public_Health'
     """
     return "_".join(str(row["id"]).split("_")[1:-1])
-
-
-def folder(source) -> Path:
-    """The source folder.
-
-    Raises UserError where there is none.
-    """
-    return source_folder(source, 'It should hold the files of MMMU; or give the Hub id "MMMU/MMMU".')
 
 
 def question_parts(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
@@ -200,9 +195,6 @@ def accepted_answers(answer) -> list[str]:
     """The accepted short answers, at least one; several come as a Python list in a text.
 
     Raises BadOptions where there is none.
-
-    >>> accepted_answers("['0.25', '1/4']"), accepted_answers("24/7")
-    (['0.25', '1/4'], ['24/7'])
     """
     text = str(answer).strip()
     if text in ("", "?"):
@@ -244,14 +236,14 @@ def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str) and not hub.is_hub_id(source):
-        return read_image(folder(source), value, row["id"], drops)
+        return read_image(source_folder(source, WHAT), value, row["id"], drops)
     if not isinstance(value, bytes):
         return drops.add(row["id"], "an image that it names is not there", column)
     return checked_image(value, row["id"], drops)
 
 
 def _local_rows(source, published: str, subjects) -> Iterator[dict]:
-    root = folder(source)
+    root = source_folder(source, WHAT)
     files = [path for path in sorted(root.rglob(f"*{published}*")) if path.suffix.lower() in tables.SUFFIXES]
     if not files:
         raise UserError(

@@ -31,7 +31,6 @@ from medical_rl.data.prepare.sampling import first_with_same_content, split_by_g
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import tables
 from medical_rl.data.sources.files import path_inside, read_image, source_folder
-from medical_rl.data_preprocess import missing_names
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -47,6 +46,10 @@ NOTES = (
     "cannot be checked.",
     "Questions repeat, and some can be answered from their text alone: read every accuracy beside that of "
     "a model that sees no image.",
+)
+QA_KEYS, MED_R1_KEYS = (
+    ("question_id", "question", "gt_answer", "image_path"),
+    ("image", "problem", "solution"),
 )
 _MODALITIES = {"MR (Mag-netic Resonance Imaging)": "MR (Magnetic Resonance Imaging)"}
 _SOLUTION = re.compile(r"<answer>\s*([A-Z])\s*</answer>")
@@ -157,8 +160,7 @@ class Question:
 
 
 def from_qa(row: Mapping, path: Path, index: int) -> Question:
-    """The question of a QA_information row; BadOptions if unusable, UserError without its keys."""
-    _require(row, ("question_id", "question", "gt_answer", "image_path"), path.name)
+    """The question of a QA_information row; BadOptions if unusable."""
     modality = str(row.get("modality_type") or row.get("modality") or "")
     options = clean_options(map(row.get, ("option_A", "option_B", "option_C", "option_D")))
     return Question(
@@ -176,8 +178,7 @@ def from_qa(row: Mapping, path: Path, index: int) -> Question:
 
 
 def from_med_r1(row: Mapping, path: Path, index: int) -> Question:
-    """The question of a Med-R1 row; BadOptions if unusable, UserError without its keys."""
-    _require(row, ("image", "problem", "solution"), path.stem)
+    """The question of a Med-R1 row; BadOptions if unusable."""
     question, listed = split_problem(str(row["problem"]))
     solution = _SOLUTION.fullmatch(str(row["solution"]).strip())
     if not solution:
@@ -197,9 +198,6 @@ def from_med_r1(row: Mapping, path: Path, index: int) -> Question:
 def split_problem(problem: str) -> tuple[str, list[str]]:
     """(question, options) of "... A)x, B)y"; options hold commas and brackets, so only the next letter in
     turn ends one.
-
-    >>> split_problem("Which (IQA) grade? A)Age-related (AMD), wet, B)None")
-    ('Which (IQA) grade?', ['Age-related (AMD), wet', 'None'])
     """
     start = re.search(r"(?:^|\s)A\)(?=.*, B\))", problem, re.DOTALL)
     if not start:
@@ -243,12 +241,6 @@ def med_r1_files(folder: Path, split: str, tasks) -> list[Path]:
     return [path for task, path in paths.items() if not tasks or task in tasks]
 
 
-def _require(row: Mapping, keys: tuple[str, ...], file: str) -> None:
-    missing = missing_names(keys, row)
-    if missing:
-        raise UserError(f"A row of {file} lacks {', '.join(missing)}; it has {', '.join(map(str, row))}.")
-
-
 GroupedQuestions = list[tuple[Question, str]]  # each with the group that no split may divide
 
 
@@ -259,7 +251,7 @@ def drawn_split(
 
     keep  {field of Question: wanted names, None for all}
     """
-    questions = _read(qa_files(root, access), from_qa, drops)
+    questions = _read(qa_files(root, access), from_qa, QA_KEYS, drops)
     read, filters = len(questions), []
     wanted_of = {field: _wanted_names(field, names, questions) for field, names in keep.items() if names}
     for field, wanted in wanted_of.items():
@@ -278,8 +270,8 @@ def med_r1_split(
     """The questions of Med-R1's files; val is drawn from their train, and `overlap` is "drop" or "keep"."""
     told = {"test": Drops(), "train": Drops()}
     told["test" if split == "test" else "train"] = drops
-    tested = _read(med_r1_files(folder, "test", tasks), from_med_r1, told["test"])
-    trained = _read(med_r1_files(folder, "train", tasks), from_med_r1, told["train"])
+    tested = _read(med_r1_files(folder, "test", tasks), from_med_r1, MED_R1_KEYS, told["test"])
+    trained = _read(med_r1_files(folder, "train", tasks), from_med_r1, MED_R1_KEYS, told["train"])
     groups = _image_groups(root, [*trained, *tested])
     if split == "test":
         # Kept overlap is the user's wish: groups of their own keep `prepare` from refusing it as a leak.
@@ -298,8 +290,8 @@ def med_r1_split(
 
 def overlap_note(root: Path, folder: Path, tasks, overlap: str) -> str:
     """A sentence for the card: how many images Med-R1's train and test share, and their fate."""
-    trained = _read(med_r1_files(folder, "train", tasks), from_med_r1, Drops())
-    tested = _read(med_r1_files(folder, "test", tasks), from_med_r1, Drops())
+    trained = _read(med_r1_files(folder, "train", tasks), from_med_r1, MED_R1_KEYS, Drops())
+    tested = _read(med_r1_files(folder, "test", tasks), from_med_r1, MED_R1_KEYS, Drops())
     groups = _image_groups(root, [*trained, *tested])
     train_rows = Counter(groups[question.image] for question in trained)
     test_groups = {groups[question.image] for question in tested}
@@ -323,11 +315,11 @@ def _wanted_names(field: str, names, questions: Iterable[Question]) -> set[str]:
     return wanted
 
 
-def _read(paths: Iterable[Path], read_row, drops: Drops) -> list[Question]:
+def _read(paths: Iterable[Path], read_row, keys: Iterable[str], drops: Drops) -> list[Question]:
     """The questions of the files, `read_row(row, path, index)` of each row."""
     questions = []
     for path in paths:
-        for index, row in enumerate(tables.read_objects(path, ())):
+        for index, row in enumerate(tables.read_objects(path, keys)):
             try:
                 questions.append(read_row(row, path, index))
             except BadOptions as error:

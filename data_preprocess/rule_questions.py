@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medical_rl.data import concepts
-from medical_rl.data.prepare import fingerprint
+from medical_rl.data.prepare import readers
 from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import tables
-from medical_rl.data_preprocess import file_names, missing_names
+from medical_rl.data.sources.files import source_folder
+from medical_rl.data_preprocess import file_names
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -70,7 +71,9 @@ def questions(path: Path) -> Iterator[Question]:
         for key in (*KEYS, "report"):
             value = record.get(key)
             texts[key] = value if isinstance(value, str) else ""
-        text = without_placeholder(texts["question"])
+        text = " ".join(
+            texts["question"].replace("<image>", " ").split()
+        )  # the prompt's template places images
         problem, doubtful = _problem(text, texts["answer"], texts["image"])
         if row_id in ids:
             row_id, problem, doubtful = f"{row_id} again on line {number}", TWICE, False
@@ -94,7 +97,7 @@ def question_files(folder: Path, named: str | list | None) -> list[Path]:
         raise UserError(f"Two question files have one name: {told}. Rename one: ids begin with it.")
     for path in paths:
         first = next((record for _, record in tables.read_lines(path) if record), {})
-        missing = missing_names(KEYS, first)
+        missing = [name for name in KEYS if name not in first]
         if missing:
             told = f"its rows lack {', '.join(missing)}; they have {', '.join(first) or 'nothing'}"
             raise UserError(f"{path.absolute()} is no question file: {told}.")
@@ -102,22 +105,9 @@ def question_files(folder: Path, named: str | list | None) -> list[Path]:
 
 
 def yes_no(answer: str) -> str | None:
-    """ "yes" or "no" where the answer begins with that word, else None.
-
-    >>> yes_no("- No."), yes_no("YES (mild)"), yes_no("Normal"), yes_no("2. Is it large? - No")
-    ('no', 'yes', None, None)
-    """
+    """ "yes" or "no" where the answer begins with that word, else None."""
     match = _ANSWER.match(answer)
     return match[1].lower() if match else None
-
-
-def without_placeholder(question: str) -> str:
-    """The question without its image placeholder, since the prompt's template places images.
-
-    >>> without_placeholder("Is the heart enlarged? \\n<image>")
-    'Is the heart enlarged?'
-    """
-    return " ".join(question.replace("<image>", " ").split())
 
 
 def retriever_files(*folders: Path) -> list[Path]:
@@ -228,12 +218,33 @@ def samples(
     return itertools.chain.from_iterable(made)
 
 
-def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
-    """The splits that there are with these parameters of a reader.
+def rows_of(what: str, open_copy: Callable) -> Callable:
+    """The `rows` of a reader whose `source` holds `what`.
 
-    >>> splits_of(splits="test", questions="iuxray_test.jsonl")
-    ('test',)
+    open_copy(folder, splits)  the `images` of `samples`
     """
+
+    def rows(
+        source, split: str, *, drops: Drops | None = None, questions: str | list | None = None,
+        images: str | None = None, splits: str = "seeded", split_seed: int = 0, require_images: bool = True,
+        doubtful: str = "drop", concepts: str = "lexicon",
+    ) -> Iterator[Sample]:  # fmt: skip
+        """The samples of one split, kind "yes_no", restricted.
+
+        questions  the question files, where not every .jsonl file of the source is meant
+        images     the folder of the images, where it is not the source
+        the rest   see `Options`
+        """
+        options = Options(splits, split_seed, require_images, doubtful, concepts)
+        files = question_files(source_folder(source, what), questions)
+        copy = open_copy(source_folder(images or source, what), splits)
+        return samples(files, split, copy, options, drops)
+
+    return rows
+
+
+def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
+    """The splits that there are with these parameters of a reader."""
     return ("test",) if splits == "test" else SPLITS
 
 
@@ -249,7 +260,7 @@ def content_paths(source, *, images: str | None = None, **_) -> list:
 
 def content_hashes(files: list[Path]) -> dict[str, str | None]:
     """{name: SHA-256} of the question files, for the card."""
-    return {path.name: fingerprint.content_hash(path) for path in files}
+    return {path.name: readers.content_hash(path) for path in files}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

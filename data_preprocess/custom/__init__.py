@@ -25,8 +25,7 @@ from medical_rl.data.sources import hub
 from medical_rl.data.sources.files import checked_image, read_image
 from medical_rl.data.sources.tables import SPLIT_NAMES, split_of_word
 from medical_rl.data_preprocess.custom import splits
-from medical_rl.data_preprocess.custom.cells import answer_of, image_value, items
-from medical_rl.data_preprocess.custom.table import FIELDS, Table, classes
+from medical_rl.data_preprocess.custom.table import FIELDS, Table, answer_of, classes, image_value, items
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import KINDS, Sample

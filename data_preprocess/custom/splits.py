@@ -13,8 +13,7 @@ from medical_rl.data.prepare.sampling import first_with_same_content, link_rows,
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources.files import path_inside
 from medical_rl.data.sources.tables import split_of_word
-from medical_rl.data_preprocess.custom.cells import image_value, items
-from medical_rl.data_preprocess.custom.table import Table
+from medical_rl.data_preprocess.custom.table import Table, image_value, items
 
 NO_SPLIT = "its split is none of train, val and test"
 

@@ -106,15 +106,6 @@ def study_images(source: Path) -> Views:
     return views
 
 
-def without_frontal(views: Views) -> int:
-    """How many studies have no frontal view.
-
-    >>> without_frontal({"1": [("a.png", "frontal")], "74": [("b.png", "lateral")]})
-    1
-    """
-    return sum("frontal" not in [view for _, view in images] for images in views.values())
-
-
 def find_annotation(folder: Path) -> Path | None:
     """R2Gen's annotation in `folder`, the only one of the names it goes by; None where there is none."""
     paths = sorted(folder.glob("*annotation*.json"))

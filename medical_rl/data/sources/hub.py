@@ -26,11 +26,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_id(source) -> bool:
-    """Whether `source` is "owner/name" (or "hf://owner/name") and no path that exists here.
-
-    >>> list(map(is_hub_id, ("MMMU/MMMU", "hf://MMMU/MMMU", "data/sets/mmmu", "mmmu", None)))
-    [True, True, False, False, False]
-    """
+    """Whether `source` is "owner/name" (or "hf://owner/name") and no path that exists here."""
     text = str(source or "")
     if text.startswith(PREFIX):
         return True

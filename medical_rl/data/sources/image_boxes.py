@@ -142,13 +142,7 @@ def marked_pixels(image: Image.Image) -> np.ndarray:
 
 
 def mask_box(mask: np.ndarray, part: str = "union") -> list[int] | None:
-    """The box around all marks ("union") or their largest connected part ("largest"); None without any.
-
-    >>> mask = np.zeros((9, 9), bool)
-    >>> mask[5, 3] = True
-    >>> mask_box(mask)
-    [3, 5, 4, 6]
-    """
+    """The box around all marks ("union") or their largest connected part ("largest"); None without any."""
     if part == "largest":
         from scipy import ndimage
 

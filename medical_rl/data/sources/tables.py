@@ -67,9 +67,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
 
     Raises UserError where a needed column is missing, a column is there twice, or a row has another length.
     """
-    with _text_lines(path) as lines:
-        header = next(lines, "")
-        names = _split_header(header, path)
+    with _opened(path) as (names, reader):
         missing = [name for name in needed if name not in names]
         if missing:
             columns = ", ".join(names) or "no columns"
@@ -77,8 +75,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise UserError(f"{path.absolute()} has the columns {', '.join(twice)} twice.")
-        reader = csv.reader(lines, delimiter=_delimiter(header))
-        for cells in _cells(reader, path):
+        for cells in reader:
             cells = list(map(str.strip, cells))
             if not any(cells):
                 continue
@@ -92,13 +89,8 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
 
 def column_names(path: Path) -> list[str]:
     """The column names of a CSV or TSV file, [] for an empty one; UserError if it is no table."""
-    with _text_lines(path) as lines:
-        return _split_header(next(lines, ""), path)
-
-
-def _split_header(header: str, path: Path) -> list[str]:
-    reader = csv.reader([header], delimiter=_delimiter(header))
-    return list(map(str.strip, next(_cells(reader, path), [])))
+    with _opened(path) as (names, _):
+        return names
 
 
 def find_table(
@@ -139,40 +131,32 @@ def table_files(folder: Path, known: str = "") -> list[Path]:
 
 
 @contextlib.contextmanager
-def _text_lines(path: Path) -> Iterator[Iterator[str]]:
-    """The lines of a text file; whatever is wrong with its bytes is told with its path."""
+def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """(column names, the reader of the other rows); whatever is wrong in the file is told with its path."""
 
-    def lines() -> Iterator[str]:
+    def lines(file) -> Iterator[str]:
         for number, line in enumerate(file):
             if number == 0 and files.is_lfs_pointer(line.encode()):
                 raise UserError(f"{path.absolute()} is a git-lfs pointer, not the table itself.")
             yield line
 
+    reader = None
     try:
         # A byte order mark is Excel's; newline="" leaves line ends within quotes to csv.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield lines()
+            rest = lines(file)
+            header = next(rest, "")
+            delimiter = max(",\t;", key=header.count)  # what the header uses most
+            names = list(map(str.strip, next(csv.reader([header], delimiter=delimiter), [])))
+            reader = csv.reader(rest, delimiter=delimiter)
+            yield names, reader
+    except csv.Error as error:
+        line = reader.line_num + 1 if reader else 1
+        raise UserError(f"Line {line} of {path.absolute()} is not a table's: {error}.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path.absolute()} is not UTF-8 text: {error}. Save it again as UTF-8.") from error
     except OSError as error:
         raise UserError(f"{path.absolute()} cannot be read: {error.strerror or error}.") from error
-
-
-def _cells(reader, path: Path) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        line = reader.line_num + 1
-        raise UserError(f"Line {line} of {path.absolute()} is not a table's: {error}.") from error
-
-
-def _delimiter(header: str) -> str:
-    r"""The separator that the header uses most.
-
-    >>> _delimiter("a\tb,c\td"), _delimiter("a;b"), _delimiter("a")
-    ('\t', ';', ',')
-    """
-    return max(",\t;", key=header.count)
 
 
 def split_of_word(text) -> str:

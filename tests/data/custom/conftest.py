@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.prepare import readers
+from medical_rl.data.rows import Drops
 from medical_rl.images import encode_png
 
 

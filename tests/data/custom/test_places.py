@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from medical_rl.data.drops import Drops
 from medical_rl.data.inspect import check
 from medical_rl.data.prepare import command, prepare, readers
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
 

@@ -4,7 +4,8 @@ import collections
 
 import pytest
 
-from medical_rl.data_preprocess.iu_xray import studies, study_rows
+from medical_rl.data_preprocess import iu_xray as study_rows
+from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.data_preprocess.iu_xray.studies import Study
 
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from medical_rl.data_preprocess import rule_questions as question_rows, rule_questions
+from medical_rl.data_preprocess import rule_questions
+from medical_rl.data_preprocess import rule_questions as question_rows
 from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.errors import UserError
 
