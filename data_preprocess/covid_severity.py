@@ -71,7 +71,35 @@ def rows(
     pictures = files.ImageIndex(folder)
     if not any(pictures.find(row["filename"], row["dataset"]) for _, row in lines):
         raise UserError(f"None of the {len(lines):,} images of {path.name} is in {folder.absolute()}. {WHAT}")
-    return _samples(lines, pictures, split, consensus, drops or Drops())
+    files_named = [(row["filename"], row["dataset"]) for _, row in lines]
+    counts = collections.Counter(filename for filename, _ in files_named)
+    disputed = pictures.disputed(files_named)
+
+    def sample(numbered: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
+        line, row = numbered
+        filename = row["filename"]
+        name = f"line {line}, {filename}"
+        reason = _unusable(row, counts)
+        if reason:
+            return drops.add(name, reason)
+        paths = pictures.find(filename, row["dataset"])
+        path_names = file_names(paths)
+        if len(paths) > 1:
+            return drops.add(name, "several files could be its image", path_names)
+        if filename in disputed:
+            return drops.add(name, "its image may be another row's", path_names)
+        picture = files.read_picture(paths[0] if paths else None, name, drops)
+        if picture is None:
+            return None
+        r, d = _score(row["Score R"]), _score(row["Score D"])
+        return Sample(
+            id=f"covid_severity/{filename}", source="covid_severity", question=QUESTION, kind="grade",
+            answer=str(CONSENSUS[consensus](d if r is None else r, r if d is None else d)), choices=GRADES,
+            images=(picture.data,), group=filename, split=split, size=picture.size,
+            meta={"score_r": r, "score_d": d, "dataset": row["dataset"], "label": row["label"]},
+        )  # fmt: skip
+
+    return parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops or Drops())
 
 
 def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) -> dict:
@@ -105,38 +133,6 @@ def add_options(parser) -> None:
 
 
 main = functools.partial(command.run, "covid_severity", add_options=add_options)
-
-
-def _samples(lines, pictures: files.ImageIndex, split: str, consensus: str, drops: Drops) -> Iterator[Sample]:
-    files_named = [(row["filename"], row["dataset"]) for _, row in lines]
-    counts = collections.Counter(filename for filename, _ in files_named)
-    disputed = pictures.disputed(files_named)
-
-    def sample(numbered: tuple[int, dict[str, str]], drops: Drops) -> Sample | None:
-        line, row = numbered
-        filename = row["filename"]
-        name = f"line {line}, {filename}"
-        reason = _unusable(row, counts)
-        if reason:
-            return drops.add(name, reason)
-        paths = pictures.find(filename, row["dataset"])
-        path_names = file_names(paths)
-        if len(paths) > 1:
-            return drops.add(name, "several files could be its image", path_names)
-        if filename in disputed:
-            return drops.add(name, "its image may be another row's", path_names)
-        picture = files.read_picture(paths[0] if paths else None, name, drops)
-        if picture is None:
-            return None
-        r, d = _score(row["Score R"]), _score(row["Score D"])
-        return Sample(
-            id=f"covid_severity/{filename}", source="covid_severity", question=QUESTION, kind="grade",
-            answer=str(CONSENSUS[consensus](d if r is None else r, r if d is None else d)), choices=GRADES,
-            images=(picture.data,), group=filename, split=split, size=picture.size,
-            meta={"score_r": r, "score_d": d, "dataset": row["dataset"], "label": row["label"]},
-        )  # fmt: skip
-
-    return parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops)
 
 
 def _unusable(row: dict[str, str], names: collections.Counter) -> str | None:

@@ -184,11 +184,7 @@ def _patient(name: str) -> str:
 
 
 def _single_value(array: np.ndarray):
-    """The single value of an array, None where it is NaN, blank or not single.
-
-    >>> _single_value(np.array([62.0])), _single_value(np.array(float("nan"))), _single_value(np.array(" "))
-    (62.0, None, None)
-    """
+    """The single value of an array, None where it is NaN, blank or not single."""
     if array.size != 1:
         return None
     value = array.reshape(-1)[0].item()

@@ -229,11 +229,7 @@ def read_dx(text: str) -> str | None:
 
 
 def age(text: str) -> int | None:
-    """Whole years, None where blank, not a number or not an age.
-
-    >>> age("80"), age("80.0"), age(""), age("nan"), age("-3")
-    (80, 80, None, None, None)
-    """
+    """Whole years, None where blank, not a number or not an age."""
     number = re.fullmatch(r"(\d{1,3})(?:\.0*)?", text.strip())
     return int(number[1]) if number and int(number[1]) <= 120 else None
 
@@ -313,13 +309,11 @@ def _without_duplicates(numbered: list[tuple[int, Lesion]], path: Path, drops: D
         statements[lesion.image].add((lesion.lesion, lesion.dx))
     lesions: dict[str, Lesion] = {}
     for line, lesion in numbered:
-        reason = ""
+        row = f"line {line} of {path.name}"
         if len(statements[lesion.image]) > 1:
-            reason = "the rows of its image contradict each other"
+            drops.add(row, "the rows of its image contradict each other", lesion.image)
         elif lesion.image in lesions:
-            reason = "its image has a row already"
-        if reason:
-            drops.add(f"line {line} of {path.name}", reason, lesion.image)
+            drops.add(row, "its image has a row already", lesion.image)
         else:
             lesions[lesion.image] = lesion
     return list(lesions.values())

@@ -61,16 +61,33 @@ def rows(
     check_known("split of Heel", split, SPLITS)
     drops = drops or Drops()
     folder, classes = _classified_images(source, several)
-    drawn = None
     if boxes:
         annotations = image_boxes.read_boxes(folder / Path(boxes).expanduser(), drops)
         drawn = image_boxes.match_to_images(annotations, classes, class_of, drops)
     groups = {path: files.content_hash(path) for path in classes}
     pairs = zip(groups.values(), classes.values(), strict=True)
     split_of = split_by_group(pairs, {"test": test_share, "val": val_share}, split_seed)
+    classes_of_file = collections.defaultdict(set)
+    for path, name in classes.items():
+        classes_of_file[groups[path]].add(name)
+
+    def sample(path: Path, drops: Drops) -> Sample | None:
+        row = path.relative_to(folder).as_posix()
+        names = classes_of_file[groups[path]]
+        if len(names) > 1:
+            return drops.add(row, "the same file is in two class folders", ", ".join(sorted(names)))
+        picture = files.read_picture(path, row, drops)
+        if picture is None:
+            return None
+        return Sample(
+            id=f"heel/{row}", source="heel", question=QUESTION, kind="label", answer=CLASSES[classes[path]],
+            choices=tuple(CLASSES.values()), images=(picture.data,), group=groups[path], split=split,
+            size=picture.size, meta={"file": row},
+        )  # fmt: skip
+
     paths = [path for path in classes if split_of[groups[path]] == split]
-    samples = _samples(folder, paths, classes, groups, split, drops)
-    if drawn is None:
+    samples = parallel_map(sample, paths, drops)
+    if not boxes:
         return samples
     return image_boxes.box_questions(samples, folder, drawn, several, BOX_QUESTION, CLASSES["normal"], drops)
 
@@ -120,28 +137,6 @@ def class_of(name: str) -> str | None:
     ('heelspur', 'sever', 'sever', None)
     """
     return SPELLINGS.get(normalise(name).replace(" ", ""))
-
-
-def _samples(folder: Path, paths, classes, groups, split: str, drops: Drops) -> Iterator[Sample]:
-    classes_of_file = collections.defaultdict(set)
-    for path, name in classes.items():
-        classes_of_file[groups[path]].add(name)
-
-    def sample(path: Path, drops: Drops) -> Sample | None:
-        row = path.relative_to(folder).as_posix()
-        names = classes_of_file[groups[path]]
-        if len(names) > 1:
-            return drops.add(row, "the same file is in two class folders", ", ".join(sorted(names)))
-        picture = files.read_picture(path, row, drops)
-        if picture is None:
-            return None
-        return Sample(
-            id=f"heel/{row}", source="heel", question=QUESTION, kind="label", answer=CLASSES[classes[path]],
-            choices=tuple(CLASSES.values()), images=(picture.data,), group=groups[path], split=split,
-            size=picture.size, meta={"file": row},
-        )  # fmt: skip
-
-    return parallel_map(sample, paths, drops)
 
 
 def _classified_images(source, several: str) -> tuple[Path, dict[Path, str]]:

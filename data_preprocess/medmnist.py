@@ -149,9 +149,6 @@ def official() -> dict[str, dict]:
     """INFO of the installed medmnist package, {flag: facts}.
 
     It is read as text: importing the package would import torch and make a folder in the user's home.
-
-    >>> official()["breastmnist"]["label"]["1"]
-    'normal, benign'
     """
     try:
         path = importlib.metadata.distribution("medmnist").locate_file("medmnist/info.py")

@@ -249,12 +249,7 @@ def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
 
 
 def content_paths(source, *, images: str | None = None, **_) -> list:
-    """The folders whose content decides the rows; question files may lie elsewhere, and `describe` tells
-    their content.
-
-    >>> content_paths("rule", images="kaggle/images", splits="test"), content_paths("rule")
-    (['rule', 'kaggle/images'], ['rule'])
-    """
+    """The folders whose content decides the rows; `describe` tells that of question files, wherever they lie."""
     return [source, images] if images else [source]
 
 

@@ -1,15 +1,13 @@
 """Boxes [x1, y1, x2, y2] in pixels: how far two agree, and the frames in which they may be given.
 
-x runs to the right and y downwards from the upper left corner; x2 and y2 are one past the last column and
-row.
+x runs to the right and y downwards from the upper left; x2 and y2 are one past the last column and row.
 
 original  pixels of the image as it was annotated: Sample.size, gold boxes, `pred` of predictions/*.jsonl
 resized   pixels after Qwen2.5-VL's processor: multiples of 28 within the pixel limits
 relative  thousandths of the width and of the height
 
-A prompt names the frame that it asks in (conf/prompt/detection*.yaml: `frame`); the supervised target is put
-into it, and what a model says is read in it by the reward (conf/rewards/vrft_detection.yaml) and by the
-evaluation.
+A prompt names the frame that it asks in (conf/prompt/detection*.yaml: `frame`): targets are put into it, and
+answers read in it.
 """
 
 import json
@@ -45,11 +43,7 @@ def first_iou(predicted: str | None, gold: str) -> float:
 
 
 def match_boxes(predicted: Sequence[Box], gold: Sequence[Box]) -> list[tuple[int, int]]:
-    """Pairs (predicted, gold) of indices, one to one, with the largest sum of IoU.
-
-    >>> match_boxes([[0, 0, 1, 1], [5, 5, 9, 9]], [[5, 5, 9, 8], [0, 0, 1, 2]])
-    [(0, 1), (1, 0)]
-    """
+    """Pairs (predicted, gold) of indices, one to one, with the largest sum of IoU."""
     if len(predicted) == 1 and len(gold) == 1:
         return [(0, 0)]
     # Imported where it is used: most sets have one box an image.
@@ -92,11 +86,7 @@ def resized(size: tuple[int, int], min_pixels: int, max_pixels: int, patch: int 
 def to_original(
     box: Box, size, frame: str, min_pixels: int = 3136, max_pixels: int = 12845056, patch: int = 28
 ) -> list[float]:
-    """`box` of `frame` in pixels of the original image of `size` (height, width).
-
-    >>> to_original([500, 0, 1000, 1000], (100, 200), "relative")
-    [100.0, 0.0, 200.0, 100.0]
-    """
+    """`box` of `frame` in pixels of the original image of `size` (height, width)."""
     x, y = _unit(size, frame, min_pixels, max_pixels, patch)
     return [box[0] * x, box[1] * y, box[2] * x, box[3] * y]
 

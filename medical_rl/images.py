@@ -15,17 +15,13 @@ from medical_rl.errors import UserError
 
 # Pillow is not to try any other: its EPS plugin would run a program, Ghostscript, on bytes from anywhere.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-_KEPT = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-
 MAX_PIXELS = 50_000_000
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_HEAD = _PNG + b"\x00\x00\x00\rIHDR"
 # Each row is stored as its difference to the row above, at zlib's own level, which is Pillow's too.
 _UP, _LEVEL = 2, 6
-
 _FILTERS = threading.Lock()
-
 # What Pillow raises on hostile or broken bytes, by format; it has no common base class.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -61,13 +57,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def image_size(data: bytes | memoryview) -> tuple[int, int]:
-    """(height, width) in pixels, read from the header without decoding; UserError if there is none.
-
-    >>> image_size(b"GIF89a")
-    Traceback (most recent call last):
-    ...
-    medical_rl.errors.UserError: These 6 bytes are not a readable image: no known format.
-    """
+    """(height, width) in pixels, read from the header without decoding; UserError if there is none."""
     if data[:16] == _PNG_HEAD and len(data) > 33 and int.from_bytes(data[29:33]) == zlib.crc32(data[12:29]):
         # Pillow's walk through its formats takes ten times as long, and every image of a set is asked.
         size = int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
@@ -119,13 +109,8 @@ def _opened(data: bytes | memoryview) -> Image.Image:
 
 
 def storable_bytes(data: bytes, image: Image.Image) -> bytes:
-    """The bytes that a `Sample` keeps of an image: a PNG or JPEG as it came, any other as a PNG.
-
-    >>> picture = encode_png(np.zeros((2, 5), np.uint8))
-    >>> storable_bytes(picture, decode(picture)) is picture
-    True
-    """
-    return data if data.startswith(_KEPT) else encode_png(np.asarray(image))
+    """The bytes that a `Sample` keeps of an image: a PNG or JPEG as it came, any other as a PNG."""
+    return data if data.startswith((_PNG, _JPEG)) else encode_png(np.asarray(image))
 
 
 def image_hash(data: bytes) -> str:

@@ -58,7 +58,6 @@ class Sample:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"Sample {self.id!r} has kind {self.kind!r}; available: {', '.join(KINDS)}.")
-
         if not self.restricted and is_restricted(self.source):
             object.__setattr__(self, "restricted", True)
 
@@ -82,11 +81,7 @@ class Sample:
 
 
 def group_key(row: Sample) -> str:
-    """What must not be split of a row or report: its patient, lesion or study, else itself.
-
-    >>> group_key(Sample(id="1", source="demo", question="?", kind="label", answer="a"))
-    '1'
-    """
+    """What must not be split of a row or report: its patient, lesion or study, else itself."""
     return row.group or row.id
 
 

@@ -89,7 +89,16 @@ def rows(
     check_known("value of ask", ask, ASK)
     studies = study_files.read_studies(folder, drops) if ask == "normal" else {}
     listed = {uid: list(study.images) for uid, study in studies.items()} or study_files.study_images(folder)
-    published = _published_splits(folder) if splits == "published" else {}
+    published = {}  # {study: R2Gen's split}
+    if splits == "published":
+        annotation = study_files.find_annotation(folder)
+        if annotation is None:
+            raise UserError(
+                f"splits=published needs R2Gen's annotation.json in {folder.absolute()}; or take "
+                "splits=seeded, or test (all rows)."
+            )
+        entries, _ = study_files.read_annotation(annotation)
+        published = {_group(entry["id"]): entry["split"] for entry in entries}
     copy = IuImages(files.source_folder(images or source, WHAT), view, published, listed)
     if ask == "normal":
         return normal_rows(studies, split, copy, options, drops)
@@ -156,18 +165,6 @@ def reports(source, *, drops: Drops | None = None, images: str | None = None, **
 
 def _group(name: str) -> str:
     return f"CXR{study_files.study_of(name)}"
-
-
-def _published_splits(folder: Path) -> dict[str, str]:
-    """{study: R2Gen's split}."""
-    annotation = study_files.find_annotation(folder)
-    if annotation is None:
-        raise UserError(
-            f"splits=published needs R2Gen's annotation.json in {folder.absolute()}; or take "
-            "splits=seeded, or test (all rows)."
-        )
-    entries, _ = study_files.read_annotation(annotation)
-    return {_group(entry["id"]): entry["split"] for entry in entries}
 
 
 def normal_rows(

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from medical_rl.data.inspect.check import check_folder, report_text
+from medical_rl.data.inspect.contact_sheet import write_contact_sheet, write_similar_pairs
+from medical_rl.data.inspect.draft_attributes import draft_attributes
 from medical_rl.data.inspect.findings import CHECKS
+from medical_rl.data.inspect.judge_concepts import store_concepts
+from medical_rl.data.prepare.card import read_card
+from medical_rl.data.prepare.command import load_prompt
 from medical_rl.errors import UserError
 
 
@@ -37,12 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(options) -> int:
-    from medical_rl.data.inspect.check import card_of, check_folder, report_text
-    from medical_rl.data.inspect.contact_sheet import write_similar_pairs
-
     folder = Path(options.folder)
-    prompt = options.prompt or card_of(folder).get("prompt")
-    report = check_folder(folder, options.accept, _load_prompt(prompt, required=bool(options.prompt)))
+    name, prompt = options.prompt or read_card(folder).get("prompt"), None
+    try:
+        prompt = load_prompt(name) if name else None
+    except UserError:
+        # One that the card names and that is not here: the answer alone is scored.
+        if options.prompt:
+            raise
+    report = check_folder(folder, options.accept, prompt)
     print(report_text(report))
     if report.pairs and not options.pictures:
         print(f"{len(report.pairs):,} pairs look alike: --pictures FILE writes a page that shows them")
@@ -62,8 +71,6 @@ def _report_unwritten(error: OSError) -> int:
 
 
 def _preview(options) -> int:
-    from medical_rl.data.inspect.contact_sheet import write_contact_sheet
-
     page = Path(options.out or Path(options.folder) / "preview.html")
     count = write_contact_sheet(Path(options.folder), page, options.rows, options.seed)
     print(f"{count} rows: {page}")
@@ -71,15 +78,11 @@ def _preview(options) -> int:
 
 
 def _concepts(options) -> int:
-    from medical_rl.data.inspect.judge_concepts import store_concepts
-
     print("\n".join(store_concepts(Path(options.folder), options.overrides, options.split)))
     return 0
 
 
 def _attributes(options) -> int:
-    from medical_rl.data.inspect.draft_attributes import draft_attributes
-
     folder, out = Path(options.folder), Path(options.out)
     print("\n".join(draft_attributes(folder, out, options.overrides, options.images, options.seed)))
     return 0
@@ -115,18 +118,6 @@ _OPTIONS: dict[str, dict[str, dict]] = {
     },
 }
 # fmt: on
-
-
-def _load_prompt(name: str | None, required: bool) -> dict | None:
-    """The prompt of that name; None for one that a card names and that is not here."""
-    from medical_rl.data.prepare.command import load_prompt
-
-    try:
-        return load_prompt(name) if name else None
-    except UserError:
-        if required:
-            raise
-        return None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,36 +1,22 @@
-"""Concepts: the medical terms of a question, whose mention MEDFACT-R1 rewards.
+"""Concepts: the medical terms of a question, whose mention MEDFACT-R1 rewards, found by a lexicon.
 
-Two extractors: a lexicon, which needs no model and gives the same for everyone, and a judge, a language model
-that is asked once a question. Which one a reader uses is its option `concepts`.
+The lexicon (lexicon.yaml) needs no model and gives the same for everyone; a judge may list them instead (see
+`medical_rl.data.inspect.judge_concepts`). Which rows get any is the reader's option `concepts`.
 """
 
 import functools
 import re
 import unicodedata
-from typing import Any
+from pathlib import Path
 
-from medical_rl.data.lexicon import LEXICON
-from medical_rl.errors import RewardFailed, UserError
-from medical_rl.sample import Sample
+import yaml
 
 EXTRACTORS = ("lexicon", "none")
 
-# The paper's example has three; a question rarely holds more than this.
-MAX_CONCEPTS = 8
-
-SCHEMA = {
-    "type": "object",
-    "properties": {"concepts": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_CONCEPTS}},
-    "required": ["concepts"],
-    "additionalProperties": False,
-}
-
-_TASK = (
-    "You list the medical concepts that a question is about, for scoring whether an answer speaks of them. "
-    "Name findings, diseases, anatomy, devices and the kind of image, each in its usual short form, in lower "
-    f"case, at most {MAX_CONCEPTS}. Leave out words such as evidence, sign or patient, and never answer the "
-    "question."
-)
+_GROUPS = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
+PICTURES: dict[str, list[str]] = _GROUPS["pictures"]
+# {concept: its other names}
+LEXICON: dict[str, list[str]] = _GROUPS["chest"] | _GROUPS["eye"] | _GROUPS["diseases"] | PICTURES
 
 
 def concepts_of(question: str, extractor: str = "lexicon") -> tuple[str, ...]:
@@ -58,35 +44,6 @@ def concepts_of(question: str, extractor: str = "lexicon") -> tuple[str, ...]:
     return tuple(concepts)
 
 
-async def ask_judge(
-    judge: Any, sample: Sample, *, allow_restricted: bool = False, **options
-) -> tuple[str, ...]:
-    """The concepts that a judge finds in the sample's question; only the question is sent.
-
-    judge             anything with `await judge.ask(messages, schema, **options) -> dict`
-    allow_restricted  the endpoint is local or covered by the agreement of a restricted source
-
-    Raises UserError for a restricted sample without it, RewardFailed for an answer that is not of the schema.
-    """
-    if sample.restricted and not allow_restricted:
-        raise UserError(
-            f"Sample {sample.id!r} is of a restricted source: its question is not sent to a judge. Use the "
-            "lexicon (concepts=lexicon), or a judge whose endpoint is declared local or covered."
-        )
-    messages = [
-        {"role": "system", "content": _TASK},
-        {"role": "user", "content": f"Question: {sample.question}"},
-    ]
-    answer = await judge.ask(messages, SCHEMA, **options)
-    listed = answer.get("concepts") if isinstance(answer, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise RewardFailed(
-            f"The judge's concepts for {sample.id!r} are not a list of texts: {str(answer)[:200]}."
-        )
-    names = [" ".join(name.casefold().split()).strip(" .,;") for name in listed]
-    return tuple(dict.fromkeys(filter(None, names)))[:MAX_CONCEPTS]
-
-
 @functools.cache
 def _terms() -> tuple[dict[str, str], int]:
     """{way of writing, made singular: concept}, and the most words that one has."""
@@ -97,18 +54,10 @@ def _terms() -> tuple[dict[str, str], int]:
 
 
 def _singular(text: str) -> str:
-    """The text without a plural's ending; never shown, so that "mas" for "mass" does no harm.
-
-    >>> _singular("pleural effusions") == _singular("pleural effusion")
-    True
-    """
+    """The text without a plural's ending; never shown, so that "mas" for "mass" does no harm."""
     return text.removesuffix("s").removesuffix("e")
 
 
 def _plain(text: str) -> str:
-    """Lower case, with every run of spaces, hyphens and slashes made one space.
-
-    >>> _plain("Chest  X-Ray")
-    'chest x ray'
-    """
+    """Lower case, with every run of spaces, hyphens and slashes made one space."""
     return re.sub(r"[\s\-‐‑–/]+", " ", unicodedata.normalize("NFKC", text).casefold())

@@ -39,18 +39,18 @@ def fill(samples: Iterable[Sample], knowledge: Mapping | None) -> Iterator[Sampl
         texts[normalise(str(name))] = str(text).replace(DRAFT, "").strip()
     filled: dict[tuple[str, ...], str] = {}
     for sample in samples:
-        classes = _described_classes(sample)
+        classes: tuple[str, ...] = ()
+        if sample.kind in ("label", "grade"):
+            classes = sample.choices
+        elif sample.kind == "box" and sample.meta.get("finding"):
+            classes = (str(sample.meta["finding"]),)
         if classes not in filled:
             filled[classes] = _description(classes, texts, str(knowledge.get("name", "")))
         yield sample if sample.knowledge else dataclasses.replace(sample, knowledge=filled[classes])
 
 
 def load(name: str) -> dict:
-    """The knowledge `conf/knowledge/<name>.yaml`, or that of a YAML file of your own.
-
-    >>> load("none")["attributes"]
-    {}
-    """
+    """The knowledge `conf/knowledge/<name>.yaml`, or that of a YAML file of your own."""
     path, content = read_choice("knowledge", name)
     if not isinstance(content, dict) or not isinstance(content.get("attributes"), dict):
         raise UserError(f"The knowledge file {path} has no mapping `attributes` of class names to texts.")
@@ -91,14 +91,6 @@ def warnings(knowledge: Mapping | None) -> list[str]:
         return []
     classes = ", ".join(map(repr, drafts))
     return [f"What the prompt tells of {classes} was drafted by a model, and nobody has reviewed it."]
-
-
-def _described_classes(sample: Sample) -> tuple[str, ...]:
-    if sample.kind in ("label", "grade"):
-        return sample.choices
-    if sample.kind == "box" and sample.meta.get("finding"):
-        return (str(sample.meta["finding"]),)
-    return ()
 
 
 def _description(classes: tuple[str, ...], texts: Mapping[str, str], knowledge: str) -> str:

@@ -24,10 +24,6 @@ def clean_options(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
 
     >>> clean_options(["Yes.", None, "No", "yes"]), clean_options(["<5 mm", ">5 mm"])
     (('Yes.', 'No'), ('<5 mm', '>5 mm'))
-    >>> clean_options(["CT"])
-    Traceback (most recent call last):
-    ...
-    medical_rl.data.options.BadOptions: it has 1 different options, not 2 to 10
     """
     by_spelling: dict[str, str] = {}
     for option in options:
@@ -46,11 +42,7 @@ def clean_options(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
 
 
 def matching_option(answer, options: tuple[str, ...]) -> str:
-    """The option that the answer's text means, whatever its case or final dot; BadOptions where none does.
-
-    >>> matching_option("fundus photography.", ("CT", "Fundus photography"))
-    'Fundus photography'
-    """
+    """The option that the answer's text means, whatever its case or final dot; BadOptions where none does."""
     for option in options:
         if answer is not None and _spelling(option) == _spelling(answer):
             return option
@@ -58,11 +50,7 @@ def matching_option(answer, options: tuple[str, ...]) -> str:
 
 
 def option_at_letter(letter, options: list) -> str:
-    """The option at a letter, of the options as the source lists them; BadOptions where there is none.
-
-    >>> option_at_letter(" b ", ["CT", "MRI"])
-    'MRI'
-    """
+    """The option at a letter, of the options as the source lists them; BadOptions where there is none."""
     name = str(letter).strip().upper()
     index = LETTERS.find(name) if len(name) == 1 else -1
     if index < 0 or index >= len(options) or not options[index]:

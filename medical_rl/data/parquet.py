@@ -1,15 +1,13 @@
 """Prepared data as parquet in verl's schema: written whole or not at all, read back as `Sample`s.
 
-`problem` is the user's text with its `<image>` (what EasyR1 reads), `prompt` the same as chat
-messages (what verl reads), and `sample` the whole record without images, as JSON.
-The warm start's rows are conversations with their images, as verl's SFT dataset wants them.
+`problem` is the user's text with its `<image>` (what EasyR1 reads), `prompt` the same as chat messages (what
+verl reads), and `sample` the whole record without images, as JSON.
 """
 
 import collections
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,7 +93,7 @@ def write_sft_rows(
 def write_sft_samples(
     samples: Iterable[Sample], path: Path, prompt: Mapping, limits: Mapping[str, int]
 ) -> int:
-    """Write prompt, images and target of each sample to `path`, and return their number."""
+    """Write the warm start's rows, conversations with their images, to `path`, and return their number."""
 
     def record(sample: Sample) -> dict:
         answer = {"role": "assistant", "content": prompts.target(sample, prompt)}
@@ -183,19 +181,14 @@ def _opened(
 def _serves_as(actual: pa.DataType, wanted: pa.DataType) -> bool:
     """Whether a type serves as another: tools write large strings, or fields in another order."""
     types = pa.types
+    if types.is_struct(wanted):
+        fields = {field.name: field.type for field in actual} if types.is_struct(actual) else {}
+        return all(field.name in fields and _serves_as(fields[field.name], field.type) for field in wanted)
     if types.is_list(wanted):
         is_list = types.is_list(actual) or types.is_large_list(actual)
         return is_list and _serves_as(actual.value_type, wanted.value_type)
-    if types.is_struct(wanted):
-        if not types.is_struct(actual):
-            return False
-        fields = {field.name: field.type for field in actual}
-        return all(field.name in fields and _serves_as(fields[field.name], field.type) for field in wanted)
-    if types.is_string(wanted):
-        return types.is_string(actual) or types.is_large_string(actual)
-    if types.is_binary(wanted):
-        return types.is_binary(actual) or types.is_large_binary(actual)
-    return actual == wanted
+    large = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+    return large.get(actual, actual) == wanted
 
 
 def _pixels(sample: Sample) -> int:
@@ -217,43 +210,29 @@ def _table(rows: Sequence[tuple[Sample, list[dict]]], first: int) -> pa.Table:
     """
     samples, chats = zip(*rows, strict=True)
     turns = list(itertools.chain.from_iterable(chats))
-
-    def field(name: str) -> list:
-        return [getattr(sample, name) for sample in samples]
-
-    pictures = list(itertools.chain.from_iterable(field("images")))
+    image_lists, answers = [sample.images for sample in samples], [sample.answer for sample in samples]
+    pictures = list(itertools.chain.from_iterable(image_lists))
+    messages = {"role": [turn["role"] for turn in turns], "content": [turn["content"] for turn in turns]}
     columns = {
-        "data_source": field("source"),
-        "prompt": (
-            map(len, chats),
-            {
-                "role": list(map(itemgetter("role"), turns)),
-                "content": list(map(itemgetter("content"), turns)),
-            },
-        ),
-        "images": (map(len, field("images")), {"bytes": pictures, "path": [None] * len(pictures)}),
+        "data_source": [sample.source for sample in samples],
+        "prompt": (map(len, chats), messages),
+        "images": (map(len, image_lists), {"bytes": pictures, "path": [None] * len(pictures)}),
         "ability": ["medical"] * len(samples),
-        "reward_model": {"style": ["rule"] * len(samples), "ground_truth": field("answer")},
+        "reward_model": {"style": ["rule"] * len(samples), "ground_truth": answers},
         "extra_info": {
-            "split": field("split"),
+            "split": [sample.split for sample in samples],
             "index": range(first, first + len(samples)),
-            "id": field("id"),
+            "id": [sample.id for sample in samples],
         },
         "problem": [chat[-1]["content"] for chat in chats],
-        "answer": field("answer"),
+        "answer": answers,
         "sample": list(map(Sample.to_json, samples)),
     }
-    arrays = [_array(columns[field.name], field.type) for field in SCHEMA]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
 
 def _array(values: Sequence | Mapping, kind: pa.DataType) -> pa.Array:
-    """An array; of a struct from a mapping of columns, of lists from (lengths, all their items in turn).
-
-    >>> kind = pa.list_(pa.struct([("b", pa.int64())]))
-    >>> _array(([1, 0, 2], {"b": [1, 2, 3]}), kind).to_pylist()
-    [[{'b': 1}], [], [{'b': 2}, {'b': 3}]]
-    """
+    """An array; of a struct from a mapping of columns, of lists from (lengths, all their items in turn)."""
     if pa.types.is_list(kind):
         lengths, content = values
         ends = pa.array(list(itertools.accumulate(lengths, initial=0)), pa.int32())

@@ -1,13 +1,9 @@
-r"""Prompts: the text a model sees for a `Sample`, and the text SFT teaches it to answer.
+"""Prompts: the text a model sees for a `Sample`, and the text SFT teaches it to answer.
 
-A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of `conf/prompt/`; a
-new one is a YAML file, not code. One that asks for boxes may name their `frame` (see `medical_rl.boxes`):
-gold boxes are put into it, and answers are put back into pixels of the original image. The `template` may
-place images itself with `<image>` as plain text; otherwise they come first.
-
-verl cuts a message at `<image>`, `<video>` and `<audio>`, and Qwen's processor at its special tokens, so
-whatever comes from the data is neutralised: a question that mentions "<image>" reads "[image]" and never asks
-for a picture that is not there.
+A prompt is a mapping `{name, template, system, target}` of jinja2 templates, one file of `conf/prompt/`. One
+that asks for boxes may name their `frame` (see `medical_rl.boxes`). The `template` may place images itself
+with `<image>`; otherwise they come first. verl cuts a message at `<image>`, `<video>` and `<audio>`, and
+Qwen's processor at its special tokens, so whatever comes from the data is neutralised: "[image]".
 """
 
 import dataclasses
@@ -69,10 +65,6 @@ def target(sample: Sample, prompt_cfg: Mapping) -> str:
 
     It also knows answer, thought (`meta["thought"]` or "") and letter: that of the right option of a
     multiple-choice question, "" for any other kind.
-
-    >>> s = Sample(id="1", source="demo", question="?", kind="label", answer="normal, benign")
-    >>> target(s, {"target": "Answer: {{ answer }}"})
-    'Answer: normal, benign'
     """
     return _without_image(in_frame(sample, prompt_cfg), _required(prompt_cfg, "target"), "target")
 
@@ -84,10 +76,10 @@ def in_frame(sample: Sample, prompt_cfg: Mapping) -> Sample:
     >>> in_frame(s, {"frame": "relative"}).answer
     '[500, 0, 1000, 500]'
     """
-    truth = gold(sample) if _has_frame(sample, prompt_cfg) else None
+    frame = _frame(sample, prompt_cfg)
+    truth = gold(sample) if frame else None
     if truth is None:
         return sample
-    frame = _frame(sample, prompt_cfg)
     boxes = []
     for box in json.loads(truth):
         boxes.append(list(map(round, from_original(box, sample.size, **frame))))
@@ -95,28 +87,21 @@ def in_frame(sample: Sample, prompt_cfg: Mapping) -> Sample:
 
 
 def in_pixels(answer: str | None, sample: Sample, prompt_cfg: Mapping) -> str | None:
-    """An answer that `read` gave, its boxes put into pixels of the original image; any other as it is.
-
-    >>> s = Sample(id="1", source="demo", question="?", kind="box", answer="[10, 0, 20, 5]", size=(10, 20))
-    >>> in_pixels("[[500.0, 0.0, 1000.0, 500.0]]", s, {"frame": "relative"})
-    '[[10.0, 0.0, 20.0, 5.0]]'
-    """
-    if answer is None or not _has_frame(sample, prompt_cfg):
+    """An answer that `read` gave, its boxes put into pixels of the original image; any other as it is."""
+    frame = _frame(sample, prompt_cfg) if answer is not None else None
+    if frame is None:
         return answer
-    frame = _frame(sample, prompt_cfg)
     return json.dumps([to_original(box, sample.size, **frame) for box in json.loads(answer)])
 
 
-def _has_frame(sample: Sample, prompt_cfg: Mapping) -> bool:
-    return sample.kind == "box" and prompt_cfg.get("frame") not in (None, "original")
-
-
-def _frame(sample: Sample, prompt_cfg: Mapping) -> dict:
-    """{"frame", "min_pixels", "max_pixels"}, the limits only where the prompt has them.
+def _frame(sample: Sample, prompt_cfg: Mapping) -> dict | None:
+    """{"frame", "min_pixels", "max_pixels"}, the limits where the prompt has them; None for original pixels.
 
     Raises UserError for an unknown frame, or a row without the size that it needs.
     """
-    frame = prompt_cfg["frame"]
+    frame = prompt_cfg.get("frame")
+    if sample.kind != "box" or frame in (None, "original"):
+        return None
     if frame not in FRAMES:
         raise unknown("frame of boxes", str(frame), FRAMES)
     if sample.size is None:
@@ -149,15 +134,6 @@ def _options(sample: Sample) -> tuple[tuple[str, str], ...]:
     return tuple(zip(LETTERS, sample.choices, strict=False))
 
 
-def _letter(sample: Sample) -> str:
-    """The letter that is read as the gold answer: of equal options the first one's."""
-    right = gold(sample) if sample.kind == "choice" else None
-    for letter, option in _options(sample):
-        if option == right:
-            return letter
-    return ""
-
-
 def _required(prompt_cfg: Mapping, key: str) -> str:
     text = prompt_cfg.get(key)
     if not isinstance(text, str) or not text.strip():
@@ -170,7 +146,10 @@ def _required(prompt_cfg: Mapping, key: str) -> str:
 def _without_image(sample: Sample, template: str, role: str) -> str:
     """A system or target text: no image belongs in either, and verl would count it."""
     thought = sample.meta.get("thought") or ""
-    variables = {"answer": sample.answer, "thought": thought, "letter": _letter(sample)}
+    # The letter that is read as the gold answer: of equal options the first one's.
+    right = gold(sample) if sample.kind == "choice" else None
+    letters = [letter for letter, option in _options(sample) if option == right]
+    variables = {"answer": sample.answer, "thought": thought, "letter": "".join(letters[:1])}
     text = _fill(template, role, _variables(sample) | variables)
     if IMAGE in text:
         raise UserError(

@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from medical_rl.config.hardware import count_gpus
-from medical_rl.data.inspect.check import card_of
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import check_columns, read_samples
+from medical_rl.data.prepare.card import read_card
 from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on_rows
 from medical_rl.data.prepare.prepare import prepare
 from medical_rl.errors import UserError
@@ -81,9 +82,9 @@ def _check_data(config: DictConfig, out: Path) -> str:
 
 
 def _check_gold(config: DictConfig, out: Path) -> str:
-    conf = OmegaConf.to_container(config.conf, resolve=True)
+    conf = plain(config.conf)
     rewards = conf["rewards"]
-    first = out / f"{first_split(card_of(out))}.parquet"
+    first = out / f"{first_split(read_card(out))}.parquet"
     rows, mean = check_rewards_on_gold(read_samples(first), rewards, conf["prompt"])
     for split in ("train", "val") if reinforces(config.conf.stages) else ():
         check_rewards_on_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
@@ -127,13 +128,13 @@ def _hub_model(path: str) -> str | None:
         files = HfApi().model_info(path, files_metadata=True, timeout=10).siblings or []
     except RepositoryNotFoundError:
         raise UserError(
-            f"There is no model {path!r} on the hub, and no folder of that name. "
-            "Give a folder or a hub id: conf.model.path=..."
+            f"There is no model {path!r} on the hub, and no folder of that name. Give a folder or a hub id: "
+            "conf.model.path=..."
         ) from None
     except (HfHubHTTPError, HTTPError, OSError):
         return (
-            f"{path}: [yellow]not checked[/yellow], it is not in the local cache "
-            "and the hub cannot be asked from here"
+            f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be "
+            "asked from here"
         )
     size = sum(file.size or 0 for file in files if file.rfilename.endswith(".safetensors"))
     return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"

@@ -25,7 +25,7 @@ import numpy as np
 from medical_rl.errors import UserError, unknown
 from medical_rl.images import encode_png
 from medical_rl.sample import Sample
-from medical_rl.tiny.drawing import SIDE, background, grey_levels, picture_rng, soft_disc
+from medical_rl.tiny.phantoms import SIDE, background, grey_levels, picture_rng, soft_disc
 
 SPLITS = ("train", "val", "test")
 SIZES = {"train": 1600, "val": 100, "test": 300}
@@ -137,7 +137,7 @@ def describe(
 
 
 def reports(source=None, *, drops=None, **settings) -> Iterator[dict]:
-    """The corpus, as `medical_rl.data.prepare.corpus` takes it: id, text, study, split; without images.
+    """The corpus, as `medical_rl.data.reports` takes it: id, text, study, split; without images.
 
     No retriever looks at images. The settings are those of `corpus`.
     """

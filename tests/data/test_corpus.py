@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data.inspect.check import check_folder
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import card as cards

@@ -1,4 +1,4 @@
-from medical_rl.data.drops import EXAMPLES, Drops, drop_sentences
+from medical_rl.data.rows import EXAMPLES, Drops, drop_sentences
 
 
 def test_a_row_counts_once_and_keeps_its_first_reason():

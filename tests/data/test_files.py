@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 

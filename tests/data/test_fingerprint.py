@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from medical_rl.config.compose import compose
 from medical_rl.data import parquet
-from medical_rl.data.prepare import command, fingerprint, prepare
+from medical_rl.data.prepare import command, prepare, readers
 
 PROMPT = command.load_prompt("class_names")
 
@@ -203,10 +203,10 @@ def test_the_code_of_the_data_layer_and_of_the_readers_folder_is_part_of_the_rec
     reader.__file__ = str(tmp_path / "mine.py")
     (tmp_path / "mine.py").write_text("")
     (tmp_path / "helper.py").write_text("1")
-    first = fingerprint.code_hash(reader)
-    assert fingerprint.code_hash(reader) == first
+    first = readers.code_hash(reader)
+    assert readers.code_hash(reader) == first
     (tmp_path / "helper.py").write_text("2")
-    assert fingerprint.code_hash(reader) != first
+    assert readers.code_hash(reader) != first
 
 
 def official(flag, mini, counts):

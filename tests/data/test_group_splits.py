@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from medical_rl.data.prepare.group_splits import split_by_group
+from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.errors import UserError
 
 # 300 lesions of 1, 2 or 3 images, two thirds of them nv: 600 images, 400 and 200

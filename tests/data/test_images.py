@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 from medical_rl.images import decode, encode_png, image_size

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from medical_rl.data.inspect.perceptual_hash import (
-    MAX_DISTANCE,
-    hash_distance,
-    perceptual_hash,
-    similar_pairs,
-)
+from medical_rl.data.inspect.findings import MAX_DISTANCE, hash_distance, perceptual_hash, similar_pairs
 
 
 def as_jpeg(image):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medical_rl.data import prompts
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data.prepare import readers
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png

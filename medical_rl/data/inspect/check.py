@@ -1,24 +1,45 @@
-"""All checks over one prepared folder, and their report as text."""
+"""All checks over one prepared folder, and their report as text.
 
+The rows of a file are checked in one pass that holds one row group. Each row: its images decode, its gold
+answer scores 1.0 under accuracy, it repeats nothing. And whether the columns that verl and EasyR1 read say
+the same as the `sample` that rewards and reports read.
+"""
+
+import collections
 import dataclasses
+import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medical_rl.data.inspect import leaks
-from medical_rl.data.inspect.findings import CHECKS, LEVELS, Finding
-from medical_rl.data.inspect.leaks import SimilarPair, SplitContents
-from medical_rl.data.inspect.row_checks import check_file
+from PIL import Image
+
+from medical_rl import images
+from medical_rl.data.inspect import findings as between
+from medical_rl.data.inspect.findings import (
+    CHECKS,
+    LEVELS,
+    SHOWN,
+    TRAINING,
+    Finding,
+    SimilarPair,
+    SplitContents,
+)
+from medical_rl.data.parquet import SCHEMA, check_columns, read_records, read_samples
 from medical_rl.data.prepare import card as cards
+from medical_rl.data.prompts import in_frame, target
 from medical_rl.data.reports import FILE as REPORTS
 from medical_rl.errors import UserError, unknown
+from medical_rl.parsing.response import gold, parse
+from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.sample import Sample
 
 MAX_LABELS = 20  # answers of a split that the report lists one by one
 USUAL = ("warm_start", "train", "val", "test")
 # Where the folder's own prompt is not known: the answer alone, in the form that every reward reads.
 BARE = {"name": "bare", "template": "{{ question }}", "target": '\\boxed{{ "{" }}{{ answer }}{{ "}" }}'}
+COLUMNS = ["data_source", "prompt", "reward_model", "extra_info", "problem", "answer", "sample"]
 
 
 @dataclass(frozen=True)
@@ -46,16 +67,24 @@ def check_folder(folder: Path, accept: Iterable[str] = (), prompt: Mapping | Non
     accept = set(accept)
     for name in accept - CHECKS.keys():
         raise unknown("check", name, CHECKS)
-    card, findings, splits = card_of(folder), [], []
+    card, findings, splits = cards.read_card(folder), [], []
     for path in split_files(folder, card):
-        contents, of_file = check_file(path, prompt or BARE)
+        contents, of_file = _check_file(path, prompt or BARE)
         splits.append(contents)
         findings += of_file
-    findings += _check_card(folder, card)
+    if not card:
+        message = "There is no readable card.json: sources and checksums are not known."
+        findings.append(Finding("schema", "note", message))
+    for name, sha in card.get("files", {}).items():
+        path = folder / name
+        if not path.is_file() or cards.sha256(path) != sha:
+            findings.append(Finding("schema", "warning", f"{name} is not the file that card.json tells of."))
     pairs: list[SimilarPair] = []
-    for one, other in leaks.pairs_of_splits(splits):
-        findings += leaks.find_leaks(one, other, splits)
-        similar = leaks.find_similar_images(one, other)
+    for one, other in itertools.combinations(splits, 2):
+        if one.split in TRAINING and other.split in TRAINING:
+            continue
+        findings += between.find_leaks(one, other, splits)
+        similar = between.find_similar_images(one, other)
         if similar:
             message = (
                 f"{len(similar):,} pairs of images of {one.split} and {other.split} look alike without "
@@ -63,21 +92,12 @@ def check_folder(folder: Path, accept: Iterable[str] = (), prompt: Mapping | Non
             )
             findings.append(Finding("similar_image", "warning", message))
         pairs += similar
-    findings += leaks.find_unseen_answers(splits)
+    findings += between.find_unseen_answers(splits)
     for i, finding in enumerate(findings):
         if finding.fails and finding.check in accept:
             findings[i] = dataclasses.replace(finding, level="warning")
     pairs.sort(key=lambda pair: pair.distance)
     return Report(folder, tuple(splits), tuple(findings), tuple(pairs), card)
-
-
-def card_of(folder: Path) -> dict:
-    """The folder's card.json; {} without a readable one."""
-    try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
 
 
 def split_files(folder: Path, card: Mapping) -> list[Path]:
@@ -87,28 +107,110 @@ def split_files(folder: Path, card: Mapping) -> list[Path]:
             f"There is no folder {folder.absolute()}. Give one that `python -m data_preprocess.<dataset>` "
             "wrote."
         )
-    names = [name for name in card.get("files", ()) if name in cards.listed_files(folder)]
-    paths = [folder / name for name in names] or sorted(folder.glob("*.parquet"), key=_usual_order)
+    paths = [folder / name for name in card.get("files", ()) if name in cards.listed_files(folder)]
+    if not paths:
+        # The usual splits in their usual order, then any others by name.
+        paths = sorted(folder.glob("*.parquet"))
+        paths.sort(key=lambda path: USUAL.index(path.stem) if path.stem in USUAL else len(USUAL))
     paths = [path for path in paths if path.name != REPORTS]
     if not paths:
         raise UserError(f"{folder.absolute()} holds no parquet files. Prepare a dataset into it first.")
     return paths
 
 
-def _usual_order(path: Path) -> tuple[int, str]:
-    """The usual splits in their usual order, then any others by name."""
-    return (USUAL.index(path.stem) if path.stem in USUAL else len(USUAL), path.stem)
+def _check_file(path: Path, prompt: Mapping) -> tuple[SplitContents, list[Finding]]:
+    """(what to compare with other splits, findings) of one `<split>.parquet`."""
+    contents, findings = SplitContents(path.stem), []
+    try:
+        check_columns(path)
+    except UserError as error:
+        findings.append(Finding("schema", "error", str(error)))
+    problems: dict[tuple[str, str, str], list[str]] = collections.defaultdict(list)
+    try:
+        for sample in read_samples(path):
+            for check, level, problem, row in _row_problems(sample, contents, prompt):
+                problems[check, level, problem].append(row)
+        if not findings:
+            for row in read_records(path, SCHEMA, COLUMNS):
+                for level, problem, example in _row_disagreements(row, json.loads(row["sample"])):
+                    problems["columns", level, problem].append(example)
+    except UserError as error:
+        findings.append(Finding("row", "error", f"{path.name} cannot be read: {error}"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # A sample column that another program wrote: JSON of anything.
+        message = f"Row {contents.rows} of {path.name} cannot be read back: {error!r}."
+        findings.append(Finding("row", "error", message))
+    for (check, level, problem), rows in problems.items():
+        message = f"{path.stem}: {len(rows):,} row{'s' * (len(rows) != 1)}: {problem}."
+        findings.append(Finding(check, level, message, tuple(rows[:SHOWN])))
+    return contents, findings
 
 
-def _check_card(folder: Path, card: Mapping) -> Iterator[Finding]:
-    """A warning for a file that is not the one that the card tells of, a note where there is no card."""
-    if not card:
-        message = "There is no readable card.json: sources and checksums are not known."
-        yield Finding("schema", "note", message)
-    for name, sha in card.get("files", {}).items():
-        path = folder / name
-        if not path.is_file() or cards.sha256(path) != sha:
-            yield Finding("schema", "warning", f"{name} is not the file that card.json tells of.")
+def _row_problems(
+    sample: Sample, contents: SplitContents, prompt: Mapping
+) -> Iterator[tuple[str, str, str, str]]:
+    """(check, level, what is wrong, the row and its own detail)."""
+    pictures: list[Image.Image] = []
+    for number, data in enumerate(sample.images):
+        try:
+            pictures.append(images.decode(data))
+        except UserError as error:
+            yield "image", "error", "an image does not decode", f"{sample.id}, image {number}: {error}"
+    for problem, detail in _answer_problems(sample, pictures, prompt):
+        yield "gold", "error", problem, f"{sample.id}: {detail}"
+    if len(pictures) == len(sample.images):
+        for level, sentence in contents.add(sample, pictures):
+            yield "duplicate", level, "a repetition", sentence
+
+
+def _answer_problems(
+    sample: Sample, pictures: list[Image.Image], prompt: Mapping
+) -> Iterator[tuple[str, str]]:
+    try:
+        response = target(sample, prompt)
+    except UserError as error:
+        yield "the gold answer cannot be put into the prompt's target", str(error)
+        return
+    if accuracy(parse(response), in_frame(sample, prompt)) != 1.0:
+        yield "the gold answer does not score 1.0 under accuracy", repr(sample.answer)
+    elif sample.choices and sample.kind != "box" and gold(sample) not in sample.choices:
+        yield "the gold answer is none of the choices", repr(sample.answer)
+    elif sample.kind == "box" and pictures:
+        height, width = sample.size or pictures[0].size[::-1]
+        for x1, y1, x2, y2 in json.loads(gold(sample)):
+            if not (x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height):
+                yield "the gold box reaches outside the image", sample.answer
+
+
+def _row_disagreements(row: Mapping, sample: Mapping) -> Iterator[tuple[str, str, str]]:
+    """(level, what disagrees, the row and its two values)."""
+    extra, model = row["extra_info"] or {}, row["reward_model"] or {}
+    # The template is not known here: EasyR1's text is held against verl's, which holds the images' places.
+    verls_problem = (row["prompt"] or [{}])[-1].get("content")
+    for column, value, expected in (
+        ("reward_model.ground_truth", model.get("ground_truth"), sample["answer"]),
+        ("answer", row["answer"], sample["answer"]),
+        ("data_source", row["data_source"], sample["source"]),
+        ("extra_info.id", extra.get("id"), sample["id"]),
+        ("extra_info.split", extra.get("split"), sample["split"]),
+        ("problem", row["problem"], verls_problem),
+    ):
+        if value != expected:
+            values = f"{sample['id']}: {_short(value)}, not {_short(expected)}"
+            yield "error", f"{column} is not what its sample says", values
+    if row["problem"] == verls_problem and _letters(sample["question"]) not in _letters(row["problem"]):
+        # A template may have words of its own, so that it is a person who must look.
+        yield "warning", "the problem does not hold its sample's question", sample["id"]
+
+
+def _letters(text: str | None) -> str:
+    """The letters and digits: a template may wrap a question, and marks of images in it are made plain."""
+    return "".join(filter(str.isalnum, text or ""))
+
+
+def _short(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def report_text(report: Report) -> str:
@@ -125,20 +227,16 @@ def _splits_text(report: Report) -> Iterator[str]:
             f"  {split.split}: {split.rows:,} rows ({kinds or 'none'}), {len(split.groups):,} groups, "
             f"{len(split.pictures):,} different images"
         )
-        yield from _answers_text(split)
-
-
-def _answers_text(split: SplitContents) -> Iterator[str]:
-    answers = split.answers
-    if set(split.kinds) == {"box"}:
-        yield f"    {len(answers):,} different boxes"
-    elif len(answers) > MAX_LABELS:
-        answer, count = answers.most_common(1)[0]
-        share = f"{count / split.rows:.1%}"
-        yield f"    {len(answers):,} different answers; the commonest, {answer!r}, is {share}"
-    else:
-        for answer, count in answers.most_common():
-            yield f"    {count:>8,}  {count / split.rows:6.1%}  {answer!r}"
+        answers = split.answers.most_common()
+        if set(split.kinds) == {"box"}:
+            yield f"    {len(answers):,} different boxes"
+        elif len(answers) > MAX_LABELS:
+            answer, count = answers[0]
+            share = f"{count / split.rows:.1%}"
+            yield f"    {len(answers):,} different answers; the commonest, {answer!r}, is {share}"
+        else:
+            for answer, count in answers:
+                yield f"    {count:>8,}  {count / split.rows:6.1%}  {answer!r}"
 
 
 def _findings_text(report: Report) -> Iterator[str]:
@@ -154,7 +252,7 @@ def _findings_text(report: Report) -> Iterator[str]:
 
 
 def _verdict_text(report: Report) -> Iterator[str]:
-    levels = Counter(finding.level for finding in report.findings)
+    levels = collections.Counter(finding.level for finding in report.findings)
     counts = [f"{levels[level]} {level}{'s' * (levels[level] != 1)}" for level in LEVELS if levels[level]]
     summary = ", ".join(counts) or "nothing found"
     if not report.exit_code:

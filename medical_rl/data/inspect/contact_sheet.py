@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from medical_rl import images
-from medical_rl.data.inspect.check import card_of, split_files
-from medical_rl.data.inspect.leaks import SimilarPair
+from medical_rl.data.inspect.check import split_files
+from medical_rl.data.inspect.findings import SimilarPair
 from medical_rl.data.parquet import count_rows
+from medical_rl.data.prepare.card import read_card
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import gold
 from medical_rl.run.files import write_text
@@ -38,19 +39,18 @@ def write_contact_sheet(folder: Path, out: Path, rows: int = 12, seed: int = 0) 
     """
     if rows < 1:
         raise UserError(f"rows must be at least 1, not {rows}.")
-    card, sections, count = card_of(folder), [], 0
+    card, sections, count = read_card(folder), [], 0
     for path in split_files(folder, card):
-        figures = []
-        for _, sample, messages in read_numbered_rows(path, random_row_numbers(path, rows, seed)):
-            figures.append(_figure(sample, messages))
-        aside = f"{len(figures):,} of {count_rows(path):,} rows, drawn with seed {seed}"
+        total = count_rows(path)
+        numbers = random.Random(f"{seed}/{path.name}").sample(range(total), min(rows, total))
+        figures = [_figure(sample, chat) for _, sample, chat in read_numbered_rows(path, numbers)]
+        aside = f"{len(figures):,} of {total:,} rows, drawn with seed {seed}"
         sections.append((path.stem, aside, figures))
         count += len(figures)
     about = card.get("about") or {}
     altered = about.get("altered", [])
     lines = ["These are rows as a model is trained and tested on them. Not for clinical use."]
-    lines += about.get("notes", [])
-    lines += [f"Altered: {reason}." for reason in altered]
+    lines += about.get("notes", []) + [f"Altered: {reason}." for reason in altered]
     lines += [note for note in card.get("notes", []) if note not in altered]
     write_text(out, html_page(f"{card.get('name') or folder.name}: contact sheet", lines, sections))
     return count
@@ -64,7 +64,7 @@ def write_similar_pairs(folder: Path, pairs: Sequence[SimilarPair], out: Path) -
         for split, row, _ in (pair.one, pair.other):
             wanted[split].add(row)
     samples = {}
-    for path in split_files(folder, card_of(folder)):
+    for path in split_files(folder, read_card(folder)):
         for row, sample, _ in read_numbered_rows(path, wanted[path.stem]):
             samples[path.stem, row] = sample
     figures = []
@@ -90,9 +90,6 @@ def html_page(title: str, lines: Iterable[str], sections: Iterable[tuple[str, st
     """The page; a section is (heading, aside, figures), a figure {pictures, texts, answer, note}.
 
     Texts that all figures of a section share stand once, above them.
-
-    >>> "<script>" in html_page("<script>", [], [])
-    False
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -127,40 +124,29 @@ def page_pictures(sample: Sample) -> list[dict[str, str]]:
         except UserError as error:
             pictures.append({"data": "", "alt": f"image {number + 1}: {error}"})
             continue
-        small = _small_picture(picture, _pixel_boxes(sample, picture) if number == 0 else [])
         buffer = io.BytesIO()
-        small.save(buffer, format="JPEG", quality=88)
+        _small_picture(picture, sample, with_boxes=number == 0).save(buffer, format="JPEG", quality=88)
         encoded = base64.b64encode(buffer.getvalue()).decode()
         pictures.append({"data": encoded, "alt": f"image {number + 1} of {sample.id}"})
     return pictures
 
 
-def _pixel_boxes(sample: Sample, picture: Image.Image) -> list[list[float]]:
-    """The gold boxes in pixels of the stored picture, which may be smaller than the original."""
-    if sample.kind != "box":
-        return []
-    height, width = sample.size or (picture.height, picture.width)
-    x, y = picture.width / max(width, 1), picture.height / max(height, 1)
-    return [[x1 * x, y1 * y, x2 * x, y2 * y] for x1, y1, x2, y2 in json.loads(gold(sample) or "[]")]
-
-
-def _small_picture(picture: Image.Image, boxes: list[list[float]]) -> Image.Image:
-    """The picture at about SIDE pixels, the pixels of a small one kept sharp, with its boxes."""
+def _small_picture(picture: Image.Image, sample: Sample, with_boxes: bool) -> Image.Image:
+    """The picture at about SIDE pixels, the pixels of a small one kept sharp, with its gold boxes."""
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     small = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    if sample.kind != "box" or not with_boxes:
+        return small
     pen = ImageDraw.Draw(small)
-    for x1, y1, x2, y2 in boxes:
+    # The stored picture may be smaller than the original, in whose pixels boxes are.
+    height, width = sample.size or (picture.height, picture.width)
+    x, y = picture.width / max(width, 1) * scale, picture.height / max(height, 1) * scale
+    for x1, y1, x2, y2 in json.loads(gold(sample) or "[]"):
         # PIL wants the corners in order, and a box of wrong data may have them the other way round.
-        (left, right), (top, bottom) = sorted((x1 * scale, x2 * scale)), sorted((y1 * scale, y2 * scale))
+        (left, right), (top, bottom) = sorted((x1 * x, x2 * x)), sorted((y1 * y, y2 * y))
         pen.rectangle([left, top, right, bottom], outline=(255, 214, 0), width=2)
     return small
-
-
-def random_row_numbers(path: Path, n: int, seed: int) -> list[int]:
-    """The numbers of `n` rows of the file, or of all if it has fewer, drawn with the seed, in order."""
-    total = count_rows(path)
-    return sorted(random.Random(f"{seed}/{path.name}").sample(range(total), min(n, total)))
 
 
 def read_numbered_rows(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, Sample, list[dict]]]:

@@ -13,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from medical_rl.data.inspect.check import card_of, split_files
+from medical_rl.data.inspect.check import split_files
 from medical_rl.data.inspect.contact_sheet import read_numbered_rows
 from medical_rl.data.knowledge import DRAFT
 from medical_rl.data.parquet import read_samples
+from medical_rl.data.prepare.card import read_card
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.judges.ask_all import ask_all, usage_since
-from medical_rl.judges.consistency import fence
+from medical_rl.judges.messages import fence
 from medical_rl.parsing.response import gold
 from medical_rl.rewards.load import load_judge
 from medical_rl.run.files import write_text
@@ -60,7 +61,7 @@ def draft_attributes(
             f"{out} is there already and is left as it is: it may hold your edits. Remove it to draft anew."
         ]
     train = folder / "train.parquet"
-    if train not in split_files(folder, card_of(folder)):
+    if train not in split_files(folder, read_card(folder)):
         raise UserError(
             f"{folder} has no train.parquet, and classes are described from training images alone."
         )
@@ -74,7 +75,7 @@ def draft_attributes(
     # Every class has to have a text: one that is missing would favour the others.
     answers, _ = ask_all(questions, "classes", max_failure_rate=0.0)
     source = f"{judge.endpoint.model}, from {images} training images a class of {folder.name}, seed {seed}"
-    _write(out, classes, answers, shown, source)
+    write_text(out, _knowledge_file(out.stem, source, classes, answers, shown))
     lines = [
         f"{len(answers)} classes are drafted in {out}. Read every text, correct it, and take its {DRAFT} "
         "away."
@@ -118,8 +119,6 @@ def choose_rows(train: Path, images: int, seed: int) -> tuple[dict[str, list[int
 def class_of(sample: Sample) -> tuple[str, tuple[str, ...]]:
     """(the class that the row's images show, "" for none, the classes that its prompt would describe).
 
-    >>> class_of(Sample("1", "demo", "?", "label", "b", choices=("a", "b")))
-    ('b', ('a', 'b'))
     >>> class_of(Sample("1", "demo", "?", "yes_no", "no", meta={"finding": "nodule"}))
     ('', ('nodule',))
     """
@@ -137,10 +136,8 @@ async def _ask(judge, name: str, classes: Sequence[str], samples: Sequence[Sampl
     """The phrase for a class: the first image of each sample is shown, and of its text the question alone."""
     others = ", ".join(repr(other) for other in classes if other != name) or "none"
     fields = {"class": name, "other classes": others, "what is asked about such images": samples[0].question}
-    messages = [
-        {"role": "system", "content": _TASK.format(words=WORDS)},
-        {"role": "user", "content": fence(fields)},
-    ]
+    task = {"role": "system", "content": _TASK.format(words=WORDS)}
+    messages = [task, {"role": "user", "content": fence(fields)}]
     restricted = any(sample.restricted for sample in samples)
     pictures = [sample.images[0] for sample in samples if sample.images]
     if not pictures:
@@ -153,20 +150,14 @@ async def _ask(judge, name: str, classes: Sequence[str], samples: Sequence[Sampl
     return text
 
 
-def _write(
-    out: Path,
-    classes: Sequence[str],
-    texts: Mapping[str, str],
-    shown: Mapping[str, Sequence[Sample]],
-    source: str,
-) -> None:
-    """Write the knowledge file, whose every text is marked."""
+def _knowledge_file(name: str, source: str, classes: Sequence[str], texts: Mapping, shown: Mapping) -> str:
+    """The YAML text, whose every phrase is marked."""
     lines = [
         "# @package conf.knowledge",
         "# Drafts of what each class looks like, written by a model. Correct each text, cite what you rely "
         f"on, then remove its {DRAFT}.",
         "# name in cards",
-        f"name: {_quoted(out.stem)}",
+        f"name: {_quoted(name)}",
         "# what the attributes are drawn from",
         "references:",
         f"  - {_quoted(f'drafted by {source}; not reviewed')}",
@@ -182,7 +173,7 @@ def _write(
                 ids = ", ".join(map(attrgetter("id"), shown[name]))
                 comment += ": " + " ".join(ids.split())
         lines += [f"  # {comment}", f"  {_quoted(name)}: {_quoted(text)}"]
-    write_text(out, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:

@@ -1,17 +1,32 @@
-"""The data card: `card.json` for programs, `README.md` for people, beside the parquet files."""
+"""The prepared folder and its data card: `card.json` for programs, `README.md` for people.
 
+Never the user's own files: written in a hidden folder, moved at the end.
+"""
+
+import contextlib
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from medical_rl.config.settings import SECRET
+from medical_rl.data import reports
+from medical_rl.data.parquet import SCHEMA
+from medical_rl.errors import UserError
 from medical_rl.run.files import write_text
 from medical_rl.run.markdown import markdown_table
 
 # A box has as many answers as rows; a table of them tells nobody anything.
 MAX_LABELS = 50
 
+PREFIX = ".preparing-"
 MADE_BY = "Prepared by medical_rl for training and evaluation of models. Not for clinical use."
 
 # Titles of what the card's `about` tells, in the order in which the README lists it.
@@ -29,17 +44,26 @@ _PROVENANCE = {
 }
 
 
-def valid_card(out: Path, recipe: str) -> dict | None:
-    """The card in `out` if it is of this recipe and the files it names still have their checksums."""
+def read_card(out: Path) -> dict:
+    """The folder's card.json; {} without a readable one."""
     try:
         card = json.loads((out / "card.json").read_text(encoding="utf-8"))
-        if card["recipe"] != recipe:
-            return None
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def valid_card(out: Path, recipe: str) -> dict | None:
+    """The card in `out` if it is of this recipe and the files it names still have their checksums."""
+    card = read_card(out)
+    if card.get("recipe") != recipe:
+        return None
+    try:
         for name, checksum in card["files"].items():
             if sha256(out / name) != checksum:
                 return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # No card, a damaged one or a missing file: prepare again.
+    except (OSError, KeyError, TypeError, AttributeError):
+        # A damaged card or a missing file: prepare again.
         return None
     return card
 
@@ -47,10 +71,10 @@ def valid_card(out: Path, recipe: str) -> dict | None:
 def listed_files(out: Path) -> set[str]:
     """The parquet files that the card in `out` calls its own; empty without a readable card."""
     try:
-        names = json.loads((out / "card.json").read_text(encoding="utf-8"))["files"]
         # A card is a file a person may edit: it must not name anything outside its folder.
+        names = read_card(out).get("files", ())
         return {name for name in names if name == Path(name).name and name.endswith(".parquet")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except TypeError:
         return set()
 
 
@@ -67,11 +91,7 @@ def sha256(path: Path) -> str:
 
 
 def split_facts(counts: dict, read: int, distinct: int) -> dict:
-    """What the card says of one split, from `write_split`'s counts.
-
-    >>> split_facts({"rows": 4, "labels": {"a": 3, "b": 1}}, read=9, distinct=4)["majority_rate"]
-    0.75
-    """
+    """What the card says of one split, from `write_split`'s counts."""
     labels = counts["labels"]
     majority = max(labels, key=labels.get)
     return {
@@ -85,23 +105,19 @@ def split_facts(counts: dict, read: int, distinct: int) -> dict:
     }
 
 
-def public_params(params: Mapping) -> dict:
+def public_params(params):
     """The reader's settings as a card may show them: no secret, of a path on the user's disk its name.
 
     >>> public_params({"boxes": "/home/me/boxes.json", "test_share": 0.1, "token": "x", "table": None})
     {'boxes': 'boxes.json', 'test_share': 0.1, 'table': None}
     """
-    return {key: _public(value) for key, value in params.items() if not SECRET.search(key)}
-
-
-def _public(value):
-    if isinstance(value, Mapping):
-        return public_params(value)
-    if isinstance(value, list):
-        return list(map(_public, value))
-    if isinstance(value, str) and value.startswith(("/", "~")):
-        return Path(value).name
-    return value
+    if isinstance(params, Mapping):
+        return {key: public_params(value) for key, value in params.items() if not SECRET.search(key)}
+    if isinstance(params, list):
+        return list(map(public_params, params))
+    if isinstance(params, str) and params.startswith(("/", "~")):
+        return Path(params).name
+    return params
 
 
 def readme(card: dict) -> str:
@@ -160,26 +176,108 @@ def _provenance(card: dict) -> list[str]:
 
 
 def _split_table(splits: dict) -> str:
-    rows = [("split", "rows", "distinct", "in the source", "commonest answer", "majority rate")]
+    columns = ("split", "rows", "distinct", "in the source", "commonest answer", "majority rate")
+    rows = []
     for name, facts in splits.items():
         rate = f"{facts['majority_rate']:.1%}"
         rows.append((name, facts["rows"], facts["distinct"], facts["read"], facts["majority"], rate))
-    return markdown_table(rows[0], rows[1:])
+    return markdown_table(columns, rows)
 
 
 def _label_table(splits: dict) -> str:
     """One row an answer; a split with too many of them to list has "..." in its column."""
     columns = list(splits.values())
-    answers: set[str] = set()
-    for facts in columns:
-        answers.update(facts["labels"])
-    rows = [["answer"] + list(splits)]
-    for answer in sorted(answers):
-        counts = [facts["labels"].get(answer, 0) if facts["labels"] else "..." for facts in columns]
-        rows.append([answer] + counts)
+    rows = []
+    for answer in sorted(set().union(*(facts["labels"] for facts in columns))):
+        rows.append(
+            [answer] + [facts["labels"].get(answer, 0) if facts["labels"] else "..." for facts in columns]
+        )
     rows.append(["different answers"] + [facts["answers"] for facts in columns])
-    return markdown_table(rows[0], rows[1:])
+    return markdown_table(["answer"] + list(splits), rows)
 
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def refuse_others(out: Path, source, splits: Iterable[str]) -> None:
+    """Raise UserError where the source, or a file that no preparation wrote, would be replaced."""
+    names = ["README.md", reports.FILE] + [f"{split}.parquet" for split in splits]
+    place = os.path.realpath(os.path.expanduser(source)) if source else None
+    if place in map(os.path.realpath, [out] + [out / name for name in names]):
+        raise UserError(
+            f"The output folder {out.absolute()} is where the source lies, which would be overwritten."
+        )
+    listed = listed_files(out)
+    others = []
+    for name in names:
+        if (out / name).exists() and name not in listed and not _is_ours(out / name, listed):
+            others.append(name)
+    if others:
+        raise UserError(
+            f"{out.absolute()} holds {', '.join(others)}, which no preparation wrote and this one would "
+            "overwrite. Give another output folder, or move them away."
+        )
+
+
+@contextlib.contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A new hidden folder in `out`, removed at the end; what killed preparations left is removed first.
+
+    A live preparation holds a lock on its folder, which its death releases, so nobody's work is taken away.
+    """
+    with contextlib.ExitStack() as lock:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with _locked(out, wait=True):
+                for abandoned in out.glob(f"{PREFIX}*"):
+                    # Another preparation at work holds the lock of its own.
+                    with contextlib.suppress(OSError), _locked(abandoned, wait=False):
+                        shutil.rmtree(abandoned, ignore_errors=True)
+                folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out))
+                lock.enter_context(_locked(folder, wait=False))
+        except OSError as error:
+            raise UserError(
+                f"The output folder {out.absolute()} cannot be written: {error.strerror or error}."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def move(card: dict, folder: Path, out: Path) -> None:
+    """Move everything into place, without a card in between, so that a mixture is never taken for whole."""
+    stale = listed_files(out) - set(card["files"])
+    (out / "card.json").unlink(missing_ok=True)
+    for name in card["files"]:
+        os.replace(folder / name, out / name)
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    write_card(card, out)
+
+
+def _is_ours(path: Path, listed: set[str]) -> bool:
+    """Whether we wrote a file that no card lists, because the card was lost or a kill came before it."""
+    if path.name == "README.md":
+        return bool(listed) or MADE_BY in path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return pq.read_schema(path).names in (SCHEMA.names, reports.SCHEMA.names)
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, wait: bool) -> Iterator[None]:
+    """Hold a folder's lock where its disk knows locks; without `wait` BlockingIOError where it is held."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # Some network disks have no locks: two preparations at a time are then the user's to avoid.
+        yield
+    finally:
+        os.close(descriptor)

@@ -30,10 +30,8 @@ def run(
     add_options(parser)
     options = vars(parser.parse_args(argv))
     shared = {name.replace("-", "_") for name in _OPTIONS}
-    params = {}
-    for name, value in options.items():
-        if name not in shared and value is not None and value is not False:
-            params[name] = value
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    params = {name: value for name, value in given.items() if name not in shared}
     out = options["out"]
     data = {name: options[name] for name in _OF_DATA}
     data |= {"name": Path(out).name, "reader": reader, "source": options["source"], "params": params}
@@ -80,11 +78,7 @@ def add_split_options(parser: argparse.ArgumentParser, **shares: float) -> None:
 
 
 def load_prompt(name: str) -> dict:
-    """The prompt `conf/prompt/<name>.yaml`, or that of a YAML file of your own with the same keys.
-
-    >>> load_prompt("class_names")["name"]
-    'class_names'
-    """
+    """The prompt `conf/prompt/<name>.yaml`, or that of a YAML file of your own with the same keys."""
     path, content = knowledges.read_choice("prompt", name)
     if not isinstance(content, dict) or "template" not in content:
         raise UserError(
@@ -99,11 +93,7 @@ def load_prompt(name: str) -> dict:
 
 
 def _where(text: str) -> dict[str, list[str]]:
-    """{key: values} of "key=value,value".
-
-    >>> _where("modality=MRI,X-Ray")
-    {'modality': ['MRI', 'X-Ray']}
-    """
+    """{key: values} of "key=value,value"."""
     key, equals, values = text.partition("=")
     if not equals or not key or not values:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE or KEY=VALUE,VALUE")

@@ -1,8 +1,4 @@
-"""Gold answers checked before a row is written, and rewards checked on them before training.
-
-A gold answer must read back as its kind, from its own text and from the prompt's target; a reward that its
-own gold answer does not earn is found before training.
-"""
+"""Gold answers checked before a row is written, and rewards checked on them before training."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +9,8 @@ import jinja2.meta
 from medical_rl.data.prompts import in_frame, target
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.parsing.response import gold, gold_problem, parse, read
+from medical_rl.rewards.load import check_restricted, endpoints
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.services import check_restricted, endpoints
 from medical_rl.sample import Sample
 
 # Rows that repeat an answer are checked once; boxes hardly ever do, and are not all remembered.
@@ -70,11 +66,7 @@ def _check_sample(sample: Sample, prompt: Mapping, template: str) -> None:
 
 
 def _is_plain(template: str) -> bool:
-    """Whether a target says the same for equal answers and thoughts: such rows need not all be filled in.
-
-    >>> _is_plain("{{ thought }} {{ answer }}"), _is_plain("{{ sample.meta.site }}")
-    (True, False)
-    """
+    """Whether a target says the same for equal answers and thoughts: such rows need not all be filled in."""
     try:
         variables = jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(template))
     except jinja2.TemplateSyntaxError:
@@ -93,31 +85,29 @@ def check_rewards_on_gold(
     a term that a right answer in the asked form must earn (the prompt and the reward do not fit together, or
     the data are wrong), and for a term that fails on every one of them.
     """
-    return asyncio.run(_score_gold(samples, Mix.from_config(rewards), prompt, whole))
-
-
-async def _score_gold(samples: Iterable[Sample], mix: Mix, prompt: Mapping, whole: bool) -> tuple[int, float]:
-    mix, scores = mix.without(mix.needs), []
+    mix, scores = Mix.from_config(rewards), []
+    mix = mix.without(mix.needs)
     failures: dict[str, list[RewardFailed]] = {name: [] for name in mix.terms}
     mix.on_failed = lambda term, sample, error: failures[term].append(error)
-    for sample in samples:
-        response = target(sample, prompt)
-        result = await mix.score(response, sample)
-        if result["acc"] != 1.0:
-            raise UserError(
-                f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward "
-                f"(read from {response!r}): the prompt's target and the reward's parsing do not fit "
-                "together, or the data are wrong."
-            )
-        for name in EARNED_WHOLE.intersection(mix.terms) if whole else ():
-            if result[name] < 1.0:
+    with asyncio.Runner() as runner:
+        for sample in samples:
+            response = target(sample, prompt)
+            result = runner.run(mix.score(response, sample))
+            if result["acc"] != 1.0:
                 raise UserError(
-                    f"The gold answer of the row {sample.id} earns {result[name]:g} of 1 from the reward "
-                    f"term {name!r} ({dict(mix.terms[name].parameters)}), in the form that the prompt "
-                    f"{prompt.get('name', '')!r} asks for: {response!r}. A model that does what it is told "
-                    "would never be paid: choose a prompt and a form that fit together."
+                    f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward "
+                    f"(read from {response!r}): the prompt's target and the reward's parsing do not fit "
+                    "together, or the data are wrong."
                 )
-        scores.append(result["score"])
+            for name in EARNED_WHOLE.intersection(mix.terms) if whole else ():
+                if result[name] < 1.0:
+                    raise UserError(
+                        f"The gold answer of the row {sample.id} earns {result[name]:g} of 1 from the reward "
+                        f"term {name!r} ({dict(mix.terms[name].parameters)}), in the form that the prompt "
+                        f"{prompt.get('name', '')!r} asks for: {response!r}. A model that does what it is told "
+                        "would never be paid: choose a prompt and a form that fit together."
+                    )
+            scores.append(result["score"])
     for name, errors in failures.items() if whole and scores else ():
         # Now and then is an outage, which training watches; always is a broken reward.
         if len(errors) == len(scores):
@@ -134,13 +124,11 @@ def check_rewards_on_rows(samples: Iterable[Sample], rewards: Mapping, conf: Map
     the settings of the judge and the reward model.
     Raises UserError for one that a term cannot work on (no concepts, no knowledge) or that may not be sent.
     """
-    return asyncio.run(_score_empty(samples, Mix.from_config(rewards), conf))
-
-
-async def _score_empty(samples: Iterable[Sample], mix: Mix, conf: Mapping) -> int:
-    services, offline, count = endpoints(mix, conf), mix.without(mix.needs), 0
-    for sample in samples:
-        check_restricted(services, [sample])
-        await offline.score("", sample)
-        count += 1
+    mix, count = Mix.from_config(rewards), 0
+    services, offline = endpoints(mix, conf), mix.without(mix.needs)
+    with asyncio.Runner() as runner:
+        for sample in samples:
+            check_restricted(services, [sample])
+            runner.run(offline.score("", sample))
+            count += 1
     return count

@@ -1,26 +1,24 @@
 """Prepare a dataset: a reader's rows to `<split>.parquet`, its reports beside them, with their card.
 
-Everything is written into a hidden folder inside `out` and moved at the end, so a failure
-leaves `out` as it was. A second call with the same recipe and intact files does nothing.
+Everything is written into a hidden folder inside `out` and moved at the end, so a failure leaves `out` as it
+was. A second call with the same recipe and intact files does nothing.
 """
 
 import contextlib
+import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from medical_rl.data import knowledge as knowledges
-from medical_rl.data import parquet
-from medical_rl.data.drops import Drops, drop_sentences
+from medical_rl.data import parquet, reports
 from medical_rl.data.prepare import card as cards
-from medical_rl.data.prepare import corpus, gold, output_folder, parallel, readers, sampling
-from medical_rl.data.prepare import fingerprint as recipe
-from medical_rl.data.prepare.leaks import BadSplit, LeakCheck, refuse_leaks, shared_images
-from medical_rl.data.reports import FILE as REPORTS
+from medical_rl.data.prepare import gold, readers, sampling
+from medical_rl.data.rows import Drops, drop_sentences, workers
 from medical_rl.errors import UserError
 from medical_rl.run.progress import Progress
-from medical_rl.sample import Sample
+from medical_rl.sample import Sample, group_key, is_restricted
 
 # Draws the rows of `test_per_class`: not the run's seed, so that every run is tested on the same rows.
 TEST_SEED = 0
@@ -31,52 +29,46 @@ TRAIN_OPTIONS = ("train_where", "top_k", "score", "shots", "balanced", "limit")
 def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, batch_size: int) -> dict:
     """Prepare the data in `out` where they are not there yet, and return their card.
 
-    data_cfg    name, reader, source, params (of the reader), only (the splits wanted; null: all),
-                train_where ({meta key: values}: rows of train and val that are used),
-                shots and test_per_class (rows a class), whole_from (from so many shots on, train is whole),
-                limit (train rows), train_repeat (repeat train to one batch; else too few rows is an error),
-                knowledge (visual attributes of the classes: see `medical_rl.data.knowledge`),
-                reports (files or folders of reports to retrieve; null: the source's own; false: none),
-                num_proc (rows made at a time; null: as many as CPUs): the outcome does not depend on it
+    data_cfg    name, reader, source, params (of the reader), and what conf/data/_sampling.yaml explains
     prompt_cfg  name, template, system, target: see `medical_rl.data.prompts`
     batch_size  rows of one training batch; verl stops with fewer
 
     Raises UserError (exit 2) for unusable input, BadSplit (exit 1) for a leak or a split with no rows.
     """
-    out, data, prompt = Path(out), recipe.plain_config(data_cfg), recipe.plain_config(prompt_cfg)
+    out, data, prompt = Path(out), readers.plain_config(data_cfg), readers.plain_config(prompt_cfg)
     reader = readers.load_reader(data["reader"])
-    params = data.get("params") or {}
+    params, knowledge = data.get("params") or {}, data.get("knowledge")
     readers.check_params(reader, data["reader"], params)
     splits = readers.split_names(reader, params, data.get("only"))
-    output_folder.refuse_others(out, data.get("source"), splits)
-    with _read_errors_as_user_errors(data.get("source")):
+    cards.refuse_others(out, data.get("source"), splits)
+    with _read_errors_as_user_errors(data):
         source = readers.open_source(reader, data.get("source"), params)
         about = source.describe()
-        fingerprint = recipe.fingerprint(data, prompt, seed, batch_size, about, reader, out)
+        fingerprint = readers.fingerprint(data, prompt, seed, batch_size, about, reader, out)
     card = cards.valid_card(out, fingerprint)
     if card is not None:
         return card
-    drops = Drops()
-    checks = {split: LeakCheck() for split in splits}
-    facts = {}
-    with output_folder.staging(out) as folder, parallel.workers(data.get("num_proc")), Progress() as progress:
-        for split, check in checks.items():
+    drops, checks, facts = Drops(), [], {}
+    with cards.staging(out) as folder, workers(data.get("num_proc")), Progress() as progress:
+        for split in splits:
+            check = LeakCheck(split)
             rows = progress.count(split, _read_rows(source, data, split, drops))
             rows = _select_rows(check.count_read(rows), split, data, seed)
             rows = _fill_batch(check.count_selected(rows), split, data, batch_size, seed, drops)
-            rows = knowledges.fill(rows, data.get("knowledge"))
-            rows = gold.check_gold(rows, prompt)
+            rows = gold.check_gold(knowledges.fill(rows, knowledge), prompt)
             counts = parquet.write_split(rows, folder / f"{split}.parquet", prompt)
             facts[split] = cards.split_facts(counts, check.read, check.selected)
-        refuse_leaks(checks)
-        with _read_errors_as_user_errors(data.get("source")):
-            reports = corpus.write_corpus(reader, source, data, about, checks, folder, drops)
+            checks.append(check)
+        warnings = _refuse_leaks(checks) + knowledges.warnings(knowledge)
+        studies = {}
+        for check in checks:
+            studies |= check.studies
+        restricted = bool(about.get("restricted") or is_restricted(str(about.get("source", ""))))
+        with _read_errors_as_user_errors(data):
+            corpus = reports.write_corpus(reader, source, data, restricted, studies, folder, drops)
         dropped = drops.summary()
         changes = drop_sentences(dropped) + _changes(facts, data)
-        warnings = shared_images(checks) + knowledges.warnings(data.get("knowledge"))
-        files = [f"{split}.parquet" for split in splits]
-        if reports:
-            files.append(REPORTS)
+        files = [f"{split}.parquet" for split in splits] + [reports.FILE] * bool(corpus)
         card = {
             "name": data.get("name") or data["reader"],
             "recipe": fingerprint,
@@ -84,30 +76,30 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             "params": cards.public_params(params),
             "seed": seed,
             "prompt": prompt.get("name", ""),
-            "knowledge": knowledges.facts(data.get("knowledge")),
+            "knowledge": knowledges.facts(knowledge),
             "splits": facts,
-            "reports": reports,
+            "reports": corpus,
             "dropped": dropped,
             "changes": changes,
             "warnings": warnings,
             "notes": list(about.get("altered", ())) + changes + warnings,
             "files": {name: cards.sha256(folder / name) for name in files},
         }
-        output_folder.move(card, folder, out)
+        cards.move(card, folder, out)
     return card
 
 
 @contextlib.contextmanager
-def _read_errors_as_user_errors(source) -> Iterator[None]:
+def _read_errors_as_user_errors(data: Mapping) -> Iterator[None]:
     """Turn an OSError while the source is read into a UserError: one that is left is of writing."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"The source {source} cannot be read: {error}.") from error
+        raise UserError(f"The source {data.get('source')} cannot be read: {error}.") from error
 
 
 def _read_rows(source, data: Mapping, split: str, drops: Drops) -> Iterator[Sample]:
-    with _read_errors_as_user_errors(data.get("source")):
+    with _read_errors_as_user_errors(data):
         yield from source.rows(split, drops)
 
 
@@ -181,3 +173,58 @@ def _changes(facts: Mapping[str, dict], data: Mapping) -> list[str]:
         if rows > distinct:
             changes.append(f"{split}: {distinct:,} rows were repeated to {rows:,}, to fill one batch.")
     return changes
+
+
+class BadSplit(UserError):
+    """A split leaks into another or has nothing left; exit code 1, as the command itself was right."""
+
+    exit_code = 1
+
+
+class LeakCheck:
+    """What passed through a split: {study: split} of the rows read, groups and images of those selected."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+        self.read = self.selected = 0
+        self.studies: dict[str, str] = {}
+        self.groups: set[str] = set()
+        self.images: set[bytes] = set()
+
+    def count_read(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples as they are read."""
+        for sample in samples:
+            self.read += 1
+            for study in (group_key(sample), sample.meta.get("study")):
+                if study:
+                    self.studies[study] = self.split
+            yield sample
+
+    def count_selected(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples that are left when some are chosen."""
+        for sample in samples:
+            self.selected += 1
+            self.groups.add(group_key(sample))
+            for data in sample.images:
+                self.images.add(hashlib.sha256(data).digest()[:16])
+            yield sample
+
+
+def _refuse_leaks(checks: Iterable[LeakCheck]) -> list[str]:
+    """A sentence for every two splits with byte-identical images, which published sets have.
+
+    Raises BadSplit where two splits share a group; warm-start rows are training rows.
+    """
+    sentences = []
+    for one, other in itertools.combinations(checks, 2):
+        groups = one.groups & other.groups
+        if groups and {one.split, other.split} != {"warm_start", "train"}:
+            raise BadSplit(
+                f"{len(groups)} groups (patients, lesions or studies) are in both {one.split} and "
+                f"{other.split}, for instance {min(groups)!r}. A model would be tested on what it was trained "
+                "on; split by group."
+            )
+        count = len(one.images & other.images)
+        if count:
+            sentences.append(f"{count:,} images of {other.split} are identical to images of {one.split}.")
+    return sentences

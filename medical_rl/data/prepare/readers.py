@@ -1,4 +1,4 @@
-"""READERS: which module reads which dataset, and what such a reader is.
+"""READERS: which module reads which dataset, what such a reader is, and the fingerprint of what it prepares.
 
 A reader is a module with
 
@@ -14,19 +14,24 @@ and, where they apply,
                                                   describe(), rows(split, drops) and reports(drops)
 
 `prepare` asks an object of `open_source` where the reader has one: `describe` first (and alone, where the
-data are prepared already), then `rows` once for each split with one `Drops` for all, then `reports`, where
-the reader has them. They give what the functions give: a table that is read once, and splits that are drawn
-once, belong there. To add a reader, write `data_preprocess/<name>.py` (or a package) and name it here.
+data are prepared already), then `rows` once for each split with one `Drops` for all, then `reports`. To add a
+reader, write `data_preprocess/<name>.py` (or a package) and name it here.
 """
 
 import functools
+import hashlib
 import importlib
 import inspect
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from medical_rl.data import reports
+from medical_rl.data.prepare.card import sha256
 from medical_rl.data.rows import Drops
+from medical_rl.data.sources import files
 from medical_rl.errors import UserError, check_known
 from medical_rl.sample import Sample
 
@@ -99,3 +104,84 @@ def open_source(reader: ModuleType, source, params: Mapping) -> Any:
 
     describe = functools.partial(reader.describe, source, **params)
     return SimpleNamespace(describe=describe, rows=rows, reports=reports)
+
+
+# What `prepare` reads of a data configuration; other keys are for other stages.
+READ = ("name", "reader", "params", "shots", "whole_from", "limit", "test_per_class", "train_repeat")
+READ += ("knowledge", "reports", "only", "train_where", "balanced", "top_k", "score")
+
+# Raise it when the same settings come to mean other files.
+FORMAT = 2
+
+
+def fingerprint(
+    data: Mapping,
+    prompt: Mapping,
+    seed: int,
+    batch_size: int,
+    about: Mapping,
+    reader: ModuleType,
+    out: Path | None = None,
+) -> str:
+    """A SHA-256 over all that decides the content of prepared files, the code included.
+
+    Where the source lies is not part of it, nor is `out`, which may be inside the source. What a reader reads
+    and that may lie elsewhere is the reader's to tell: a folder by its `content_paths`, a file's content in
+    `about`.
+    """
+    source = data.get("source")
+    settings = {key: data.get(key) for key in READ}
+    settings["source"] = Path(source).name if source else None
+    content = about.get("md5")
+    if not content:
+        paths = [source]
+        if hasattr(reader, "content_paths"):
+            paths = reader.content_paths(source, **(data.get("params") or {}))
+        content = [content_hash(path, out) for path in paths]
+    parts = {
+        "format": FORMAT,
+        "data": settings,
+        "content": content,
+        "reports": [content_hash(path, out) for path in reports.report_paths(data)],
+        "about": about,
+        "prompt": prompt,
+        "seed": seed,
+        "batch_size": batch_size,
+        "code": code_hash(reader),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_hash(reader: ModuleType) -> str:
+    """The SHA-256 of what makes the files: the data layer with its lexicon, and the reader's folder."""
+    data = Path(__file__).resolve().parents[1]
+    package = data.parent
+    paths = {package / "sample.py", package / "images.py", package / "seeding.py", data / "lexicon.yaml"}
+    paths.update(data.rglob("*.py"), Path(reader.__file__).resolve().parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(map(Path.read_bytes, sorted(paths)))).hexdigest()
+
+
+def content_hash(source: str | Path | None, out: Path | None = None) -> str | None:
+    """The SHA-256 of a file; of a folder, that of its names, sizes and times: reading images takes hours.
+
+    Links are followed, as readers follow them; hidden files and what is in `out` are no part of it.
+    """
+    if not source:
+        return None
+    path = Path(source).expanduser()
+    if path.is_file():
+        return sha256(path)
+    entries = []
+    for file in files.below(path, suffixes=None, without=out):
+        status = file.stat()
+        entries.append((file.relative_to(path).as_posix(), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(entries).encode()).hexdigest()
+
+
+def plain_config(value):
+    """Configuration (OmegaConf's included) as dicts, lists and scalars."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_config(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(map(plain_config, value))
+    return str(value) if isinstance(value, Path) else value

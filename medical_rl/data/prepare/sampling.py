@@ -1,17 +1,20 @@
-"""k-shot, balanced, top-k, limit and repeat: rows drawn, the same for everyone with one seed.
+"""Rows drawn, the same for everyone with one seed: k-shot, balanced, top-k, limit, repeat, seeded splits.
 
-Which rows are drawn follows from a hash of (seed, id) and nothing else, so the choice does not
-depend on row order, on other classes or on the Python version, and more shots contain fewer.
-A stream is never held in memory as a whole.
+Which rows are drawn follows from a hash of (seed, id) and nothing else, so the choice does not depend on row
+order, on other classes or on the Python version, and more shots contain fewer. A stream is never held in
+memory as a whole. Splits keep every group (patient, lesion or study) whole and every class in proportion.
 """
 
+import collections
 import dataclasses
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 
+from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 from medical_rl.seeding import hash_order
@@ -23,11 +26,6 @@ def where(
     """The samples whose meta has one of the wanted values under each key of `wanted`.
 
     Raises UserError at the end where nothing was kept, with the values there are.
-
-    >>> sample = Sample(id="1", source="d", question="?", kind="label", answer="a", meta={"modality": "MRI"})
-    >>> pool = [sample, dataclasses.replace(sample, id="2", meta={"modality": "CT"})]
-    >>> [s.id for s in where(pool, {"modality": ["CT"]})]
-    ['2']
     """
     allowed = {key: set(map(str, values)) for key, values in wanted.items()}
     values_seen: dict[str, set] = {key: set() for key in wanted}
@@ -77,35 +75,21 @@ def balanced(samples: Iterable[Sample], n: int, seed: int) -> list[Sample]:
     """`n` samples in the order they came, as equally many of each answer as can be; all if fewer.
 
     A class too small for its share gives all it has, and the others share the rest.
-
-    >>> sample = Sample(id="1", source="demo", question="?", kind="label", answer="a")
-    >>> pool = [dataclasses.replace(sample, id=str(i), answer="abbbcccc"[i]) for i in range(8)]
-    >>> [s.answer for s in balanced(pool, 5, seed=0)]
-    ['a', 'b', 'b', 'c', 'c']
     """
     _check_at_least_one("balanced", n)
     # No class can give more than n, so no more are held.
     held = _smallest(samples, n, seed, attrgetter("answer"))
     # A class's first rows come in the first rounds; within a round the hash decides who is left out.
-    rounds: dict[str, int] = {}
+    rounds: collections.Counter[str] = collections.Counter()
     places = []
-    ranks = [(_rank(seed, sample), index) for index, sample in enumerate(held)]
-    for rank, index in sorted(ranks):
-        turn = rounds.get(held[index].answer, 0)
-        rounds[held[index].answer] = turn + 1
-        places.append((turn, rank, index))
-    selected = [index for _, _, index in heapq.nsmallest(n, places)]
-    return [held[index] for index in sorted(selected)]
+    for rank, index in sorted((_rank(seed, sample), index) for index, sample in enumerate(held)):
+        places.append((rounds[held[index].answer], rank, index))
+        rounds[held[index].answer] += 1
+    return [held[index] for index in sorted(place[-1] for place in heapq.nsmallest(n, places))]
 
 
 def top_k(samples: Iterable[Sample], k: int, score: str, seed: int) -> list[Sample]:
-    """The `k` samples of the highest `meta[score]`, in the order they came; the hash settles equal scores.
-
-    >>> sample = Sample(id="1", source="demo", question="?", kind="label", answer="a")
-    >>> pool = [dataclasses.replace(sample, id=str(i), meta={"s": i % 5}) for i in range(9)]
-    >>> [s.id for s in top_k(pool, 3, "s", seed=0) if s.meta["s"] > 2]
-    ['3', '4', '8']
-    """
+    """The `k` samples of the highest `meta[score]`, in the order they came; the hash settles equal scores."""
     _check_at_least_one("top_k", k)
     scored = (
         (_score(sample, score), _rank(seed, sample), -index, sample) for index, sample in enumerate(samples)
@@ -125,22 +109,17 @@ def repeat_to(samples: list[Sample], n: int, seed: int) -> list[Sample]:
     """At least `n` samples: every row once in order, then shuffled copies up to exactly `n`.
 
     A copy keeps its id and carries `meta["copy"]` = 1, 2, ...; a list of `n` or more is returned unchanged.
-
-    >>> one = Sample(id="1", source="demo", question="?", kind="label", answer="a")
-    >>> [s.meta for s in repeat_to([one], 3, seed=0)]
-    [{}, {'copy': 1}, {'copy': 2}]
     """
     if not samples:
         raise UserError(f"There are no rows to repeat to a batch of {n}.")
     if len(samples) >= n:
         return samples
-    return list(itertools.islice(itertools.chain(samples, _copies(samples, seed)), n))
-
-
-def _copies(samples: list[Sample], seed: int) -> Iterator[Sample]:
-    for copy in itertools.count(1):
+    rows, copy = list(samples), 0
+    while len(rows) < n:
+        copy += 1
         for sample in sorted(samples, key=lambda sample: _rank(f"{seed}/{copy}", sample)):
-            yield dataclasses.replace(sample, meta=sample.meta | {"copy": copy})
+            rows.append(dataclasses.replace(sample, meta=sample.meta | {"copy": copy}))
+    return rows[:n]
 
 
 def _smallest(samples: Iterable[Sample], k: int, seed: int, key: Callable[[Sample], str]) -> list[Sample]:
@@ -183,3 +162,91 @@ def _check_at_least_one(name: str, value: int) -> None:
         raise UserError(
             f"{name} must be a whole number of at least 1, not {value!r}; leave it null for all rows."
         )
+
+
+def split_by_group(rows: Iterable[tuple[str, str]], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """{group: split} for (group, class) pairs; "train" gets what the `shares` of the other splits leave.
+
+    Each class is divided on its own, a group with the class of its first row. Which groups go where
+    follows from a hash of seed and group, so row order does not matter. A class with more groups than
+    there are splits has a row in each.
+
+    >>> groups = [(f"lesion {i}", "nv") for i in range(10)]
+    >>> splits = split_by_group(groups, {"test": 0.2, "val": 0.1}, seed=0)
+    >>> list(splits.values()).count("test"), list(splits.values()).count("val")
+    (2, 1)
+    """
+    usable = all(isinstance(share, int | float) and 0 <= share < 1 for share in shares.values())
+    if not usable or sum(shares.values()) >= 1:
+        listed = ", ".join(f"{split}={share!r}" for split, share in shares.items())
+        raise UserError(
+            f"The shares of splits must be numbers from 0 that leave something for train, not {listed}."
+        )
+    sizes: collections.Counter[str] = collections.Counter()
+    classes: dict[str, str] = {}
+    for group, name in rows:
+        sizes[group] += 1
+        classes.setdefault(group, name)
+    members = collections.defaultdict(list)
+    for group in sorted(sizes, key=lambda group: (hash_order(f"{seed}:{group}"), group)):
+        members[classes[group]].append(group)
+    splits: dict[str, str] = {}
+    for groups in members.values():
+        splits |= _split_class(groups, sizes, shares)
+    return splits
+
+
+def _split_class(groups: list[str], sizes: Mapping[str, int], shares: Mapping[str, float]) -> dict[str, str]:
+    """The groups of one class, in their drawn order, each split filled up to its share of rows."""
+    total = sum(sizes[group] for group in groups)
+    least = 1 if len(groups) > len(shares) else 0
+    splits = dict.fromkeys(groups, "train")
+    for split, share in shares.items():
+        wanted = max(round(share * total), least) if share else 0
+        free = [group for group in groups if splits[group] == "train"]
+        left = wanted
+        for group in free:
+            if sizes[group] <= left:
+                splits[group] = split
+                left -= sizes[group]
+        if left == wanted > 0:  # every group is larger than this share; without one the split would be empty
+            splits[min(free, key=sizes.get)] = split
+    return splits
+
+
+def link_rows(rows: Sequence[Iterable[Hashable]]) -> list[int]:
+    """For each row the first row it is linked to: rows that share any key, directly or through others.
+
+    >>> link_rows([{"a"}, {"b"}, {"b", "c"}, {"c"}, {"d"}])
+    [0, 1, 1, 1, 4]
+    """
+    parent = list(range(len(rows)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    first: dict[Hashable, int] = {}
+    for row, keys in enumerate(rows):
+        for key in keys:
+            one, other = sorted((root(first.setdefault(key, row)), root(row)))
+            parent[other] = one
+    return [root(row) for row in range(len(rows))]
+
+
+def first_with_same_content(paths: Iterable[Path]) -> dict[Path, Path]:
+    """{path: the first path with the same bytes} of the files there are; those of equal size are read."""
+    by_size: dict[int, list[Path]] = collections.defaultdict(list)
+    for path in sorted(set(paths)):
+        if path.is_file():
+            by_size[path.stat().st_size].append(path)
+    first: dict[Path, Path] = {}
+    for same_size in by_size.values():
+        first_with_hash: dict[str, Path] = {}
+        for path in same_size:
+            if len(same_size) == 1:
+                first[path] = path
+            else:
+                first[path] = first_with_hash.setdefault(files.content_hash(path), path)
+    return first

@@ -85,19 +85,6 @@ def match_to_images(
     return matched
 
 
-def joined_box(boxes: list[list[float]], several: str) -> list[float]:
-    """One box: around all of them ("union"), or the one of largest area ("largest").
-
-    >>> boxes = [[0, 0, 2, 2], [5, 1, 9, 9]]
-    >>> joined_box(boxes, "union"), joined_box(boxes, "largest")
-    ([0, 0, 9, 9], [5, 1, 9, 9])
-    """
-    if several == "largest":
-        return max(boxes, key=area)
-    x1, y1, x2, y2 = zip(*boxes, strict=True)
-    return [min(x1), min(y1), max(x2), max(y2)]
-
-
 def box_questions(
     samples: Iterable[Sample], folder: Path, drawn, several: str, question: str, normal: str, drops: Drops
 ) -> Iterator[Sample]:
@@ -119,12 +106,15 @@ def box_questions(
             detail = f"{sides} in an image of {sample.size} (height, width)"
             drops.add(row, "its box is empty or outside the image", detail)
         else:
+            x1, y1, x2, y2 = zip(*boxes, strict=True)
+            around = [min(x1), min(y1), max(x2), max(y2)]
+            box = max(boxes, key=area) if several == "largest" else around
             yield dataclasses.replace(
                 sample,
                 source=f"{sample.source}_boxes",
                 question=question.format(finding=finding),
                 kind="box",
-                answer=json.dumps(joined_box(boxes, several)),
+                answer=json.dumps(box),
                 choices=(),
                 meta={"file": row, "finding": finding, "boxes": len(boxes)},
             )

@@ -1,44 +1,43 @@
-"""The lexicon's terms: where a text names them, and what they have to do with each other.
+"""How reports speak: the lexicon's terms, their kin, and whether a clause affirms, denies or doubts one.
 
-Terms are found by word and with their places: "mass" is not in "massive". The tables say which terms are
-places, which findings go by several names, and what denies them: small tables of common knowledge, for the
-rule labeller alone. To add a finding, write a line in KIN.
+Terms are found by word: "mass" is not in "massive". Cues are as in NegEx (Chapman et al., 2001): the packages
+that have them (negspacy, medspacy) need spaCy and a model, pyConTextNLP is no longer kept up.
 """
 
 import functools
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from medical_rl.data.lexicon import LEXICON, PICTURES
-from medical_rl.parsing.text import stem, words
+import yaml
 
+from medical_rl.data.concepts import LEXICON, PICTURES
+from medical_rl.parsing.text import NEGATIONS, stem, words
+
+VOCABULARY = yaml.safe_load(Path(__file__).with_name("vocabulary.yaml").read_text(encoding="utf-8"))
 # No finding and no place: what every question about a radiograph names.
 PICTURE = frozenset(PICTURES) | {"thorax"}
-_LUNGS = ("lung", "lung field", "cardiopulmonary")
-_HEART = ("heart size", "heart", "cardiac silhouette", "cardiomediastinal silhouette")
-_BONES = ("bone", "thoracic spine", "spine", "rib", "clavicle", "humerus", "shoulder")
-_CENTRE = ("mediastinum", "cardiomediastinal silhouette", "trachea", "hilum")
-_SPACES = ("pleura", "costophrenic angle", "cardiophrenic angle", "lung fissure")
-_VESSELS = (
-    "pulmonary vasculature", "pulmonary artery", "aorta", "bronchovascular markings", "interstitial markings",
-)  # fmt: skip
-_EYE = (
-    "optic nerve", "optic disc", "cup-to-disc ratio", "optic cup", "neuroretinal rim",
-    "retinal nerve fiber layer", "visual field", "visual acuity", "intraocular pressure", "macula", "fovea",
-    "retinal vessel", "retina", "vitreous", "cornea",
-)  # fmt: skip
-_OTHER_PLACES = (
-    "lung volume", "hemidiaphragm", "diaphragm", "airway", "soft tissue", "upper lobe", "middle lobe",
-    "lower lobe", "lingula", "lung base", "lung apex", "lymph node", "abdomen",
-)  # fmt: skip
-PLACES = frozenset(_LUNGS + _HEART + _BONES + _CENTRE + _SPACES + _VESSELS + _EYE + _OTHER_PLACES)
-# Places that are spoken of together: what is said of one is said of the others.
-ALIKE = (
-    _HEART,
-    _LUNGS,
-    ("bone", "thoracic spine", "spine", "rib"),
-    ("mediastinum", "cardiomediastinal silhouette"),
-    ("diaphragm", "hemidiaphragm"),
+PLACES = frozenset(itertools.chain.from_iterable(VOCABULARY["places"].values()))
+
+AFFIRMED, NEGATED, UNCERTAIN = "affirmed", "negated", "uncertain"
+BACK = 40  # words before a mention in which a cue may be about it: a list may be long
+NEAR = 8  # words after it
+
+PSEUDO, DOUBT_BEFORE, DOUBT_AFTER = map(tuple, map(VOCABULARY.get, ("pseudo", "doubt_before", "doubt_after")))
+DENIED_BEFORE = tuple(sorted(NEGATIONS - {"free"}) + VOCABULARY["denied_before"])
+_NOT_SEEN = itertools.product(("not", "not clearly", "not definitively", "neither"), VOCABULARY["seen"])
+DENIED_AFTER = (*VOCABULARY["denied_after"], *map(" ".join, _NOT_SEEN))
+
+_SENTENCE = re.compile(
+    r"(?<=[.!?;])\s+|(?<=[a-z])\.+(?=[A-Z])|\.\.+|\n+|(?<=[a-z])\s+(?=(?:There|No|The|Lungs|Heart)\s[a-z])"
+)
+_CLAUSE = re.compile(
+    r",?\s*\b(?:but|however|although|though|except|aside|apart|yet|whereas|while)\b|;"
+    r"|,\s*(?=(?:there|with|mild|mildly|moderate|severe|stable|unchanged|minimal)\b)"
+    r"|\b(?=there (?:is|are)\b)",
+    re.IGNORECASE,
 )
 
 
@@ -58,48 +57,7 @@ class Kin(NamedTuple):
     places: tuple[str, ...] = ()
 
 
-_OPACITIES = (
-    "consolidation", "focal consolidation", "airspace disease", "airspace opacity", "infiltrate", "opacity",
-)  # fmt: skip
-_LUMPS = ("nodule", "lung nodule", "mass", "lung mass")
-KIN = (
-    Kin(("pleural effusion", "effusion"), ("hydropneumothorax",), ("pleura",)),
-    Kin(("pneumothorax", "hydropneumothorax"), (), ("pleura",)),
-    Kin(_OPACITIES, ("lung disease",), _LUNGS),
-    Kin(("pneumonia", "lung infection", "infection", "tuberculosis"), _OPACITIES + ("lung disease",), _LUNGS),
-    Kin(("nodule", "lung nodule"), (), _LUNGS),
-    Kin(("mass", "lung mass"), ("nodule", "lung nodule", "lesion"), _LUNGS),
-    Kin(("lesion",) + _LUMPS, ("opacity",), _LUNGS),
-    Kin(("lung cancer", "tumor", "metastasis"), _LUMPS, _LUNGS),
-    Kin(("cardiomegaly",), (), _HEART),
-    Kin(
-        ("congestive heart failure", "heart failure"),
-        ("pulmonary edema", "edema", "congestion", "cardiomegaly"), _HEART,
-    ),
-    Kin(("pulmonary edema", "edema"), ("congestion",) + _OPACITIES, ("lung", "pulmonary vasculature")),
-    Kin(
-        ("congestion", "pulmonary vascular congestion"),
-        ("pulmonary edema", "edema"), ("pulmonary vasculature", "lung"),
-    ),
-    Kin(("fracture", "rib fracture", "trauma"), (), ("rib", "bone")),
-    Kin(("collapsed lung", "lobar collapse", "atelectasis"), ("pneumothorax",), _LUNGS),
-    Kin(("degenerative changes", "spondylosis", "arthritis"), (), ("thoracic spine", "spine", "bone")),
-    Kin(("scoliosis",), (), ("thoracic spine", "spine")),
-    Kin(("mediastinal widening",), (), ("mediastinum", "cardiomediastinal silhouette")),
-    Kin(("lymphadenopathy",), (), ("hilum", "mediastinum")),
-    Kin(("granuloma", "calcification"), (), _LUNGS),
-    Kin(("scarring", "fibrosis"), (), _LUNGS),
-    Kin(("emphysema", "copd", "hyperinflation"), (), _LUNGS),
-    Kin(("interstitial lung disease", "fibrosis"), ("interstitial markings",), _LUNGS),
-    Kin(("tortuous aorta", "atherosclerosis", "aortic calcification"), (), ("aorta",)),
-    Kin(
-        ("lung disease",) + _OPACITIES
-        + ("pneumonia", "atelectasis", "nodule", "lung nodule", "mass", "pulmonary edema")
-        + ("pleural effusion",),
-        (), _LUNGS,
-    ),
-    Kin(("glaucoma",), (), ("optic nerve", "optic disc", "cup-to-disc ratio")),
-)  # fmt: skip
+KIN = tuple(Kin(**{key: tuple(names) for key, names in line.items()}) for line in VOCABULARY["kin"])
 
 
 def mentions(clause: Sequence[str]) -> list[Mention]:
@@ -150,7 +108,7 @@ def kin(finding: str) -> Kin:
 def places_alike(places: tuple[str, ...]) -> frozenset[str]:
     """The places, and those spoken of with them."""
     together = set(places)
-    for group in ALIKE:
+    for group in VOCABULARY["alike"]:
         if not set(places).isdisjoint(group):
             together.update(group)
     return frozenset(together)
@@ -168,3 +126,46 @@ def findings_of(places: tuple[str, ...]) -> tuple[str, ...]:
         if near.intersection(line.places[:1]):
             findings += line.names
     return tuple(findings)
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a report; a stop within a number ends none, one without a space after it does.
+
+    >>> list(sentences("A 0.5 cm nodule.There is no effusion.. Heart normal"))
+    ['A 0.5 cm nodule', 'There is no effusion', 'Heart normal']
+    """
+    return (part.strip() for part in _SENTENCE.split(text) if part and words(part))
+
+
+def clauses(sentence: str) -> list[tuple[str, ...]]:
+    """The lower-case words of each clause; a denial reaches over a list's commas, and not over "but".
+
+    >>> clauses("No effusion, edema or mass but cardiomegaly")
+    [('no', 'effusion', 'edema', 'or', 'mass'), ('cardiomegaly',)]
+    """
+    parts = _CLAUSE.split(sentence.replace("cannot", "can not").casefold())
+    return list(filter(None, map(words, parts)))
+
+
+def assertion(clause: Sequence[str], start: int, end: int) -> str:
+    """AFFIRMED, NEGATED or UNCERTAIN: how a clause's words speak of what clause[start:end] names.
+
+    >>> clause = clauses("no evidence of effusion")[0]
+    >>> assertion(clause, 3, 4), assertion(clauses("cannot exclude effusion")[0], 3, 4)
+    ('negated', 'uncertain')
+    """
+    before = _pattern(PSEUDO).sub(" ", f" {' '.join(clause[max(0, start - BACK) : start])} ")
+    after = _pattern(PSEUDO).sub(" ", f" {' '.join(clause[end : end + NEAR])} ")
+    plain, doubts = _pattern(DOUBT_BEFORE).subn(" ", before)
+    if _pattern(DENIED_BEFORE).search(plain):
+        return NEGATED
+    if doubts or _pattern(DOUBT_AFTER).search(after):
+        return UNCERTAIN
+    return NEGATED if _pattern(DENIED_AFTER).search(after) else AFFIRMED
+
+
+@functools.cache
+def _pattern(cues: tuple[str, ...]) -> re.Pattern:
+    """Any of the phrases as whole words, the longest first."""
+    ordered = sorted(cues, key=len, reverse=True)
+    return re.compile(rf"(?<=\s)(?:{'|'.join(map(re.escape, ordered))})(?=\s)")

@@ -14,16 +14,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from medical_rl.data.prepare.fingerprint import content_hash
+from medical_rl.data.prepare.readers import content_hash
 from medical_rl.data.reports import Report
 from medical_rl.errors import UserError
-from medical_rl.images import decode
+from medical_rl.images import decode, image_hash
 from medical_rl.pseudo_label.retrieval.corpus import Hit
 from medical_rl.run.files import replacing
 from medical_rl.run.progress import Progress
 from medical_rl.sample import Sample
-
-NEEDED = ("get_text_features", "get_image_features")
 
 
 class Encoder:
@@ -44,15 +42,21 @@ class Encoder:
                 "Give a folder, or a hub id that transformers loads as CLIP or SigLIP; without a network it "
                 "must be in the hub's cache already."
             ) from error
-        missing = [method for method in NEEDED if not hasattr(self.model, method)]
+        needed = ("get_text_features", "get_image_features")
+        missing = [method for method in needed if not hasattr(self.model, method)]
         if missing:
             raise UserError(
                 f"conf.retriever.model={name} is a {type(self.model).__name__}, which has no "
                 f"{' and no '.join(missing)}: it embeds no texts and images in one space. CLIP and SigLIP "
                 "models do."
             )
-        self.torch = torch
-        self.device = _device(str(settings["device"]), torch)
+        self.torch, self.device = torch, str(settings["device"])
+        if self.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.device != "cpu" and not torch.cuda.is_available():
+            raise UserError(
+                f"conf.retriever.device={self.device}: there is no such accelerator here; take cpu or auto."
+            )
         self.model.to(self.device)
         self.name = getattr(self.model.config, "_commit_hash", None)
         if not self.name:
@@ -86,14 +90,6 @@ class Encoder:
         return self.torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
 
 
-def _device(name: str, torch) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"conf.retriever.device={name}: there is no such accelerator here; take cpu or auto.")
-    return name
-
-
 class ClipIndex:
     """A FAISS index over the reports' texts; `folder` keeps their embeddings."""
 
@@ -112,7 +108,7 @@ class ClipIndex:
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(vectors)
         # By the image's hash: several questions are asked about one image, and some rows are ranked twice.
-        self._image_vectors: dict[bytes, np.ndarray] = {}
+        self._image_vectors: dict[str, np.ndarray] = {}
 
     def rank(self, samples: Sequence[Sample], k: int) -> list[list[Hit]]:
         """The k reports nearest each row's image (several: their mean). Raises UserError for one without."""
@@ -122,8 +118,17 @@ class ClipIndex:
                     f"Row {sample.id} has no image, and conf/retriever=clip ranks reports by the image. "
                     "Prepare the data with images, or take conf/retriever=bm25."
                 )
-        self._encode_new_images(samples)
-        queries = np.stack(list(map(self._direction, samples)))
+        images = {image_hash(image): image for sample in samples for image in sample.images}
+        new = sorted(images.keys() - self._image_vectors.keys())
+        for start in range(0, len(new), self.batch):
+            batch = new[start : start + self.batch]
+            vectors = self.encoder.images([decode(images[key]) for key in batch])
+            self._image_vectors.update(zip(batch, vectors, strict=True))
+        means = []
+        for sample in samples:
+            means.append(np.mean([self._image_vectors[image_hash(image)] for image in sample.images], axis=0))
+        queries = np.stack(means)
+        queries /= np.maximum(np.linalg.norm(queries, axis=-1, keepdims=True), 1e-12)
         scores, positions = self.index.search(queries, min(k, len(self.ids)))
         # Equal texts are equally near; the corpus's order decides, as FAISS promises none.
         order = np.lexsort((positions, -scores), axis=-1)
@@ -135,50 +140,23 @@ class ClipIndex:
             ranked.append([Hit(self.ids[position], round(float(score), 6)) for position, score in hits])
         return ranked
 
-    def _encode_new_images(self, samples: Sequence[Sample]) -> None:
-        new = {_hash(image): image for sample in samples for image in sample.images}
-        hashes = [key for key in new if key not in self._image_vectors]
-        for batch in _batches(hashes, self.batch):
-            vectors = self.encoder.images([decode(new[key]) for key in batch])
-            self._image_vectors.update(zip(batch, vectors, strict=True))
-
-    def _direction(self, sample: Sample) -> np.ndarray:
-        vectors = [self._image_vectors[_hash(image)] for image in sample.images]
-        mean = np.mean(vectors, axis=0)
-        return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
     def _text_vectors(self, texts: list[str], folder: Path) -> np.ndarray:
         """N x D unit vectors of the texts, from the file of an earlier call where there is one."""
         name = hashlib.sha256(json.dumps([self.encoder.name, texts]).encode()).hexdigest()[:32]
         path = folder / f"{name}.npy"
-        vectors = _load_vectors(path, len(texts))
-        if vectors is not None:
-            return vectors
+        try:
+            vectors = np.load(path, allow_pickle=False)
+            if vectors.ndim == 2 and len(vectors) == len(texts) and vectors.dtype == np.float32:
+                return vectors
+        except (OSError, ValueError, EOFError):
+            pass  # none there, or a damaged file: they are made again
         parts = []
         with Progress(title="encode reports", total=len(texts)) as progress:
-            for batch in _batches(texts, self.batch):
-                parts.append(self.encoder.texts(batch))
-                for _ in batch:
+            for start in range(0, len(texts), self.batch):
+                parts.append(self.encoder.texts(texts[start : start + self.batch]))
+                for _ in parts[-1]:
                     progress.advance()
         vectors = np.concatenate(parts)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, vectors)
         return vectors
-
-
-def _load_vectors(path: Path, rows: int) -> np.ndarray | None:
-    """The embeddings kept at `path`; None where there are none or the file is damaged."""
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    is_whole = vectors.ndim == 2 and len(vectors) == rows and vectors.dtype == np.float32
-    return vectors if is_whole else None
-
-
-def _hash(image: bytes) -> bytes:
-    return hashlib.sha256(image).digest()
-
-
-def _batches(items: list, size: int) -> list[list]:
-    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -3,12 +3,13 @@
 import functools
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import yaml
 
-from medical_rl.data.lexicon import LEXICON
+from medical_rl.data.concepts import LEXICON
 from medical_rl.errors import UserError, unknown
 
 TABLES = Path(__file__).with_name("words.yaml")
@@ -63,18 +64,16 @@ def _tables() -> dict:
 
 def builtin_table() -> dict[str, tuple[str, ...]]:
     """{phrase: its synonyms}, lower case: every table of words.yaml but the held-out one."""
-    table = dict(_tables()["directed"])
-    for groups in _tables()["groups"].values():
-        for group in groups:
-            for phrase in group:
-                others = [other for other in group if other != phrase]
-                table[phrase] = table.get(phrase, []) + others
-    return _as_tuples(table)
+    table = {phrase: tuple(ways) for phrase, ways in _tables()["directed"].items()}
+    for group in chain.from_iterable(_tables()["groups"].values()):
+        for phrase in group:
+            table[phrase] = table.get(phrase, ()) + tuple(other for other in group if other != phrase)
+    return table
 
 
 def held_out_table() -> dict[str, tuple[str, ...]]:
     """{phrase: its synonyms} of the probes' wording, which no training text uses."""
-    return _as_tuples(_tables()["held_out"])
+    return {phrase: tuple(ways) for phrase, ways in _tables()["held_out"].items()}
 
 
 @functools.cache
@@ -86,10 +85,6 @@ def words_of_drawn_pictures() -> frozenset[str]:
 def protected_words(kind: str) -> frozenset[str]:
     """Words that no synonym replaces or brings in; kind: negations, sides, doubts, numbers, grammar."""
     return frozenset(_tables()["protected"][kind].split())
-
-
-def _as_tuples(table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
-    return {phrase: tuple(synonyms) for phrase, synonyms in table.items()}
 
 
 class WordNet:
@@ -111,24 +106,19 @@ class WordNet:
     def __init__(self, folder: Path | str | None = None, dominance: float = DOMINANCE):
         self.dominance = dominance
         self._reader = _wordnet_reader(folder)
-        self._known: dict[str, tuple[str, ...]] = {}
 
+    @functools.cache  # noqa: B019  a source of synonyms lives as long as its process
     def of(self, phrase: str) -> tuple[str, ...]:
         """The synonyms of a lower-case word; () for a phrase, an inflected form or an unknown word."""
         if not phrase.isalpha() or phrase in _medical_words():
             return ()
-        if phrase not in self._known:
-            self._known[phrase] = self._synonyms(phrase)
-        return self._known[phrase]
-
-    def _synonyms(self, word: str) -> tuple[str, ...]:
-        sense = self._sense(word, self.dominance)
-        if sense is None or self._reader.morphy(word, "v") not in (None, word):
+        sense = self._sense(phrase, self.dominance)
+        if sense is None or self._reader.morphy(phrase, "v") not in (None, phrase):
             return ()
         synonyms = []
         for name in dict.fromkeys(sense.lemma_names()):
             # a capital is a name or an abbreviation
-            if name != word and name.isalpha() and name.islower() and self._sense(name, 0.0) == sense:
+            if name != phrase and name.isalpha() and name.islower() and self._sense(name, 0.0) == sense:
                 synonyms.append(name)
         return tuple(synonyms)
 
@@ -146,10 +136,7 @@ class WordNet:
 
 @functools.cache
 def _medical_words() -> frozenset[str]:
-    words: set[str] = set()
-    for name, others in LEXICON.items():
-        words.update(" ".join((name, *others)).split())
-    return frozenset(words)
+    return frozenset(" ".join(chain(LEXICON, chain.from_iterable(LEXICON.values()))).split())
 
 
 def _wordnet_reader(folder: Path | str | None):
@@ -203,16 +190,14 @@ def _no_corpus(paths: list[str]) -> UserError:
     )
 
 
-SOURCES = ("wordnet", "builtin", "held_out")
-
-
 def load(name: str, folder: Path | str | None = None) -> Synonyms:
     """The source of synonyms called `name`; `folder` is WordNet's.
 
     Raises UserError for an unknown name or a missing corpus.
     """
-    if name not in SOURCES:
-        raise unknown("source of synonyms named", name, SOURCES)
+    tables = {"builtin": builtin_table, "held_out": held_out_table}
     if name == "wordnet":
         return WordNet(folder)
-    return Table(name, builtin_table() if name == "builtin" else held_out_table())
+    if name not in tables:
+        raise unknown("source of synonyms named", name, ["wordnet", *tables])
+    return Table(name, tables[name]())

@@ -5,7 +5,7 @@ import json
 
 from PIL import Image
 
-from medical_rl.data.drops import Drops
+from medical_rl.data.rows import Drops
 from medical_rl.data.prepare import prepare
 from medical_rl.data_preprocess import ham10000
 

@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from medical_rl.config import compose
-from medical_rl.data.drops import Drops
 from medical_rl.data.prepare import readers
 from medical_rl.data.reports import Report
+from medical_rl.data.rows import Drops
 from medical_rl.sample import Sample
 
 
