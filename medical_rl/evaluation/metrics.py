@@ -1,4 +1,4 @@
-"""Numbers from prediction records (see the package's docstring); no file is read, no model run.
+"""Numbers from prediction records (see the package's docstring), of all and of each group of rows.
 
 No row is ever dropped. An unparsed answer (`pred` is None) is wrong in every number. An answer in words that
 name no class is parsed, and wrong as well.
@@ -8,16 +8,21 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from medical_rl.boxes import first_iou
 from medical_rl.errors import UserError, unknown
 from medical_rl.evaluation.auroc import auroc
+from medical_rl.run.markdown import figure_cell
 
 KINDS = ("label", "choice", "yes_no", "grade", "box")
+# The keys of a sample's meta that divide an evaluation, with what a table calls them.
+GROUPS = {"modality": "modality", "question_type": "question type"}
+UNNAMED = "(not named)"
 UNPARSED = "\0unparsed"  # a class no data set can hold; it is never averaged over
 
 Record = dict[str, Any]
+Value = TypeVar("Value")
 
 
 def metrics(records: Sequence[Record]) -> dict[str, float]:
@@ -69,13 +74,9 @@ def box_metrics(records: Sequence[Record]) -> dict[str, float]:
     """{"accuracy", "hit_rate", "mean_iou", "unparsed"} of boxes; a hit has IoU > 0.5, no answer IoU 0."""
     _, pred = _gold_and_pred(records)
     hit_rate = correct_count(records) / len(records)
-    overlaps = [first_iou(row["pred"], row["gold"]) for row in records]
-    return {
-        "accuracy": hit_rate,
-        "hit_rate": hit_rate,
-        "mean_iou": sum(overlaps) / len(overlaps),
-        "unparsed": pred.count(UNPARSED) / len(pred),
-    }
+    mean_iou = sum(first_iou(row["pred"], row["gold"]) for row in records) / len(records)
+    unparsed = pred.count(UNPARSED) / len(pred)
+    return {"accuracy": hit_rate, "hit_rate": hit_rate, "mean_iou": mean_iou, "unparsed": unparsed}
 
 
 def per_class(records: Sequence[Record]) -> dict[str, dict[str, float]]:
@@ -264,3 +265,80 @@ def whole_number(text: str | None) -> int | None:
     (3, None, None)
     """
     return int(text) if text is not None and re.fullmatch(r"-?\d{1,3}", text) else None
+
+
+def sample_groups(meta: Mapping[str, Any]) -> dict[str, str]:
+    """{"modality", "question_type"}: those that a sample's meta names.
+
+    >>> sample_groups({"modality": "CT", "question_type": None, "dataset": "x"})
+    {'modality': 'CT'}
+    """
+    return {by: str(meta[by]) for by in GROUPS if meta.get(by) not in (None, "")}
+
+
+def in_group_order(groups: Mapping[str, Value]) -> dict[str, Value]:
+    """The groups by name, `UNNAMED` last."""
+    return dict(sorted(groups.items(), key=lambda group: (group[0] == UNNAMED, group[0])))
+
+
+def records_by_group(records: Iterable[Record], by: str) -> dict[str, list[Record]]:
+    """{group: its records}, by name; rows without one are `UNNAMED`, last; {} where no row has one."""
+    groups: dict[str, list[Record]] = {}
+    for row in records:
+        name = (row.get("groups") or {}).get(by, UNNAMED)
+        groups.setdefault(name, []).append(row)
+    return in_group_order(groups) if set(groups) - {UNNAMED} else {}
+
+
+def group_metrics(records: Sequence[Record]) -> dict[str, dict[str, dict]]:
+    """{"modality": {name: {"n", metrics, "interval"}}, "question_type": ...}: each group's metrics.
+
+    Only what the rows have is there. A group of grades has the figures of grades, though all rows together
+    may not.
+    """
+    measured: dict[str, dict[str, dict]] = {}
+    for by in GROUPS:
+        for name, rows in records_by_group(records, by).items():
+            figures = {"n": len(rows)} | metrics(rows) | {"interval": accuracy_interval(rows)}
+            measured.setdefault(by, {})[name] = figures
+    return measured
+
+
+def macro_accuracy(groups: Mapping[str, Mapping[str, Mapping]]) -> dict[str, float]:
+    """{"modality": mean accuracy over its groups, ...}, each group counting alike.
+
+    Rows without a name are no group. The accuracy of all rows together (micro) is `metrics["accuracy"]`:
+    large groups weigh more there.
+
+    >>> macro_accuracy({"modality": {"CT": {"accuracy": 1.0}, "MRI": {"accuracy": 0.5}}})
+    {'modality': 0.75}
+    """
+    means = {}
+    for by, figures in groups.items():
+        accuracies = [group["accuracy"] for name, group in figures.items() if name != UNNAMED]
+        means[by] = sum(accuracies) / len(accuracies)
+    return means
+
+
+def group_figures(row: Mapping, by: str) -> Mapping[str, Mapping]:
+    """{group: its figures} of an evaluation; {} where its rows name no group."""
+    return row.get("groups", {}).get(by, {})
+
+
+def group_sizes(rows: Iterable[Mapping], by: str) -> dict[str, int]:
+    """{group: rows of it} over the evaluations `rows` of one data set, `UNNAMED` last."""
+    sizes = {}
+    for row in rows:
+        sizes |= {name: figures["n"] for name, figures in group_figures(row, by).items()}
+    return in_group_order(sizes)
+
+
+def group_cells(row: Mapping, by: str, columns: Iterable[str]) -> list[str]:
+    """The accuracies of an evaluation: all rows (micro), mean of groups (macro), then each of `columns`.
+
+    A dash where there is none.
+    """
+    accuracies = [row["metrics"].get("accuracy"), row.get("macro_accuracy", {}).get(by)]
+    for name in columns:
+        accuracies.append(group_figures(row, by).get(name, {}).get("accuracy"))
+    return list(map(figure_cell, accuracies))

@@ -14,12 +14,9 @@ from medical_rl.data.parquet import write_sft_samples
 from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
 from medical_rl.images import image_key
-from medical_rl.loop.generators.instructions import settings_prompt
-from medical_rl.loop.generators.replies import read_reply, write_reply
+from medical_rl.loop.generators.prompts_and_replies import read_reply, settings_prompt, write_reply
 from medical_rl.loop.generators.triplets import Triplet
 from medical_rl.sample import Sample
-
-STRATEGY = "distilled"
 
 
 def write_distil_rows(
@@ -52,14 +49,10 @@ def distilled_settings(
     distil  conf.loop.distil: format, per_reply, temperature, top_p, max_new_tokens, batch, gpus
     """
     settings = {
-        "name": "distilled",
-        "kind": "local",
-        "images": generator["images"],
-        "per_image": generator["per_image"],
-        "strategy": STRATEGY,
-        "tell_facts": False,
+        "name": "distilled", "kind": "local", "strategy": "distilled", "tell_facts": False,
+        "images": generator["images"], "per_image": generator["per_image"],
         "model": None if model is None else str(model),
-    }
+    }  # fmt: skip
     for name in ("format", "per_reply", "temperature", "top_p", "max_new_tokens", "batch", "gpus"):
         settings[name] = distil[name]
     return settings
@@ -71,19 +64,15 @@ def triplet_of(sample: Sample) -> Triplet:
     return Triplet(sample.question, sample.answer, str(sample.meta.get("thought") or ""), options)
 
 
-def is_read_back(sample: Sample, prompt: Mapping, format: str) -> bool:
-    """Whether the reply that teaches this row alone is read as this row, spaces aside."""
-    triplets, reasons = read_reply(target(_lesson([sample], format), prompt), format)
-    return not reasons and list(map(_plain, triplets)) == [_plain(triplet_of(sample))]
-
-
 def _by_image(
     samples: Iterable[Sample], per_reply: int, prompt: Mapping, format: str, counts: collections.Counter
 ) -> Iterator[list[Sample]]:
     """Up to `per_reply` rows about the same images, as soon as they are together; the rest at the end."""
     waiting: dict[str, list[Sample]] = {}
     for sample in samples:
-        if not is_read_back(sample, prompt, format):
+        # a row is taught if the reply that teaches it alone is read as this row, spaces aside
+        triplets, reasons = read_reply(target(_lesson([sample], format), prompt), format)
+        if reasons or list(map(_plain, triplets)) != [_plain(triplet_of(sample))]:
             counts["left_out"] += 1
             continue
         counts["taught"] += 1

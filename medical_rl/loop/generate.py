@@ -32,17 +32,10 @@ _MARKS = ("\\boxed", "<answer>")
 
 
 def generate(
-    settings: Mapping[str, Any],
-    rows: Iterable[Sample],
-    *,
-    round: int,
-    seed: int,
-    folder: Path,
-    prompt: Mapping[str, Any],
-    limits: Mapping[str, int],
-    engine: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any], rows: Iterable[Sample], *, round: int, seed: int, folder: Path,
+    prompt: Mapping[str, Any], limits: Mapping[str, int], engine: Mapping[str, Any] | None = None,
     shared: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Write candidates.parquet and candidates.json in `folder`, atomically; return the round's counts.
 
     settings  conf.generator, as plain dicts
@@ -68,8 +61,14 @@ def generate(
     proposals = GENERATORS[settings["kind"]](settings, drawn, context)
     invalid: collections.Counter[str] = collections.Counter()
     errors: collections.Counter[str] = collections.Counter()
-    usable = without_duplicates(_usable_samples(proposals, round, prompt, invalid))
-    written = write_split(_count_errors(usable, errors), folder / CANDIDATES, prompt)
+
+    def usable() -> Iterator[Sample]:
+        for sample in without_duplicates(_usable_samples(proposals, round, prompt, invalid)):
+            if sample.meta.get("is_error"):
+                errors[sample.meta.get("error") or "of its source"] += 1
+            yield sample
+
+    written = write_split(usable(), folder / CANDIDATES, prompt)
     counts = {
         "round": round,
         "generator": settings["name"],
@@ -136,19 +135,10 @@ def _usable_samples(
     for source, triplet in proposals.pairs:
         triplet = with_source_question(triplet, source)
         reason = problem(triplet)
-        if reason is not None:
+        sample = None if reason else sample_of(source, triplet, round)
+        if sample is not None and is_lost(sample, prompt):
+            reason = "the answer is lost in the prompt's target"
+        if reason:
             invalid[reason] += 1
-            continue
-        sample = sample_of(source, triplet, round)
-        if is_lost(sample, prompt):
-            invalid["the answer is lost in the prompt's target"] += 1
         else:
             yield sample
-
-
-def _count_errors(samples: Iterable[Sample], errors: collections.Counter) -> Iterator[Sample]:
-    """The samples, their deliberate errors counted by kind."""
-    for sample in samples:
-        if sample.meta.get("is_error"):
-            errors[sample.meta.get("error") or "of its source"] += 1
-        yield sample

@@ -8,7 +8,6 @@ from omegaconf import DictConfig, open_dict
 STEPS = ("generate", "score", "select", "warm_start", "rl", "preferences", "reward_model", "distil")
 # Lines 12 to 14: what only a later round makes use of.
 EVOLVING = ("preferences", "reward_model", "distil")
-POLICIES = ("warm_start", "rl")
 
 
 def split_stage(stage: str) -> tuple[int | None, str]:
@@ -39,7 +38,7 @@ def steps(round_: int, loop: Mapping) -> list[str]:
 
 def policy_steps(loop: Mapping) -> list[str]:
     """The steps of a round that train the policy, in order."""
-    return [step for step in POLICIES if step in loop["steps"]]
+    return [step for step in ("warm_start", "rl") if step in loop["steps"]]
 
 
 def policy_stages(loop: Mapping) -> list[str]:
@@ -52,10 +51,7 @@ def policy_stages(loop: Mapping) -> list[str]:
 
 
 def policy_after(round_: int, loop: Mapping) -> str | None:
-    """The stage that holds the policy after round `round_`.
-
-    None before the first round or where no step trains one.
-    """
+    """The stage that holds the policy after round `round_`; None before the first, or where none is trained."""
     trained = policy_steps(loop)
     return round_stage(round_, trained[-1]) if round_ >= 1 and trained else None
 
@@ -73,20 +69,14 @@ def policy_before(stage: str, loop: Mapping) -> str | None:
 
 
 def reward_model_before(round_: int, loop: Mapping) -> str:
-    """The stage that trained the R_phi which round `round_` scores with.
-
-    The seed's, or the round's before it.
-    """
+    """The stage that trained the R_phi which round `round_` scores with: the seed's, or of the round before."""
     if round_ > 1 and "reward_model" in loop["steps"]:
         return round_stage(round_ - 1, "reward_model")
     return "reward_model"
 
 
 def needs(stage: str, loop: Mapping) -> tuple[str, ...]:
-    """The stages whose outputs decide what `round_k/<step>` gives.
-
-    Some may not be there (the first round's).
-    """
+    """The stages whose outputs decide what `round_k/<step>` gives; some may not be there (the first round's)."""
     round_, step = split_stage(stage)
     here = {name: round_stage(round_, name) for name in STEPS}
     scorer = reward_model_before(round_, loop)
@@ -109,9 +99,7 @@ def needs(stage: str, loop: Mapping) -> tuple[str, ...]:
 
 
 def with_round_paths(config: DictConfig, stage: str) -> DictConfig:
-    """`config` with rows, checkpoints and rollouts of `stage`'s round.
-
-    Unchanged for a stage outside the loop.
+    """`config` with rows, checkpoints and rollouts of `stage`'s round; unchanged outside the loop.
 
     Without folders of its own a round's RL would resume from the round before it.
     """

@@ -1,14 +1,44 @@
-"""Algorithm 1 as a loop over steps that are passed in, when it ends early, and which policy is kept.
+"""Algorithm 1 as a loop over steps: when it ends early, which policy is kept, and how a run's pipeline runs it.
 
-Nothing here needs an engine: all is decided by the rounds' validation figures.
+All is decided by the rounds' validation figures, from the manifest; the outcome is in loop.json.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 
-from medical_rl.loop.plan import EVOLVING, policy_steps, round_stage, steps
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medical_rl.loop.plan import EVOLVING, policy_steps, reward_model_before, round_stage, split_stage, steps
+from medical_rl.run.files import write_json
+from medical_rl.run.folder import RunFolder
 
 # R_phi's scores span 16 grades, from -6 to 10; a share of that is comparable with an accuracy.
 SPAN = 16.0
+FILE = "loop.json"
+# Figure -> heading, in the order shown.
+ROUND_COLUMNS = {
+    "round": "Round",
+    "generated": "Gene-\nrated",
+    "kept": "Kept",
+    "errors_generated": "Wrong,\ngen.",
+    "errors_kept": "Wrong,\nkept",
+    "total": "D_gen",
+    "spearman": "R_phi\nSpear-\nman",
+    "probe_gap": "Probe\ngap",
+    "accuracy_before": "Val.\nafter\nSFT",
+    "accuracy": "Val.\nafter\nGRPO",
+    "learned": "R_phi of\nits ans-\nwers",
+}
+LEGEND = (
+    "Wrong: share of generated and of kept triplets whose answer or reasoning is untrue, where the "
+    "generator knows (template only). Spearman: R_phi's scores with the grades of held-out responses. Probe "
+    "gap: R_phi's mean of true responses minus that of the wrong probe it likes best, in grades; small is "
+    "exploitable. Val.: accuracy on the validation split, by rule."
+)
 
 
 def run_rounds(loop: Mapping, do: Callable[[str], None], figures: Callable[[int], dict]) -> dict:
@@ -88,30 +118,97 @@ def reason_to_stop(history: Sequence[Mapping], rule: Mapping) -> str | None:
     R_phi and the rule-based accuracy drift apart in round 1: R_phi +6.00 grades (+0.375 of its span),
     accuracy -0.100; allowed 0.2 more
     """
-    return _accuracy_fell(history, rule.get("accuracy_drop")) or _drifted(history[-1], rule.get("drift"))
-
-
-def _accuracy_fell(history: Sequence[Mapping], allowed: float | None) -> str | None:
-    newest = history[-1]
+    newest, drop, drift = history[-1], rule.get("accuracy_drop"), rule.get("drift")
     earlier = [row["accuracy"] for row in history[:-1] if row.get("accuracy") is not None]
-    if allowed is None or not earlier or newest.get("accuracy") is None:
-        return None
-    if max(earlier) - newest["accuracy"] <= allowed:
-        return None
-    return (
-        f"the held-out accuracy fell in round {newest['round']}: {newest['accuracy']:.3f} after "
-        f"{max(earlier):.3f}; allowed {allowed:g} less"
-    )
-
-
-def _drifted(newest: Mapping, allowed: float | None) -> str | None:
+    if None not in (drop, newest.get("accuracy")) and earlier and max(earlier) - newest["accuracy"] > drop:
+        return (
+            f"the held-out accuracy fell in round {newest['round']}: {newest['accuracy']:.3f} after "
+            f"{max(earlier):.3f}; allowed {drop:g} less"
+        )
     figures = [newest.get(name) for name in ("accuracy", "accuracy_before", "learned", "learned_before")]
-    if allowed is None or None in figures:
+    if drift is None or None in figures:
         return None
     accuracy, learned = figures[0] - figures[1], figures[2] - figures[3]
-    if learned / SPAN - accuracy <= allowed:
+    if learned / SPAN - accuracy <= drift:
         return None
     return (
         f"R_phi and the rule-based accuracy drift apart in round {newest['round']}: R_phi {learned:+.2f} "
-        f"grades ({learned / SPAN:+.3f} of its span), accuracy {accuracy:+.3f}; allowed {allowed:g} more"
+        f"grades ({learned / SPAN:+.3f} of its span), accuracy {accuracy:+.3f}; allowed {drift:g} more"
     )
+
+
+def run_loop(config: DictConfig, folder: RunFolder, console: Console, do: Callable[[str], None]) -> dict:
+    """Run every round until the stop rule ends it, print the table; return the outcome, also in loop.json."""
+    loop = OmegaConf.to_container(config.conf.loop, resolve=True)
+
+    def announce_and_do(stage: str) -> None:
+        round_, step = split_stage(stage)
+        if step == loop["steps"][0]:
+            console.rule(f"round {round_} of {loop['rounds']}", align="left")
+        do(stage)
+
+    outcome = run_rounds(loop, announce_and_do, lambda round_: round_figures(folder, round_, loop))
+    write_json(folder.path / FILE, outcome)
+    console.print(rounds_table(outcome))
+    if outcome["stopped"]:
+        console.print(
+            f"The loop ended early: {outcome['stopped']}. Kept: {outcome['best'] or 'no policy'}.",
+            style="yellow",
+        )
+    return outcome
+
+
+def read_outcome(folder: RunFolder) -> dict | None:
+    """The loop's outcome as loop.json has it; None before the loop has ended once."""
+    path = folder.path / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def round_figures(folder: RunFolder, round_: int, loop: Mapping) -> dict:
+    """What the manifest says of a round; None for what is not known."""
+    stages = folder.manifest()["stages"]
+    sources = {
+        round_stage(round_, "select"): (
+            "candidates",
+            "kept",
+            "added",
+            "total",
+            "errors_generated",
+            "errors_kept",
+        ),
+        reward_model_before(round_, loop): ("spearman", "mae", "probe_gap"),
+        round_stage(round_, "rl"): ("accuracy_before", "accuracy", "learned_before", "learned"),
+    }
+    figures = {}
+    for stage, names in sources.items():
+        known = stages.get(stage, {}).get("figures", {})
+        for name in names:
+            figures["generated" if name == "candidates" else name] = known.get(name)
+    return figures
+
+
+def rounds_table(outcome: Mapping) -> Table:
+    """One row a round, 80 columns wide; figures that no round has are left out."""
+    rounds = outcome["rounds"]
+    table = Table(
+        title=Text("The loop, by round"), caption=Text(LEGEND), title_justify="left", caption_justify="left",
+        box=SIMPLE_HEAD, padding=0, collapse_padding=True, show_edge=False,
+    )  # fmt: skip
+    shown = [name for name in ROUND_COLUMNS if any(row.get(name) is not None for row in rounds)]
+    for name in shown:
+        table.add_column(ROUND_COLUMNS[name], justify="right", no_wrap=True)
+    for figures in rounds:
+        cells = [_cell(name, figures.get(name)) for name in shown]
+        if figures["round"] == outcome["best_round"] and len(rounds) > 1:
+            cells[0] += "*"
+        table.add_row(*cells)
+    return table
+
+
+def _cell(name: str, value) -> str:
+    """A figure as it is shown: 312, 0.951, –."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.2f}" if name in ("learned", "probe_gap") else f"{value:.3f}"

@@ -11,11 +11,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from medical_rl.config.settings import plain
 from medical_rl.engine.host.versions import engine_versions
-from medical_rl.loop.summary import run_loop
-from medical_rl.pipeline.fingerprint import changes, fingerprint, only_grew, stage_config
+from medical_rl.loop.rounds import run_loop
+from medical_rl.pipeline.fingerprint import changes, fingerprint, only_grew, stage_config, supersede
 from medical_rl.pipeline.stage_process import now, run_stage_process
-from medical_rl.pipeline.superseded import supersede
 from medical_rl.run import processes
 from medical_rl.run.files import replacing, write_json
 from medical_rl.run.folder import RunFolder
@@ -53,7 +53,7 @@ def _save_config(config: DictConfig, folder: RunFolder) -> DictConfig:
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
     OmegaConf.set_struct(config, False)
     config.conf.run_dir = str(folder.path)
-    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    resolved = OmegaConf.create(plain(config))
     with replacing(folder.path / "config.yaml") as scratch:
         OmegaConf.save(resolved, scratch)
     manifest = folder.manifest()
@@ -139,8 +139,8 @@ def _resume_or_supersede(
     place = f" What it had is kept in {_short(old)}." if old else ""
     further = f"; and {len(differing) - 6} more" if len(differing) > 6 else ""
     console.print(
-        f"  {stage} is invalid now and runs anew, and so does what follows it. "
-        f"Changed: {'; '.join(differing[:6])}{further}.{place}",
+        f"  {stage} is invalid now and runs anew, and so does what follows it. Changed: "
+        f"{'; '.join(differing[:6])}{further}.{place}",
         style="yellow",
         highlight=False,
     )

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.runs import (
+from medical_rl.evaluation.results import (
     differing_settings,
     distinguishing_settings,
     find_runs,

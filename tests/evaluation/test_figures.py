@@ -5,13 +5,10 @@ from PIL import Image
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
+from medical_rl.evaluation.figures.medgr2 import mcnemar_p, scaling_arms, transfer_matrices, transition_counts
 from medical_rl.evaluation.figures.plot import canvas, save_figure
-from medical_rl.evaluation.figures.scaling import scaling_arms
 from medical_rl.evaluation.figures.training_curves import run_curve
-from medical_rl.evaluation.figures.transfer import transfer_matrices
-from medical_rl.evaluation.figures.transitions import mcnemar_p, transition_counts
-from medical_rl.evaluation.results import read_predictions
-from medical_rl.evaluation.runs import find_runs
+from medical_rl.evaluation.results import find_runs, read_predictions
 
 GROUPS = {"modality": ["CT", "MRI"]}
 
@@ -191,7 +188,7 @@ def test_every_picture_says_n_phantom_and_not_for_clinical_use(study, tmp_path, 
 
 def test_the_share_of_each_modality_is_that_of_the_prepared_rows(tmp_path, capsys):
     from medical_rl.data.prepare.prepare import prepare
-    from medical_rl.evaluation.figures.distribution import group_counts
+    from medical_rl.evaluation.figures.medgr2 import group_counts
 
     sizes = {"warm_start": 4, "train": 20, "val": 4, "test": 4}
     data = {

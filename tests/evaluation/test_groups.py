@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from medical_rl.errors import UserError
-from medical_rl.evaluation.groups import UNNAMED, group_metrics, macro_accuracy
+from medical_rl.evaluation.metrics import UNNAMED, group_metrics, macro_accuracy
 from medical_rl.evaluation.results import entry
 from medical_rl.evaluation.tables.results_table import print_results, results_markdown
 

@@ -4,9 +4,8 @@ import pytest
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
-from medical_rl.evaluation.runs import find_runs
-from medical_rl.evaluation.tables.paper_table import paper_markdown, paper_table
-from medical_rl.evaluation.tables.published_vrft_aug import MEDMNIST_SETS, PUBLISHED_TABLES
+from medical_rl.evaluation.results import find_runs
+from medical_rl.evaluation.tables.paper_table import paper_markdown, paper_table, published_tables
 
 BASE, SFT, RL = ("base", None), ("sft", None), ("rl", None)
 
@@ -67,7 +66,7 @@ def test_two_rewards_on_one_set_are_two_rows_and_mfrs_elsewhere_is_not_told_apar
     found = paper_table(find_runs([run.parent]))
     assert set(found["rows"]) == {("256", f"V-RFT + PA_P, reward {by}") for by in ("accuracy", "mfrs")}
     assert set(paper_table(find_runs([run]))["rows"]) == {("256", "V-RFT + PA_P")}
-    assert set(found["rows"]) <= set(PUBLISHED_TABLES["table3"].rows)
+    assert set(found["rows"]) <= set(published_tables()["table3"]["rows"])
 
 
 def test_the_arms_of_figure_3_have_the_papers_names(made_up):
@@ -116,10 +115,10 @@ def test_the_averages_that_the_paper_prints_follow_from_its_figures_but_for_oct(
     averages = {"table1": [21.25, 18.93, 32.03, 35.16, 42.05, 37.57, 40.45, 48.09, 46.10, 57.16, None],
                 "table2": [21.25, 52.86, 60.93, 57.86, 62.44]}  # fmt: skip
     for name, wanted in averages.items():
-        for (key, values), average in zip(PUBLISHED_TABLES[name].rows.items(), wanted, strict=True):
+        for (key, values), average in zip(published_tables()[name]["rows"].items(), wanted, strict=True):
             if average is not None:
                 assert sum(values) / 8 == pytest.approx(average, abs=0.011), (name, key)
-    last = PUBLISHED_TABLES["table1"].rows["256", "V-RFT + PA_P"]
+    last = published_tables()["table1"]["rows"]["256", "V-RFT + PA_P"]
     # 73.43 gives 61.12, and the paper's average is 60.93
     assert sum(last) / 8 == pytest.approx(61.12, abs=0.01)
     assert (sum(last) - 73.43 + 71.87) / 8 == pytest.approx(60.93, abs=0.01)
@@ -132,8 +131,8 @@ def test_an_unknown_table_is_told():
 
 def test_the_readme_of_the_example_prints_the_same_figures(root):
     text = (root / "examples" / "vrft_aug" / "README.md").read_text()
-    for name, printed in PUBLISHED_TABLES.items():
-        for (_, method), values in printed.rows.items():
+    for name, printed in published_tables().items():
+        for (_, method), values in printed["rows"].items():
             row = " | ".join("–" if v is None else f"{v:.2f}" for v in values)
             assert row in text, (name, method)
-    assert len(MEDMNIST_SETS) == 8
+    assert len(published_tables()["table1"]["columns"]) == 8

@@ -5,7 +5,7 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.evaluation.__main__ import main
 from medical_rl.evaluation.figures.training_curves import compared_curves, compared_table
-from medical_rl.evaluation.runs import find_runs
+from medical_rl.evaluation.results import find_runs
 
 
 @pytest.fixture

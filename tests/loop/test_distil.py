@@ -11,8 +11,7 @@ from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop import distil
 from medical_rl.loop.generators import triplets
-from medical_rl.loop.generators.instructions import prompt_row, settings_prompt
-from medical_rl.loop.generators.replies import read_reply
+from medical_rl.loop.generators.prompts_and_replies import prompt_row, read_reply, settings_prompt
 from medical_rl.loop.generators.template import propose
 from medical_rl.loop.generators.triplets import Triplet
 

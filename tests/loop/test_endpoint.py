@@ -14,7 +14,7 @@ from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.judges.ask_all import AskingStopped
 from medical_rl.judges.judge import Judge
-from medical_rl.loop.generators import endpoint
+from medical_rl.loop.generators import models
 
 ONE = {
     "question": "Which side?",
@@ -49,7 +49,7 @@ def propose(server, settings, tmp_path):
             **service.pop("endpoint", {}),
         }
         chosen = settings("gemini", service={"backoff_s": 0.01, **service, "endpoint": at}, **changes)
-        return endpoint.propose(
+        return models.propose_by_endpoint(
             chosen, rows, RoundContext(round, 0, tmp_path / f"round_{round}", tmp_path, {}, {})
         )
 
@@ -188,11 +188,11 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from medical_rl.engine.vllm.requests import RoundContext
-from medical_rl.loop.generators import endpoint
+from medical_rl.loop.generators import models
 from medical_rl.tiny import phantoms
 rows = list(phantoms.rows(None, "train", task="vqa", sizes={"train": 40}))
 folder = Path(sys.argv[2])
-found = endpoint.propose(json.loads(sys.argv[1]), rows, RoundContext(1, 0, folder, folder, {}, {}))
+found = models.propose_by_endpoint(json.loads(sys.argv[1]), rows, RoundContext(1, 0, folder, folder, {}, {}))
 print(len(found.pairs), dict(found.bad_replies))
 """
 
@@ -245,7 +245,7 @@ def forget_leases(folder):
 
 def test_the_number_of_a_draw_is_part_of_the_key_and_moves_a_seed(server, settings, tmp_path):
     """Of one judge: draws 0, 1 and 2 are three requests; with a seed, three different ones."""
-    from medical_rl.judges.build import from_config
+    from medical_rl.judges.judge import from_config
 
     server.program(text=TEXT)
     schema = {"type": "object"}

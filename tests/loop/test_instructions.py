@@ -6,8 +6,8 @@ import pytest
 
 from medical_rl.data.prompts import messages, target
 from medical_rl.errors import UserError
-from medical_rl.loop.generators import instructions
-from medical_rl.loop.generators.instructions import STRATEGIES, prompt_of, prompt_row
+from medical_rl.loop.generators import prompts_and_replies
+from medical_rl.loop.generators.prompts_and_replies import STRATEGIES, prompt_of, prompt_row
 
 EVERY = [(strategy, format) for strategy in STRATEGIES for format in ("json", "lines")]
 
@@ -48,7 +48,7 @@ def test_facts_cannot_ask_for_a_picture_or_end_their_fence(row):
 def test_the_strategies_differ_and_share_the_rules():
     systems = [prompt_of(strategy, "json", 2)["system"] for strategy in STRATEGIES]
     assert systems[3] is None and len(set(systems)) == 4
-    rules = (instructions.FOLDER / "rules.txt").read_text().strip()
+    rules = (prompts_and_replies.FOLDER / "rules.txt").read_text().strip()
     assert all(system.endswith(rules) for system in systems[:3])
 
 
@@ -58,7 +58,7 @@ def test_the_meta_cognitive_prompt_asks_for_reflection_on_types_and_answer_struc
     assert "types of question" in before and "expected answer look like" in before and "`notes`" in before
     for strategy in STRATEGIES:
         assert ('"notes"' in prompt_of(strategy, "json", 2)["template"]) == (
-            strategy in instructions.WITH_NOTES
+            strategy in prompts_and_replies.WITH_NOTES
         )
 
 

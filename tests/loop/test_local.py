@@ -9,9 +9,8 @@ from medical_rl.data.prompts import messages
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop.generate import generate
-from medical_rl.loop.generators import local
-from medical_rl.loop.generators.instructions import settings_prompt
-from medical_rl.loop.generators.replies import CUT_OFF, MALFORMED
+from medical_rl.loop.generators import models
+from medical_rl.loop.generators.prompts_and_replies import CUT_OFF, MALFORMED, settings_prompt
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
 ENGINE = {"device": "cpu", "dtype": "float32", "gpu_memory_utilization": 0.5}
@@ -47,9 +46,9 @@ def propose(chosen, tmp_path, monkeypatch):
                     file.write(json.dumps({"id": sample.id, **line}) + "\n")
             return output
 
-        monkeypatch.setattr(local, "run_request", respond)
+        monkeypatch.setattr(models, "run_request", respond)
         work = RoundContext(2, 5, tmp_path / "round", tmp_path, LIMITS, ENGINE)
-        return local.propose(chosen(**changes), rows, work), asked
+        return models.propose_by_local(chosen(**changes), rows, work), asked
 
     return make
 
@@ -103,9 +102,9 @@ def test_rounds_have_seeds_of_their_own(chosen, make_row, tmp_path, monkeypatch)
         output.write_text(json.dumps({"id": "1", "responses": ["x"] * 4, "finishes": ["stop"] * 4}))
         return output
 
-    monkeypatch.setattr(local, "run_request", respond)
+    monkeypatch.setattr(models, "run_request", respond)
     for seed, round in ((0, 1), (0, 2), (1, 1), (0, 1)):
-        local.propose(
+        models.propose_by_local(
             chosen(), [make_row(1)], RoundContext(round, seed, tmp_path / "round", tmp_path, LIMITS, ENGINE)
         )
     assert seeds[0] == seeds[3] and len(set(seeds)) == 3
@@ -114,9 +113,9 @@ def test_rounds_have_seeds_of_their_own(chosen, make_row, tmp_path, monkeypatch)
 def test_without_a_model_or_a_temperature_it_says_so(chosen, make_row, tmp_path):
     work = RoundContext(1, 0, tmp_path / "round", tmp_path, LIMITS, ENGINE)
     with pytest.raises(UserError, match="conf.generator.model=FOLDER"):
-        local.propose(chosen(model=None), [make_row(1)], work)
+        models.propose_by_local(chosen(model=None), [make_row(1)], work)
     with pytest.raises(UserError, match="conf.generator.temperature"):
-        local.propose(chosen(temperature=0.0), [make_row(1)], work)
+        models.propose_by_local(chosen(temperature=0.0), [make_row(1)], work)
 
 
 @pytest.mark.engine

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
-from medical_rl.loop.generators import replies
+from medical_rl.loop.generators import prompts_and_replies
 from medical_rl.loop.generators.triplets import Triplet
 
 ONE = {
@@ -35,7 +35,7 @@ def reply(*triplets, **more):
     ],
 )
 def test_json_is_read_alone_or_in_a_fence_with_or_without_notes(text):
-    assert replies.read_reply(text, "json") == ([READ], [])
+    assert prompts_and_replies.read_reply(text, "json") == ([READ], [])
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,20 @@ def test_json_is_read_alone_or_in_a_fence_with_or_without_notes(text):
     ],
 )
 def test_whatever_is_not_of_the_schema_is_one_malformed_reply(text):
-    assert replies.read_reply(text, "json") == ([], [replies.MALFORMED])
+    assert prompts_and_replies.read_reply(text, "json") == ([], [prompts_and_replies.MALFORMED])
 
 
 def test_a_json_reply_whose_tokens_ran_out_is_called_so():
-    assert replies.read_reply(reply(ONE)[:30], "json", cut=True) == ([], [replies.CUT_OFF])
-    assert replies.read_reply(reply(ONE), "json", cut=True) == ([READ], []), "whole all the same"
+    assert prompts_and_replies.read_reply(reply(ONE)[:30], "json", cut=True) == (
+        [],
+        [prompts_and_replies.CUT_OFF],
+    )
+    assert prompts_and_replies.read_reply(reply(ONE), "json", cut=True) == ([READ], []), "whole all the same"
 
 
 def test_texts_are_made_fit_for_a_file():
     spelt = json.dumps({"triplets": [{**FREE, "answer": "\ud800 left "}]})
-    ((found,), bad) = replies.read_reply(spelt, "json")
+    ((found,), bad) = prompts_and_replies.read_reply(spelt, "json")
     assert found.answer == "? left" and not bad
     found.answer.encode()
 
@@ -76,27 +79,29 @@ def test_texts_are_made_fit_for_a_file():
 def test_lines_have_three_or_four_parts():
     text = "Which side? | It lies there. | left\n\nWhich side? | left; right | It lies there. | left\n"
     free = Triplet("Which side?", "left", "It lies there.")
-    assert replies.read_reply(text, "lines") == ([free, READ], [])
+    assert prompts_and_replies.read_reply(text, "lines") == ([free, READ], [])
 
 
 def test_lines_that_are_no_triplet_are_counted_and_the_others_kept():
     text = "I see a disc.\na | b\na | b | c | d | e\nWhich side? | It lies there. | left"
-    found, bad = replies.read_reply(text, "lines")
-    assert len(found) == 1 and bad == [replies.MALFORMED] * 3
+    found, bad = prompts_and_replies.read_reply(text, "lines")
+    assert len(found) == 1 and bad == [prompts_and_replies.MALFORMED] * 3
 
 
 def test_the_last_line_of_a_reply_that_was_cut_is_left_out():
     text = "Which side? | It lies there. | left\nWhich grade? | It is large. | 1"
-    found, bad = replies.read_reply(text, "lines", cut=True)
-    assert [t.answer for t in found] == ["left"] and bad == [replies.CUT_OFF]  # the answer may have been 10
-    assert replies.read_reply(text, "lines")[1] == []
-    assert replies.read_reply("a | b | c\n", "lines", cut=True)[1] == [], "cut between two lines"
+    found, bad = prompts_and_replies.read_reply(text, "lines", cut=True)
+    assert [t.answer for t in found] == ["left"] and bad == [
+        prompts_and_replies.CUT_OFF
+    ]  # the answer may have been 10
+    assert prompts_and_replies.read_reply(text, "lines")[1] == []
+    assert prompts_and_replies.read_reply("a | b | c\n", "lines", cut=True)[1] == [], "cut between two lines"
 
 
 def test_an_endpoint_is_asked_for_every_key_and_no_other():
     """What OpenAI's strict mode wants of each object; notes come before the triplets, or nothing would follow from them."""
     for notes in (False, True):
-        found = replies.schema(notes)
+        found = prompts_and_replies.schema(notes)
         one = found["properties"]["triplets"]["items"]
         for level in (found, one):
             assert level["required"] == list(level["properties"]) and level["additionalProperties"] is False
@@ -105,7 +110,10 @@ def test_an_endpoint_is_asked_for_every_key_and_no_other():
 
 
 def test_an_unknown_format_is_refused():
-    for call in (lambda: replies.read_reply("x", "xml"), lambda: replies.write_reply([], "jsonl")):
+    for call in (
+        lambda: prompts_and_replies.read_reply("x", "xml"),
+        lambda: prompts_and_replies.write_reply([], "jsonl"),
+    ):
         with pytest.raises(UserError, match="json, lines"):
             call()
 
@@ -116,7 +124,10 @@ TRIPLETS = st.builds(Triplet, SAFE, SAFE, SAFE, st.lists(SAFE, max_size=4).map(t
 
 @given(st.lists(TRIPLETS, max_size=4))
 def test_json_reads_back_whatever_it_writes(triplets):
-    assert replies.read_reply(replies.write_reply(triplets, "json"), "json") == (triplets, [])
+    assert prompts_and_replies.read_reply(prompts_and_replies.write_reply(triplets, "json"), "json") == (
+        triplets,
+        [],
+    )
 
 
 WORDS = (
@@ -127,12 +138,15 @@ PLAIN = st.builds(Triplet, WORDS, WORDS, WORDS, st.lists(WORDS, max_size=4).map(
 
 @given(st.lists(PLAIN, max_size=4))
 def test_lines_read_back_texts_without_bars_and_semicolons(triplets):
-    assert replies.read_reply(replies.write_reply(triplets, "lines"), "lines") == (triplets, [])
+    assert prompts_and_replies.read_reply(prompts_and_replies.write_reply(triplets, "lines"), "lines") == (
+        triplets,
+        [],
+    )
 
 
-@given(st.text(max_size=200), st.sampled_from(replies.FORMATS), st.booleans())
+@given(st.text(max_size=200), st.sampled_from(prompts_and_replies.FORMATS), st.booleans())
 def test_no_text_makes_a_reader_raise(text, format, cut):
-    found, bad = replies.read_reply(text, format, cut)
+    found, bad = prompts_and_replies.read_reply(text, format, cut)
     assert format == "lines" or bool(found) != bool(bad) or (not found and not bad)
     for one in found:
         "".join((one.question, one.answer, one.rationale, *one.options)).encode()

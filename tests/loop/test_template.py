@@ -9,7 +9,7 @@ from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
 from medical_rl.loop.generators import template, triplets
 from medical_rl.tiny import phantoms
-from medical_rl.tiny.phantom_vqa import facts_question
+from medical_rl.tiny.phantoms import facts_question
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from medical_rl.data.reports import FILE, read_reports
 from medical_rl.errors import UserError
 from medical_rl.images import decode
 from medical_rl.pseudo_label.retrieval import retrieve
-from medical_rl.pseudo_label.retrieval.leaks import word_counts, word_overlap
+from medical_rl.pseudo_label.retrieval.corpus import word_counts, word_overlap
 from medical_rl.tiny import phantom_reports as phantoms
 from medical_rl.tiny.phantom_reports import ABSENT, FINDINGS, SEEN, study
 

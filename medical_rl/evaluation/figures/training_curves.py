@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medical_rl.errors import UserError
 from medical_rl.evaluation.figures.plot import COLOURS, canvas
-from medical_rl.evaluation.runs import Run, differing_settings, distinguishing_settings, settings_text
+from medical_rl.evaluation.results import Run, differing_settings, distinguishing_settings, settings_text
 from medical_rl.run.progress import VALIDATION, read_metrics
 
 TOTAL = "reward/total"

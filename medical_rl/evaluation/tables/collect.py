@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medical_rl.errors import unknown
-from medical_rl.evaluation.runs import (
+from medical_rl.evaluation.results import (
     Run,
     differing_settings,
     distinguishing_settings,

@@ -2,23 +2,33 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import yaml
 
 from medical_rl.errors import unknown
-from medical_rl.evaluation.runs import Run
-from medical_rl.evaluation.tables.published_vrft_aug import PUBLISHED_TABLES, PublishedTable
+from medical_rl.evaluation.results import Run
 from medical_rl.evaluation.wording import DISCLAIMER
 from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
 # A stage's model -> what the paper calls it.
 METHODS = {"sft": "V-SFT", "rl": "V-RFT", "localize_sft": "V-SFT + PA_pi", "localize_rl": "V-RFT + PA_pi"}
 MODELS = {
-    "qwen2_5_vl_3b": "Qwen2.5-VL-3B",
-    "qwen2_5_vl_7b": "Qwen2.5-VL-7B",
+    "qwen2_5_vl_3b": "Qwen2.5-VL-3B", "qwen2_5_vl_7b": "Qwen2.5-VL-7B",
     "Qwen/Qwen2.5-VL-7B-Instruct": "Qwen2.5-VL-7B",
-}
+}  # fmt: skip
 LEGEND = "Accuracy in %, balanced accuracy in brackets; ± is the standard deviation over seeds."
 
 Key = tuple[str, str]  # (shots, method)
+
+
+def published_tables() -> dict[str, dict]:
+    """VRFT-Aug's own tables: {name: {"columns", "rows": {(shots, method): accuracies in %}, "notes"}}."""
+    file = Path(__file__).with_name("published_vrft_aug.yaml")
+    tables = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for table in tables.values():
+        table["rows"] = {tuple(row[:2]): row[2:] for row in table["rows"]}
+    return tables
 
 
 def row_key(settings: Mapping, model: str, data: str) -> Key:
@@ -96,23 +106,27 @@ def paper_table(runs: Sequence[Run]) -> dict:
 def paper_markdown(table: Mapping, paper: str | None = None) -> str:
     """`paper_table`'s result as Markdown.
 
-    paper  a name of PUBLISHED_TABLES: the paper's figures under each row, those of methods not run marked so
+    paper  a name of `published_tables`: the paper's figures under each row, those of methods not run marked so
     """
-    published = PublishedTable((), {})
+    published = {"columns": [], "rows": {}, "notes": []}
     if paper is not None:
-        if paper not in PUBLISHED_TABLES:
-            raise unknown("table of VRFT-Aug", paper, PUBLISHED_TABLES)
-        published = PUBLISHED_TABLES[paper]
-    columns = list(dict.fromkeys(published.columns + tuple(table["columns"])))
-    further = [key for key in table["rows"] if key not in published.rows]
+        tables = published_tables()
+        if paper not in tables:
+            raise unknown("table of VRFT-Aug", paper, tables)
+        published = tables[paper]
+    columns = list(dict.fromkeys(published["columns"] + list(table["columns"])))
+    further = [key for key in table["rows"] if key not in published["rows"]]
     body = []
-    for key in list(published.rows) + sorted(further):
+    for key in list(published["rows"]) + sorted(further):
         shots, method = key
         if key in table["rows"]:
             body.append([shots, method] + _measured_cells(table["rows"][key], columns))
-        if key in published.rows:
+        if key in published["rows"]:
             mark = "paper" if key in table["rows"] else "paper; not run"
-            body.append([shots, f"{method} ({mark})"] + _published_cells(published, key, columns))
+            figures = dict(zip(published["columns"], published["rows"][key], strict=True))
+            average = None if None in figures.values() else statistics.fmean(figures.values())
+            printed = [figure_cell(figure, ".2f") for figure in list(map(figures.get, columns)) + [average]]
+            body.append([shots, f"{method} ({mark})"] + printed)
     rates, sizes = [], []
     for column in columns:
         percents = [f"{100 * rate:.2f}" for rate in sorted(table["majority"].get(column, ()))]
@@ -123,8 +137,8 @@ def paper_markdown(table: Mapping, paper: str | None = None) -> str:
     parts = [markdown_table(["Shots", "Method"] + columns + ["Average"], body), LEGEND]
     if table["without"]:
         parts.append(f"Without results: {', '.join(table['without'])}.")
-    if published.notes:
-        notes = "\n- ".join(published.notes)
+    if published["notes"]:
+        notes = "\n- ".join(published["notes"])
         parts.append(f"What contradicts what in the paper:\n\n- {notes}")
     parts.append(DISCLAIMER)
     return "\n\n".join(parts) + "\n"
@@ -156,11 +170,3 @@ def _measured_cells(row: Mapping[str, Sequence[dict]], columns: Iterable[str]) -
         balanced = statistics.fmean(metrics["balanced_accuracy"] for metrics in row[column])
         cells.append(f"{100 * means[-1]:.2f}{spread} ({100 * balanced:.2f})")
     return cells + [DASH if None in means else f"{100 * statistics.fmean(means):.2f}"]
-
-
-def _published_cells(published: PublishedTable, key: Key, columns: Iterable[str]) -> list[str]:
-    """The cells of a row of the paper, its average last."""
-    figures = dict(zip(published.columns, published.rows[key], strict=True))
-    cells = [figure_cell(figures.get(column), ".2f") for column in columns]
-    average = None if None in figures.values() else statistics.fmean(figures.values())
-    return cells + [figure_cell(average, ".2f")]

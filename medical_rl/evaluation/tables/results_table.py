@@ -1,7 +1,7 @@
 """The table of results: the figures of results.json as Markdown, and on a terminal of 80 columns."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medical_rl.evaluation import wording
-from medical_rl.evaluation.groups import GROUPS, group_cells, group_sizes
-from medical_rl.evaluation.wording import DISCLAIMER
-from medical_rl.run.markdown import figure_cell, markdown_table
+from medical_rl.evaluation.metrics import GROUPS, group_cells, group_sizes
+from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER, LABELS, RIVALS
+from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
 CLASSES_SHOWN = 20  # an open question set can have thousands of gold answers
+TITLE = "Results: {recipe} ({scale} scale, seed {seed})"
 MODELS_SHOWN = 4  # beside the group's name, within 80 characters
 # Headings whose widest line is about as wide as a figure: eleven columns have to fit into 80 characters.
 NARROW = {
@@ -32,13 +32,21 @@ NARROW = {
 
 def results_markdown(results: Mapping[str, Any]) -> str:
     """`results` as the text of results.md: notes, tables of models, groups and classes for each data set."""
-    parts = [f"# {_title(results)}"] + list(results.get("notes", []))
-    for (dataset, split), rows in wording.rows_by_dataset(results["evaluations"]).items():
-        parts += [f"## {dataset}, {split}", _models_table(rows)]
+    parts = [f"# {TITLE.format_map(results)}"] + list(results.get("notes", []))
+    for (dataset, split), rows in rows_by_dataset(results["evaluations"]).items():
+        columns = [key for key in COLUMNS if any(key in row["metrics"] for row in rows)]
+        body = []
+        for row in rows:
+            body.append([model_label(row), row["n"]] + [metric_cell(row, key) for key in columns])
+        header = ["Model", "n"] + list(map(COLUMNS.get, columns))
+        parts += [f"## {dataset}, {split}", markdown_table(header, body)]
         for by in GROUPS:
             sizes = group_sizes(rows, by)
             if sizes:
-                parts += [f"Accuracy by {GROUPS[by]}:", _group_table(rows, by, sizes)]
+                header = ["Model", "All rows (micro)", "Mean of groups (macro)"]
+                header += [f"{name} (n {n})" for name, n in sizes.items()]
+                body = [[short_name(row)] + group_cells(row, by, sizes) for row in rows]
+                parts += [f"Accuracy by {GROUPS[by]}:", markdown_table(header, body)]
         class_rows = list(itertools.chain.from_iterable(map(_class_rows, rows)))
         if class_rows:
             header = ["Model", "Class", "n", "Recall", "Precision", "F1"]
@@ -53,9 +61,9 @@ def results_markdown(results: Mapping[str, Any]) -> str:
 def print_results(results: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the heading, the notes, one table a data set and that none of it is for clinical use."""
     console = console or Console()
-    for line in [_title(results)] + list(results.get("notes", [])):
+    for line in [TITLE.format_map(results)] + list(results.get("notes", [])):
         console.print(Text(line))
-    for (dataset, split), rows in wording.rows_by_dataset(results["evaluations"]).items():
+    for (dataset, split), rows in rows_by_dataset(results["evaluations"]).items():
         console.print()
         console.print(terminal_table(rows, f"{dataset}, {split}"))
         for table in terminal_group_tables(rows):
@@ -68,18 +76,16 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
 
 def terminal_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """A row a model of one data set: the columns of results.md, and the gain over the stage before."""
-    columns = wording.metric_columns(rows)
+    columns = [key for key in COLUMNS if any(key in row["metrics"] for row in rows)]
     table = _terminal_table(title, "Model")
     for key in columns:
-        table.add_column(NARROW.get(key, wording.COLUMNS[key]), justify="right", no_wrap=True)
+        table.add_column(NARROW.get(key, COLUMNS[key]), justify="right", no_wrap=True)
         if key == "accuracy":
             table.add_column("Gain", justify="right", no_wrap=True)
     for row, gain in zip(rows, accuracy_gains(rows), strict=True):
-        cells = [Text(wording.model_label(row)), str(row["n"])]
+        cells = [Text(model_label(row)), str(row["n"])]
         for key in columns:
-            cells.append(
-                Text(wording.metric_cell(row, key).replace(" [", "\n").replace(", ", "-").rstrip("]"))
-            )
+            cells.append(Text(metric_cell(row, key).replace(" [", "\n").replace(", ", "-").rstrip("]")))
             if key == "accuracy":
                 cells.append(figure_cell(gain, "+.3f"))
         table.add_row(*cells)
@@ -88,14 +94,13 @@ def terminal_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
 
 def terminal_group_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
     """Tables of accuracies by group of one data set, a column a model, at most MODELS_SHOWN a table."""
-    columns = {by: group_sizes(rows, by) for by in GROUPS}
-    columns = {by: sizes for by, sizes in columns.items() if sizes}
+    columns = {by: sizes for by in GROUPS if (sizes := group_sizes(rows, by))}
     tables = []
     for first in range(0, len(rows) if columns else 0, MODELS_SHOWN):
         table = _terminal_table("Accuracy by group", "Group")
         models = rows[first : first + MODELS_SHOWN]
         for row in models:
-            name = Text(wording.short_name(row))
+            name = Text(short_name(row))
             table.add_column(name, justify="right", overflow="fold", min_width=5, max_width=10)
         for by, sizes in columns.items():
             heads = [("all rows (micro)", str(rows[0]["n"])), (f"each {GROUPS[by]} alike (macro)", "")]
@@ -125,33 +130,49 @@ def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
     for row in rows:
         key = (row["dataset"], row["split"])
         accuracy = row["metrics"].get("accuracy")
-        is_stage = row["model"] in wording.LABELS and row["model"] != "retrieve_then_answer"
+        is_stage = row["model"] in LABELS and row["model"] != "retrieve_then_answer"
         is_stage = is_stage and accuracy is not None
         gains.append(accuracy - before[key] if is_stage and key in before else None)
-        if is_stage and row["model"] not in wording.RIVALS:
+        if is_stage and row["model"] not in RIVALS:
             before[key] = accuracy
     return gains
 
 
-def _title(results: Mapping[str, Any]) -> str:
-    return f"Results: {results['recipe']} ({results['scale']} scale, seed {results['seed']})"
+def model_label(row: Mapping) -> str:
+    """The name of a row's model for people, with its round.
+
+    >>> model_label({"model": "rl", "round": 2})
+    'RL (best by validation), round 2'
+    """
+    name = LABELS.get(row["model"], row["model"])
+    return name if row.get("round") is None else f"{name}, round {row['round']}"
 
 
-def _models_table(rows: Sequence[Mapping]) -> str:
-    columns = wording.metric_columns(rows)
-    header = ["Model", "n"] + list(map(wording.COLUMNS.get, columns))
-    body = []
-    for row in rows:
-        cells = [wording.metric_cell(row, key) for key in columns]
-        body.append([wording.model_label(row), row["n"]] + cells)
-    return markdown_table(header, body)
+def short_name(row: Mapping) -> str:
+    """A model's name where there is little room.
+
+    >>> short_name({"model": "warm_start", "round": 2})
+    'round 2 warm start'
+    """
+    name = row["model"].replace("_", " ") if row["model"].isidentifier() else row["model"]
+    return name if row.get("round") is None else f"round {row['round']} {name}"
 
 
-def _group_table(rows: Sequence[Mapping], by: str, sizes: Mapping[str, int]) -> str:
-    """The table of accuracies: models x groups."""
-    header = ["Model", "All rows (micro)", "Mean of groups (macro)"]
-    header += [f"{name} (n {n})" for name, n in sizes.items()]
-    return markdown_table(header, [[wording.short_name(row)] + group_cells(row, by, sizes) for row in rows])
+def metric_cell(row: Mapping, key: str) -> str:
+    """Metric `key` of a row to three decimals, accuracy with its interval; a dash where the row has none."""
+    if key not in row["metrics"]:
+        return DASH
+    text = f"{row['metrics'][key]:.3f}"
+    bounds = row.get("interval", {}).get(key)
+    return f"{text} [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else text
+
+
+def rows_by_dataset(evaluations: Iterable[dict]) -> dict[tuple[str, str], list[dict]]:
+    """{(dataset, split): its rows}, all in the order given."""
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in evaluations:
+        groups.setdefault((row["dataset"], row["split"]), []).append(row)
+    return groups
 
 
 def _class_rows(row: Mapping[str, Any]) -> list[list]:
@@ -162,10 +183,10 @@ def _class_rows(row: Mapping[str, Any]) -> list[list]:
     for name, figures in classes.items():
         if name in largest:
             shares = [figure_cell(figures[key]) for key in ("recall", "precision", "f1")]
-            body.append([wording.model_label(row), name, figures["n"]] + shares)
+            body.append([model_label(row), name, figures["n"]] + shares)
     rest = len(classes) - len(largest)
     if rest:
-        body.append([wording.model_label(row), f"{rest} rarer classes: see results.json", "", "", "", ""])
+        body.append([model_label(row), f"{rest} rarer classes: see results.json", "", "", "", ""])
     return body
 
 

@@ -10,15 +10,14 @@ from typing import Any
 from medical_rl.config.settings import settings_of_kind
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError, unknown
-from medical_rl.loop.generators import endpoint, local, template
-from medical_rl.loop.generators.instructions import STRATEGIES
-from medical_rl.loop.generators.replies import FORMATS
+from medical_rl.loop.generators import models, template
+from medical_rl.loop.generators.prompts_and_replies import FORMATS, STRATEGIES
 from medical_rl.loop.generators.triplets import Proposals
 from medical_rl.sample import Sample
 
 GENERATORS: dict[str, Callable[[Mapping[str, Any], Sequence[Sample], RoundContext], Proposals]] = {
-    "endpoint": endpoint.propose,
-    "local": local.propose,
+    "endpoint": models.propose_by_endpoint,
+    "local": models.propose_by_local,
     "template": template.propose,
 }
 _ALL = ("name", "kind", "images", "per_image")

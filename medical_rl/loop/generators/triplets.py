@@ -113,40 +113,32 @@ def problem(triplet: Triplet) -> str | None:
             return f"no {name}"
     if label_key(triplet.question) == label_key(triplet.answer):
         return "the question is the answer"
-    reason = _options_problem(triplet) if triplet.options else None
-    if reason is not None:
-        return reason
-    answer = _read_answer(triplet)
+    options, kind = triplet.options, kind_of(triplet)
+    if options:
+        if not FEWEST <= len(options) <= MOST:
+            return f"not {FEWEST} to {MOST} options"
+        if not all(map(str.strip, options)):
+            return "an empty option"
+        if len(set(map(label_key, options))) < len(options):
+            return "an option twice"
+        try:
+            clean_options(options, lettered=kind == "choice")
+        except BadOptions as error:
+            return str(error)
+    answer = READERS[kind](triplet.answer, options)
     if answer is None:
-        return f"the answer cannot be read as a {kind_of(triplet)}"
-    if triplet.options and kind_of(triplet) != "yes_no" and answer not in triplet.options:
+        return f"the answer cannot be read as a {kind}"
+    if options and kind != "yes_no" and answer not in options:
         return "the answer is none of the options"
     return None
-
-
-def _options_problem(triplet: Triplet) -> str | None:
-    if not FEWEST <= len(triplet.options) <= MOST:
-        return f"not {FEWEST} to {MOST} options"
-    if not all(map(str.strip, triplet.options)):
-        return "an empty option"
-    if len(set(map(label_key, triplet.options))) < len(triplet.options):
-        return "an option twice"
-    try:
-        clean_options(triplet.options, lettered=kind_of(triplet) == "choice")
-    except BadOptions as error:
-        return str(error)
-    return None
-
-
-def _read_answer(triplet: Triplet) -> str | None:
-    """The answer as rewards read it: an option's own text, digits, yes or no; else None."""
-    return READERS[kind_of(triplet)](triplet.answer, triplet.options)
 
 
 def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
     """The row that asks `triplet` about the images of `source`; `triplet` has no `problem`."""
     kind, choices = kind_of(triplet), triplet.options
-    answer = triplet.answer.strip() if kind == "label" and not choices else str(_read_answer(triplet))
+    answer = triplet.answer.strip()
+    if kind != "label" or choices:  # as rewards read it: an option's own text, digits, yes or no
+        answer = str(READERS[kind](answer, choices))
     if kind == "yes_no":
         choices = source.choices if source.kind == "yes_no" else ("yes", "no")
     question, thought = triplet.question.strip(), triplet.rationale.strip()
@@ -154,19 +146,15 @@ def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     inherited = {name: source.meta[name] for name in INHERITED if name in source.meta}
     own = {"thought": thought, "generated": True, "round": round, "image_of": source.id}
-    return Sample(
+    return dataclasses.replace(
+        source,
         id=f"gen/{round}/{digest}",
-        source=source.source,
         question=question,
         kind=kind,
         answer=answer,
         choices=choices,
-        images=source.images,
-        group=source.group,
-        split=source.split,
-        restricted=source.restricted,
+        concepts=(),
         knowledge=triplet.knowledge,
-        size=source.size,
         meta=inherited | triplet.known | own,
     )
 

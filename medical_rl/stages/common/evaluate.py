@@ -13,7 +13,7 @@ from medical_rl.data.prompts import in_pixels
 from medical_rl.engine.vllm.requests import VllmRequest, run_requests
 from medical_rl.evaluation import metrics
 from medical_rl.evaluation.auroc import auroc, option_probabilities
-from medical_rl.evaluation.groups import sample_groups
+from medical_rl.evaluation.metrics import sample_groups
 from medical_rl.evaluation.results import entry, write_results
 from medical_rl.loop import plan
 from medical_rl.parsing.response import gold, parse, read
@@ -23,8 +23,7 @@ from medical_rl.run.files import write_text
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample
 from medical_rl.stages import that_train
-from medical_rl.stages.common.eval_sets import EvalSet, eval_sets
-from medical_rl.stages.common.evaluated_models import EvaluatedModel, evaluated_models
+from medical_rl.stages.common.evaluated import EvalSet, EvaluatedModel, eval_sets, evaluated_models
 from medical_rl.stages.common.models import engine_request
 from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
@@ -33,10 +32,7 @@ BOXES = "boxes"  # pictures of boxes, below the run folder
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Write results.json and results.md, and draw pictures of boxes where the rows ask for boxes.
-
-    Each test set comes in turn, on it the base, the run's models by round, then further ones.
-    """
+    """Write results.json and results.md, set by set and model by model; draw boxes where rows ask for them."""
     evaluation = config.conf.evaluation
     models, stale = evaluated_models(config, folder)
     sets = eval_sets(config, folder)
@@ -81,15 +77,12 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 def draw_boxes(
     folder: RunFolder, eval_set: EvalSet, answered: dict[str, list[dict]], seed: int
 ) -> Path | None:
-    """Draw boxes/<data>.png, some test images with the true boxes and each model's, and return its path.
-
-    None where the rows ask for no boxes.
-    """
+    """Draw boxes/<data>.png, some test images with the true boxes and each model's; None without boxes."""
     if not all(row["kind"] == "box" for row in chain(*answered.values())):
         return None
     from medical_rl.evaluation.figures import boxes
     from medical_rl.evaluation.figures.plot import save_figure
-    from medical_rl.evaluation.runs import has_phantom_data
+    from medical_rl.evaluation.results import has_phantom_data
     from medical_rl.evaluation.wording import PHANTOM_NOTE
 
     notes = boxes.overlap_notes(answered) + [boxes.LEGEND]
@@ -101,10 +94,7 @@ def draw_boxes(
 
 
 def labelled(eval_set: EvalSet, labels_file: Path, limit: int | None) -> list[dict]:
-    """The records of the tested rows, each answered by the labeller from its retrieved reports.
-
-    An abstention is an unparsed answer.
-    """
+    """The records of the tested rows as the labeller answers them; an abstention is an unparsed answer."""
     labels = {label.id: label for label in read_labels(labels_file)}
     records = []
     for sample in islice(read_samples(eval_set.rows, with_images=False), limit):
@@ -137,10 +127,7 @@ def predictions_file(folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
 def response_request(
     config: DictConfig, folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet
 ) -> VllmRequest:
-    """The request for the model's responses to the rows.
-
-    Responses to the same model, rows and settings are used as they are or completed.
-    """
+    """The request for the model's responses; those to the same model, rows and settings are completed."""
     home = predictions_file(folder, model, eval_set).parent
     file = home / f"{model.file}.request.json"
     return VllmRequest(request(config, model, eval_set), file, home / f"{model.file}.responses.jsonl")
@@ -177,10 +164,7 @@ def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dic
 
 
 def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
-    """The records of the rows: gold answer, answer read from the response, whether it is right.
-
-    An answer is None where the response cannot be parsed.
-    """
+    """The records of the rows: gold answer, answer read from the response (None: unparsed), if it is right."""
     texts = {}
     # not `splitlines`: a response may hold separators that JSON leaves as they are
     with responses.open(encoding="utf-8") as lines:
@@ -201,11 +185,6 @@ def write_predictions(path: Path, records: list[dict]) -> None:
     write_text(path, "".join(lines))
 
 
-def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
-    """The split that is tested on."""
-    return (str(config.conf.evaluation.split),)
-
-
 def needs(conf: Mapping) -> tuple[str, ...]:
     """The stages that prepare, pseudo-label or train a policy, those of the loop's rounds included."""
     rounds = plan.policy_stages(conf["loop"]) if "loop" in conf["stages"] else ()
@@ -218,5 +197,5 @@ STAGE = Stage(
     run=run,
     needs=needs,
     reads=("conf.evaluation", "conf.model", "conf.prompt.frame", "conf.seed", *VLLM_ENGINE),
-    splits=splits,
+    splits=lambda config, prepared: (str(config.conf.evaluation.split),),
 )

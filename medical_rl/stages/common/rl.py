@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on_rows
 from medical_rl.errors import UserError
 from medical_rl.run.folder import RunFolder
 from medical_rl.run.progress import VALIDATION, read_metrics
-from medical_rl.stages.common.models import last_saved_step, leave_model, starting_model
+from medical_rl.stages.common.models import last_saved_step, leave_model, starting_model, training_rows
 from medical_rl.stages.common.prepare import CHECKED_ROWS
-from medical_rl.stages.common.rows import training_rows
-from medical_rl.stages.medgr2.ask_reward_model import serve
+from medical_rl.stages.medgr2.score import serve
 from medical_rl.stages.stage import Stage
 
 
@@ -27,14 +27,14 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.verl.runner import run_grpo
     from medical_rl.engine.verl.settings import rl_config
 
-    rewards, prompt = (OmegaConf.to_container(config.conf[k], resolve=True) for k in ("rewards", "prompt"))
+    rewards, prompt = (plain(config.conf[k]) for k in ("rewards", "prompt"))
     check_rewards_on_gold(islice(read_samples(training_rows(folder)), CHECKED_ROWS), rewards, prompt)
     stage = folder.stage
     start = starting_model(config, folder, stage)
     checkpoints = folder.path / "checkpoints" / stage
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     with serve(config, folder) as config:
-        conf = OmegaConf.to_container(config.conf, resolve=True)
+        conf = plain(config.conf)
         for split in ("train", "val"):
             check_rewards_on_rows(
                 read_samples(training_rows(folder, split), with_images=False), rewards, conf
@@ -45,9 +45,9 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     if not (checkpoints / "best.json").exists():
         raise UserError(
-            "GRPO ended without a checkpoint that was validated: "
-            "trainer.save_freq and trainer.test_freq must be positive "
-            f"and meet at a step (they are {config.trainer.save_freq} and {config.trainer.test_freq})."
+            "GRPO ended without a checkpoint that was validated: trainer.save_freq and trainer.test_freq "
+            f"must be positive and meet at a step (they are {config.trainer.save_freq} and "
+            f"{config.trainer.test_freq})."
         )
     draw_curve(config, folder)
     best = json.loads((checkpoints / "best.json").read_text())
@@ -65,11 +65,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 def validated(folder: RunFolder, best: dict) -> dict:
-    """The figures of validation before RL and at the best step.
-
-    {"accuracy_before", "accuracy" (by rule, 0 to 1), "learned_before", "learned" (R_phi's mean, where it was
-    asked), "step"}; None where a figure is not there.
-    """
+    """Validation before RL and at the best step: accuracy by rule (0 to 1) and R_phi's mean, where there."""
     metrics = read_metrics(folder.metrics_file, folder.stage)
     first, last = min((step for step in metrics if VALIDATION in metrics[step]), default=0), int(best["step"])
     figures = {"step": last}
@@ -80,10 +76,7 @@ def validated(folder: RunFolder, best: dict) -> dict:
 
 
 def mean_metric(logged: Mapping[str, float], name: str) -> float | None:
-    """The mean of verl's validation metrics `name`; None without any.
-
-    They are val-core/<data>/<name>/... and val-aux/<data>/<name>/...
-    """
+    """The mean of verl's metrics val-core/<data>/<name>/... and val-aux/<data>/<name>/...; None without any."""
     values = []
     for key, value in logged.items():
         group, *path = key.split("/")
@@ -96,7 +89,7 @@ def judge_totals(conf: dict, folder: RunFolder) -> dict | None:
     """The questions to the run's judge and their cost, resumes included; None where none was asked."""
     if not (conf.get("judge") or {}).get("enabled") or not (folder.path / "judge" / "ledger.sqlite").exists():
         return None
-    from medical_rl.judges.build import checked_settings, sqlite_desk
+    from medical_rl.judges.judge import checked_settings, sqlite_desk
 
     return sqlite_desk(checked_settings(conf["judge"]), folder.path).totals()
 
@@ -111,25 +104,20 @@ def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
     if keep is None or not tracker.exists():
         return []
     latest = int(tracker.read_text())  # a later folder is a save that was cut short; verl writes it anew
-    steps = sorted(int(p.name.removeprefix("global_step_")) for p in checkpoints.glob("global_step_*"))
-    whole = [
-        s for s in steps if s <= latest and any((checkpoints / f"global_step_{s}" / "actor").glob("*.pt"))
-    ]
-    removed = [s for s in steps if s <= latest and s not in whole[-keep:]]
+    numbers = (int(folder.name.removeprefix("global_step_")) for folder in checkpoints.glob("global_step_*"))
+    steps = sorted(step for step in numbers if step <= latest)
+    whole = [step for step in steps if any((checkpoints / f"global_step_{step}" / "actor").glob("*.pt"))]
+    removed = [step for step in steps if step not in whole[-keep:]]
     for step in removed:
         shutil.rmtree(checkpoints / f"global_step_{step}")
     return removed
 
 
 def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
-    """Draw curve.png below the run folder: reward terms and accuracy by step.
-
-    The rounds of a loop come one after the other. It is drawn anew by each stage that reinforces, and by
-    `python -m medical_rl.evaluation curve RUN`.
-    """
+    """Draw curve.png below the run folder: reward terms and accuracy by step, rounds one after the other."""
     from medical_rl.evaluation.figures import training_curves as figure
     from medical_rl.evaluation.figures.plot import save_figure
-    from medical_rl.evaluation.runs import has_phantom_data
+    from medical_rl.evaluation.results import has_phantom_data
     from medical_rl.evaluation.wording import PHANTOM_NOTE
 
     conf = config.conf
@@ -138,16 +126,6 @@ def draw_curve(config: DictConfig, folder: RunFolder) -> Path:
     notes = [f"{conf.recipe}, {conf.data.name}, seed {conf.seed}; n = {steps} steps."]
     notes += [PHANTOM_NOTE] if has_phantom_data(folder.path) else []
     return save_figure(figure.draw_run(curves), folder.path / "curve.png", "Training curve", notes)
-
-
-def steps(config: DictConfig, folder: RunFolder, stage: str) -> int | None:
-    """The number trainer.total_training_steps; None where epochs are given instead."""
-    return config.trainer.total_training_steps
-
-
-def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
-    """The split that is learned from, and the one that chooses the step."""
-    return ("train", "val")
 
 
 # verl's own configuration: everything but where it writes and how much it says (pipeline/fingerprint.py).
@@ -167,8 +145,8 @@ STAGE = Stage(
         "conf.seed", "conf.validation",
     ),
     trains="reinforced",
-    splits=splits,
-    steps=steps,
+    splits=("train", "val"),  # learned from; chooses the step
+    steps=lambda config, folder, stage: config.trainer.total_training_steps,
 )  # fmt: skip
 LOCALIZE = dataclasses.replace(
     STAGE, name="localize_rl", title="localisation by GRPO", needs=("prepare", "warm_start")
