@@ -193,7 +193,7 @@ def _single_value(array: np.ndarray):
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-# published: the folder (Training, Validation, Test) of the image's npz file; the group is the patient (five digits)
+# published: the folder (Training, Validation, Test) of an image's npz file; the group is the patient
 rows = rule_questions.rows_of(WHAT, lambda folder, splits: FundusFiles(folder))
 main = functools.partial(command.run, "fairvlmed", add_options=rule_questions.add_options)
 

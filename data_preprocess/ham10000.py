@@ -78,7 +78,7 @@ def rows(
     split_seed  draws the split; it is not the run's seed, so that every run is tested on the same images
     by_image    where the table names no lesion, split by image, which puts one lesion into several splits
 
-    A box is [x1, y1, x2, y2] in pixels of the original image, x2 and y2 one past the last marked column and row.
+    A box is [x1, y1, x2, y2] in pixels of the original image, x2 and y2 one past the last marked pixel.
     Raises UserError for a table that cannot be used, and where no image of it is in the folder.
     """
     check_known("split of HAM10000", split, SPLITS)
@@ -108,7 +108,8 @@ def rows(
             meta["finding"] = "lesion"
         return answer and Sample(
             id=f"ham10000/{lesion.image}", source=source, question=QUESTIONS[task], kind=kind, answer=answer,
-            choices=choices, images=(picture.data,), group=lesion.group, split=split, size=picture.size, meta=meta,
+            choices=choices, images=(picture.data,), group=lesion.group, split=split, size=picture.size,
+            meta=meta,
         )  # fmt: skip
 
     chosen = [lesion for lesion in found.lesions if split_of[lesion.group] == split]
@@ -282,7 +283,7 @@ def _metadata(path: Path, drops: Drops) -> tuple[list[tuple[int, Lesion]], list[
 def _one_hot(path: Path, folder: Path, drops: Drops) -> list[tuple[int, Lesion]]:
     """The (line, lesion) pairs of a table with a column of 0 and 1 a class.
 
-    The lesions are those of any table of the folder that knows image and lesion, as ISIC's LesionGroupings does.
+    The lesions are those of any table of the folder that knows both, as ISIC's LesionGroupings does.
     """
     lesions, lesion_of = [], {}
     for other in tables.table_files(folder, "HAM10000_metadata"):

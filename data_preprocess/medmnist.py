@@ -41,7 +41,8 @@ QUESTIONS = {
     "dermamnist": "Which skin lesion does this dermatoscopic image show?",
     "octmnist": "What does this retinal optical coherence tomography scan show?",
     "pneumoniamnist": "Is this chest X-ray of a child normal, or does it show pneumonia?",
-    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, from 0 to 4?",
+    "retinamnist": "What is the severity grade of diabetic retinopathy in this fundus photograph, "
+    "from 0 to 4?",
     "breastmnist": "Is the finding in this breast ultrasound image malignant, or is it normal or benign?",
     "bloodmnist": "Which type of blood cell does this microscope image show?",
     "tissuemnist": "Which type of kidney cortex cell does this microscope image show?",

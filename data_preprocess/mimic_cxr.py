@@ -190,7 +190,7 @@ def _open_copy(folder: Path, splits: str) -> MimicFiles:
     return MimicFiles(folder, official_splits(folder) if splits == "published" else {})
 
 
-# published: the official table mimic-cxr-2.0.0-split.csv beside the images; the group is the patient ("p10000032")
+# published: the table mimic-cxr-2.0.0-split.csv beside the images; the group is the patient ("p10000032")
 rows = rule_questions.rows_of(WHAT, _open_copy)
 main = functools.partial(command.run, "mimic_cxr", add_options=rule_questions.add_options)
 

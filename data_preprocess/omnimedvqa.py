@@ -10,9 +10,9 @@ bytes are one image), seeded; patients are not named, so one may be in two split
 language model from class names and repeat; many ask only for the modality, and a model that never looks at
 the image gets part of them right.
 
-QA_information is one JSON list a dataset: the options are the keys option_A to option_D, the answer is a text.
-Med-R1's split files (`med_r1`) can be read instead, rows `{image, problem, solution}`: options and question are
-one text, and the answer is a letter. They repeat images between train and test; such training rows are left
+QA_information is one JSON list a dataset: the options are the keys option_A to option_D, the answer a text.
+Med-R1's split files (`med_r1`) can be read instead, rows `{image, problem, solution}`: options and question
+are one text, and the answer is a letter. They repeat images between train and test; such training rows are left
 out unless `overlap=keep`, and the card tells how many there are. Their val is drawn from train by image.
 """
 
@@ -215,8 +215,7 @@ def split_problem(problem: str) -> tuple[str, list[str]]:
 
 def qa_files(root: Path, access: tuple[str, ...]) -> list[Path]:
     """The question files below QA_information, in order of name; UserError if there are none."""
-    folders = [FOLDERS[name] for name in access]
-    paths = []
+    folders, paths = [FOLDERS[name] for name in access], []
     for folder in folders:
         paths += sorted((root / "QA_information" / folder).glob("*.json"))
     if not paths:

@@ -1,4 +1,4 @@
-"""RULE's files (Xia et al., EMNLP 2024): yes/no questions about images, their rows, and the reports to retrieve.
+"""RULE's files (Xia et al., EMNLP 2024): yes/no questions about images, their rows, the reports to retrieve.
 
 A question file holds one JSON object a line: `question` (ending in an "<image>" of its own), `answer` (free
 text: 318 spellings in the one of IU-Xray), `image`, `question_id`, `report` and, but for MIMIC-CXR, `text`. A
@@ -174,8 +174,8 @@ def samples(
 ) -> Iterator[Sample]:
     """The samples of one split, streamed; rows left out are told to `drops`.
 
-    images  what a reader knows of its dataset's images: `source`, `restricted`, and of the name that a question
-            gives `group(name)` (patient or study), `published(name)` (a split or None), `there(name)` (on the
+    images  what a reader knows of its dataset's images: `source`, `restricted`, and of the name that a
+            question gives `group(name)` (patient or study), `published(name)` (a split or None), `there(name)` (on the
             disk, unopened) and `load(name, row, drops)` (a Loaded; None, told to `drops`, where unusable). A
             UserError of theirs is the reason of a drop
 
@@ -249,7 +249,7 @@ def splits_of(*, splits: str = "seeded", **_) -> tuple[str, ...]:
 
 
 def content_paths(source, *, images: str | None = None, **_) -> list:
-    """The folders whose content decides the rows; `describe` tells that of question files, wherever they lie."""
+    """The folders whose content decides the rows; `describe` tells that of question files."""
     return [source, images] if images else [source]
 
 

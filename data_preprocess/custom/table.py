@@ -122,7 +122,7 @@ def classes(choices, answers: Iterable[str], kind: str, names: Mapping) -> tuple
 
 
 def _opened(source, revision: str | None) -> tuple[Callable[[], Iterator[TableRow]], Path, bool]:
-    """(a function that gives the rows anew, the folder that image paths start from, whether to hold the rows).
+    """(a function that gives the rows anew, the folder of the image paths, whether to hold the rows).
 
     The source is a table file; a folder with one table, or with one a split (train.csv, test.csv); a folder
     of class folders, or of split folders with class folders in them; or a Hub id. Raises UserError for
@@ -143,7 +143,7 @@ def _opened(source, revision: str | None) -> tuple[Callable[[], Iterator[TableRo
 
 
 def _tables_of_folder(source, path: Path) -> tuple[list[Path], list[str]]:
-    """The tables of a folder and the name of each, "" where there is one; none where it holds class folders."""
+    """The tables of a folder and the name of each ("" of the only one); none where it holds class folders."""
     what = "Give a CSV, TSV, JSON, JSON lines or parquet file, a folder, or a Hub id (owner/name)."
     files.source_folder(source, what)
     paths = [file for file in sorted(path.iterdir()) if file.suffix.lower() in tables.SUFFIXES]

@@ -204,7 +204,7 @@ def _distinct(studies: Iterable[Study], drops: Drops) -> dict[str, Study]:
 
 
 class IuImages:
-    """The images of one copy of the dataset, as `data_preprocess.question_rows` asks for them.
+    """The images of one copy of the dataset, as `rule_questions.samples` asks for them.
 
     A question of RULE names one file of R2Gen's folders. Where it is not there, the frontal view of the study
     stands for it (or what `view` says): R2Gen numbered two views of each study and did not publish which is

@@ -21,16 +21,14 @@ BROKE_OFF = (
 )
 # `datasets` and `huggingface_hub` raise these families for a missing set, a gate, no network and a bad file.
 _HUB_ERRORS = (OSError, ValueError, RuntimeError, EOFError)
-
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_id(source) -> bool:
     """Whether `source` is "owner/name" (or "hf://owner/name") and no path that exists here."""
     text = str(source or "")
-    if text.startswith(PREFIX):
-        return True
-    return bool(_ID.fullmatch(text)) and not Path(text).expanduser().exists()
+    is_id = bool(_ID.fullmatch(text)) and not Path(text).expanduser().exists()
+    return text.startswith(PREFIX) or is_id
 
 
 def configs(source, revision: str | None = None) -> list[str]:

@@ -4,7 +4,7 @@ A box is [x1, y1, x2, y2] in pixels of the image, x to the right and y downwards
 marked column and row: a mask of one pixel at column 3, row 5 gives [3, 5, 4, 6], whose area is 1.
 
 Drawn boxes come in the four forms that tools write: COCO's [x, y, width, height] is that already, Pascal VOC
-counts from 1 and includes the last pixel, YOLO gives centre and size as shares of the image, and a CSV is taken
+counts from 1 and includes the last pixel, YOLO gives centre and size as shares of the image, a CSV is taken
 as it stands.
 """
 

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from medical_rl.data_preprocess import iu_xray as study_rows
+from medical_rl.data_preprocess import iu_xray as iu_reader
 from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.data_preprocess.iu_xray.studies import Study
 
@@ -21,7 +21,7 @@ from medical_rl.data_preprocess.iu_xray.studies import Study
     ],
 )
 def test_a_device_alone_makes_a_study_neither_normal_nor_abnormal(terms, answer):
-    assert study_rows.answer(Study("1", terms)) == answer
+    assert iu_reader.answer(Study("1", terms)) == answer
 
 
 def test_asked_whether_a_study_is_normal_the_real_tables_give_1379_noes_and_drop_90_devices(
@@ -33,7 +33,7 @@ def test_asked_whether_a_study_is_normal_the_real_tables_give_1379_noes_and_drop
     assert answers == {"no": 1379, "yes": 2284}
     # Counted with csv alone: 85 have a clip, a port, a line or the like only, 5 more sutures or a breast implant.
     # 1,379 + 2,284 + 92 + 6 + 90 = 3,851
-    assert reasons() == {study_rows.NOT_INDEXED: 92, study_rows.ONLY_QUALITY: 6, study_rows.ONLY_DEVICE: 90}
+    assert reasons() == {iu_reader.NOT_INDEXED: 92, iu_reader.ONLY_QUALITY: 6, iu_reader.ONLY_DEVICE: 90}
     assert {split: len(samples) for split, samples in found.items()} == {
         "train": 2931,
         "val": 366,

@@ -6,7 +6,6 @@ import json
 import pytest
 
 from medical_rl.data_preprocess import rule_questions
-from medical_rl.data_preprocess import rule_questions as question_rows
 from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.errors import UserError
 
@@ -118,4 +117,4 @@ def test_the_published_split_needs_its_annotation_and_names_the_rows_it_leaves_o
     (r2gen_copy / "annotation.json").write_text(json.dumps({"train": part}))
     found = everything(iu_xray, r2gen_copy, splits="published")
     # Study 20 is in no split: its two rows are told once, though three passes meet them.
-    assert len(found["train"]) == 38 and reasons() == {question_rows.NO_SPLIT: 2}
+    assert len(found["train"]) == 38 and reasons() == {rule_questions.NO_SPLIT: 2}

@@ -3,7 +3,7 @@
 import pytest
 
 from medical_rl.data.rows import Drops
-from medical_rl.data_preprocess import iu_xray as study_rows
+from medical_rl.data_preprocess import iu_xray as iu_reader
 from medical_rl.data_preprocess.iu_xray import studies
 from medical_rl.errors import UserError
 
@@ -23,7 +23,7 @@ def test_162_of_the_3851_real_studies_have_no_frontal_view_and_514_no_findings(r
 def test_a_study_is_normal_abnormal_or_dropped_with_the_reason(iu_xray, kaggle, everything, reasons):
     found = [s for split in everything(iu_xray, kaggle, ask="normal").values() for s in split]
     assert {s.id: s.answer for s in found} == {"iu_xray/1": "no", "iu_xray/2": "yes"}
-    assert reasons() == {study_rows.NOT_INDEXED: 1, study_rows.ONLY_QUALITY: 1}
+    assert reasons() == {iu_reader.NOT_INDEXED: 1, iu_reader.ONLY_QUALITY: 1}
     # Study 1 lists its lateral view first; the frontal one is taken, image number 1.
     (one,) = (s for s in found if s.id == "iu_xray/1")
     frontal = kaggle / "images/images_normalized/1_IM-0001-4001.dcm.png"
