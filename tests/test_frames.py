@@ -9,8 +9,7 @@ from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prompts import in_frame, in_pixels, target
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import parse, read
-from medical_rl.rewards.terms.accuracy import right
-from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.accuracy import detection, right
 from medical_rl.sample import Sample
 
 HAM = Sample("1", "ham10000_boxes", "Where is it? In pixels.", "box", "[150, 100, 350, 200]", size=(450, 600))

@@ -8,8 +8,8 @@ prints this file's path.
 import functools
 from collections.abc import Mapping, Sequence
 
-from medical_rl.adapters.rows import sample_of, score_all
 from medical_rl.rewards.load import load_mix
+from medical_rl.rewards.score import sample_of, score_all
 
 REWARD_NAME = "medical_rl"
 REWARD_TYPE = "batch"

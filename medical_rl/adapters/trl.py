@@ -8,12 +8,12 @@
 [[2.0], [1.0], [1.0]]
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
-from medical_rl.adapters.rows import completion_text, sample_of, score_all
 from medical_rl.rewards.load import load_mix
 from medical_rl.rewards.mix import Mix
+from medical_rl.rewards.score import sample_of, score_all
 
 
 def reward_functions(*overrides: str) -> tuple[list[Callable], list[float]]:
@@ -21,7 +21,7 @@ def reward_functions(*overrides: str) -> tuple[list[Callable], list[float]]:
 
     Only the total knows how the mix combines its terms, and puts a failed term at the mean of its group (the
     completions of one prompt); a failed term itself is None, which TRL leaves out of its figures. The rows'
-    columns are those of `adapters.rows.sample_of`.
+    columns are those of `rewards.score.sample_of`.
     """
     mix, _ = load_mix(overrides)
     scorer = _BatchScorer(mix)
@@ -71,3 +71,15 @@ def _rows(prompts: Sequence, columns: dict) -> list[dict]:
             for row, value in zip(rows, column, strict=True):
                 row[name] = value
     return rows
+
+
+def completion_text(completion) -> str:
+    """The text of a completion: a string, or chat messages whose last content is meant."""
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, Sequence) and completion:
+        completion = completion[-1]
+    content = completion.get("content", "") if isinstance(completion, Mapping) else completion
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))

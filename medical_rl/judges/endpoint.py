@@ -1,7 +1,6 @@
 """`Endpoint`: an OpenAI-compatible endpoint and the parameters of its requests, without secrets.
 
-`refuse_restricted` guards rows under a data use agreement (MIMIC-CXR, FairVLMed): they never go to an
-endpoint that is not declared fit for them.
+Rows under a data use agreement (MIMIC-CXR, FairVLMed) never go to one that is not declared fit for them.
 """
 
 import dataclasses
@@ -10,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 
 TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 PRICES = ("prompt", "completion")
@@ -26,8 +25,7 @@ class Endpoint:
     local             True: the endpoint runs on hardware of the data's holder
     covered           True: an agreement allows restricted data there
     timeout_s         a call that takes longer is given up and tried again
-    temperature       None leaves the endpoint's default
-    top_p             None leaves the endpoint's default
+    temperature, top_p  None leaves the endpoint's default
     max_tokens        tokens of an answer at most
     max_tokens_field  what the endpoint calls that (newer OpenAI models: max_completion_tokens)
     seed              None sends none
@@ -56,38 +54,31 @@ class Endpoint:
             raise UserError(f"conf.judge.endpoint.base_url={self.base_url!r} is no http(s) address.")
         if re.search(r"//[^/]*@|[?&](api_?)?key=", self.base_url):
             raise UserError(
-                "conf.judge.endpoint.base_url holds a password or key, and a configuration is written to many "
-                "files. Put the key in an environment variable and name it: conf.judge.endpoint.api_key_env=NAME."
+                "conf.judge.endpoint.base_url holds a password or key, and a configuration is written to "
+                "many files. Put the key in an environment variable and name it: "
+                "conf.judge.endpoint.api_key_env=NAME."
             )
         if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
             # the value is not repeated: it may be the key itself
             raise UserError("conf.judge.endpoint.api_key_env must be the NAME of an environment variable.")
-        if not self.model:
-            raise UserError("conf.judge.endpoint.model must be given.")
-        if self.max_tokens_field not in TOKEN_FIELDS:
-            raise unknown("name of the token limit", self.max_tokens_field, TOKEN_FIELDS)
+        check_known("name of the token limit", self.max_tokens_field, TOKEN_FIELDS)
         if self.timeout_s <= 0 or self.max_tokens <= 0:
             raise UserError("conf.judge.endpoint.timeout_s and .max_tokens must be positive.")
         for name in self.prices:
-            if name not in PRICES:
-                raise unknown("price", name, PRICES)
+            check_known("price", name, PRICES)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "Endpoint":
         """The endpoint of a mapping. Raises UserError for an unknown or missing setting."""
         for name in settings:
-            if name not in cls.__dataclass_fields__:
-                raise unknown("setting of conf.judge.endpoint named", name, cls.__dataclass_fields__)
+            check_known("setting of conf.judge.endpoint named", name, cls.__dataclass_fields__)
         for name in ("base_url", "model"):
             if not settings.get(name):
                 raise UserError(f"conf.judge.endpoint.{name} must be given.")
         return cls(**_plain(settings))
 
     def api_key(self) -> str:
-        """The key from the environment, "none" where no key is needed.
-
-        Raises UserError if the variable is not set.
-        """
+        """The key from the environment, "none" where none is needed; UserError if the variable is not set."""
         if self.api_key_env is None:
             return "none"
         key = os.environ.get(self.api_key_env, "").strip()
@@ -100,11 +91,7 @@ class Endpoint:
         return key
 
     def parameters(self, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The request's fields besides the messages, for answers of `schema`.
-
-        >>> Endpoint("http://localhost:8000/v1", "m", json_schema=False).parameters()
-        {'model': 'm', 'max_tokens': 256, 'temperature': 0.0}
-        """
+        """The request's fields besides the messages, for answers of `schema`."""
         body: dict[str, Any] = {"model": self.model, self.max_tokens_field: self.max_tokens}
         for name in ("temperature", "top_p", "seed"):
             if getattr(self, name) is not None:
@@ -136,18 +123,15 @@ def _plain(value: Any) -> Any:
 def refuse_restricted(
     endpoint: Endpoint, restricted: bool, source: str, setting: str = "conf.judge.endpoint"
 ) -> None:
-    """Refuse to send a restricted row to an endpoint that is neither local nor covered.
+    """Raise UserError for a restricted row that would go to an endpoint neither local nor covered.
 
     `endpoint` is anything with base_url, local and covered; `setting` is where its configuration stands.
-    Raises UserError where the row may not be sent.
-
-    >>> refuse_restricted(Endpoint("http://localhost:8000/v1", "m", local=True), True, "mimic_cxr")
     """
     if not restricted or endpoint.local or endpoint.covered:
         return
     raise UserError(
         f"A row of {source or 'a restricted source'} may not be sent to {endpoint.base_url}: its data use "
         "agreement forbids third parties. Either serve the model on your own hardware and say so "
-        f"({setting}.local=true; conf/judge=local does), or, if an agreement covers this endpoint for these data, declare it: "
-        f"{setting}.covered=true."
+        f"({setting}.local=true; conf/judge=local does), or, if an agreement covers this endpoint for these "
+        f"data, declare it: {setting}.covered=true."
     )

@@ -21,6 +21,11 @@ def data_uri(data: bytes, max_side: int | None = None) -> str:
     return _data_uri(_HashedImage(image_hash(data), data), max_side)
 
 
+def image_part(data: bytes, max_side: int | None = None) -> dict:
+    """The part of a chat message that shows an encoded image."""
+    return {"type": "image_url", "image_url": {"url": data_uri(data, max_side)}}
+
+
 @dataclasses.dataclass(unsafe_hash=True)
 class _HashedImage:
     """Bytes compared by their hash, so that the cache below holds data URIs and not image files."""
@@ -58,7 +63,8 @@ def stripped_png(data: bytes, max_side: int | None = None) -> bytes:
 def _plain_mode(image: Image.Image) -> str:
     """The mode that keeps an image's colours where PNG has none of its own (palettes, CMYK, YCbCr)."""
     if image.mode.startswith(("I", "F")):
-        why = "has more than 16 bits a pixel, and which to keep is not decided here"
-        raise ValueError(f"mode {image.mode} {why}")
+        raise ValueError(
+            f"mode {image.mode} has more than 16 bits a pixel, and which to keep is not decided here"
+        )
     transparent = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
     return "RGBA" if transparent else "RGB"

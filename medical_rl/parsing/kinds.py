@@ -74,8 +74,11 @@ def choice(text: str, choices: Sequence[str]) -> str | None:
         return None if rest else choices[index]
     if key == own:
         return choices[index]
-    if not f"{key} ".startswith(f"{own} ") or _second_letter(rest, index, choices):
+    if not f"{key} ".startswith(f"{own} "):
         return None
+    for i, other in enumerate(choices):
+        if i != index and re.search(rf"\b{LETTERS[i]}\s*[.):]\s*{re.escape(other)}", rest, re.IGNORECASE):
+            return None  # another option with its letter too: the list was repeated, nothing chosen
     for other in map(label_key, choices):
         if other != own and other.startswith(own) and f"{key} ".startswith(f"{other} "):
             return None  # the text is a longer option's
@@ -102,14 +105,6 @@ def _whole_choice(text: str, choices: Sequence[str]) -> str | None:
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _second_letter(rest: str, index: int, choices: Sequence[str]) -> bool:
-    """Whether the rest names another option with its letter: the list was repeated, nothing chosen."""
-    for i, other in enumerate(choices):
-        if i != index and re.search(rf"\b{LETTERS[i]}\s*[.):]\s*{re.escape(other)}", rest, re.IGNORECASE):
-            return True
-    return False
 
 
 def yes_no(text: str, choices: Sequence[str] = ()) -> str | None:
@@ -153,9 +148,8 @@ def _numbers(match: re.Match) -> list[float]:
     if match["named"] is None:
         if match["key"] is not None and match["key"].lower() not in _KEYS:
             return []
-        groups = match.groups()[
-            1:9
-        ]  # those of the list and of the two points, between the key and the corners
+        # those of the list and of the two points, between the key and the corners
+        groups = match.groups()[1:9]
         return list(map(float, filter(None, groups)))
     values = {}
     for name, value in _CORNER.findall(match["named"]):

@@ -1,8 +1,8 @@
 """The one place that reads model output: tags, boxed answers, letters, yes/no, grades and boxes.
 
-`parse` splits a response once; `read` turns the parsed response into the canonical
-answer of a sample's kind. Format, accuracy, judges and evaluation all use these two,
-so a response cannot pass one and fail another for the way it was read.
+`parse` splits a response once; `read` turns it into the canonical answer of a sample's kind. Format,
+accuracy, judges and evaluation all use these two, so a response cannot pass one and fail another for how it
+was read.
 
 Only the final answer counts: the last complete `\\boxed{...}` or `<answer>...</answer>` outside the
 thought. A thought never answers, an unclosed one hides what follows it, and where the thought was
@@ -23,7 +23,7 @@ __all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "nor
 _THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
 _OPEN, _CLOSE = "<[aA][nN][sS][wW][eE][rR]>", "</[aA][nN][sS][wW][eE][rR]>"
 _ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
-_NESTED = 8  # marks in marks that are looked into
+_NESTED = 9  # marks in marks that are looked into
 _BRACES = re.compile(r"\\boxed\s*\{|[{}]")
 
 
@@ -52,13 +52,18 @@ def parse(text: str) -> Response:
     """
     thought, spoken = _split_thought(visible(text))
     tagged, boxed = _tagged_spans(spoken)[-1:], _boxed_spans(spoken)[-1:]
-    last = max(tagged + boxed, default=None)
+    marks, content = tagged + boxed, None
+    for _ in range(_NESTED):  # a boxed answer within <answer>, or the other way round
+        if not marks:
+            break
+        content = max(marks)[1].strip()
+        marks = _tagged_spans(content) + _boxed_spans(content)
     return Response(
         text=text,
         thought=thought,
         boxed=boxed[0][1].strip() if boxed else None,
         tagged=tagged[0][1].strip() if tagged else None,
-        answer=_innermost(last[1]).strip() if last else None,
+        answer=content,
     )
 
 
@@ -112,16 +117,6 @@ def boxed_contents(text: str) -> list[str]:
     ['a{b}c']
     """
     return [content for _, content in _boxed_spans(text)]
-
-
-def _innermost(content: str) -> str:
-    """The last mark inside the content of a mark: a boxed answer within <answer>, or the other way round."""
-    for _ in range(_NESTED):
-        marks = _tagged_spans(content) + _boxed_spans(content)
-        if not marks:
-            break
-        content = max(marks)[1]
-    return content
 
 
 def read(response: Response, sample: Sample) -> str | None:

@@ -3,13 +3,13 @@
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.hardware import count_gpus
-from medical_rl.config.settings import flatten, refuse_secrets
-from medical_rl.errors import UserError, unknown
-from medical_rl.judges.build import checked_settings
+from medical_rl.config.settings import flatten, plain, refuse_secrets
+from medical_rl.errors import UserError, check_known
+from medical_rl.judges.judge import checked_settings
 from medical_rl.loop.check import check_loop
 from medical_rl.pseudo_label.settings import check_labels
+from medical_rl.rewards.load import endpoints
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.services import endpoints
 from medical_rl.stages import LOOP, planned, reinforces, supervised_arms
 from medical_rl.stages.common.further_sets import further_sets
 from medical_rl.stages.common.models import is_local, resolve_model
@@ -23,10 +23,7 @@ LEGACY = {
 
 
 def check_config(config: DictConfig) -> None:
-    """Refuse settings that could not work, each with what to write instead.
-
-    Raises UserError.
-    """
+    """Raise UserError for settings that could not work, each with what to write instead."""
     conf = config.conf
     _check_arms(config)
     missing = sorted(OmegaConf.missing_keys(conf))
@@ -37,52 +34,47 @@ def check_config(config: DictConfig) -> None:
     _check_legacy(config)
     _check_rewards(conf)
     if LOOP in conf.stages and conf.get("loop"):
-        check_loop(_plain(conf, "loop"), _plain(conf, "generator"), _plain(conf, "reward_training"))
+        check_loop(plain(conf.get("loop")), plain(conf.get("generator")), plain(conf.get("reward_training")))
     if conf.get("pseudo_label"):
         groups = ("stages", "retriever", "calibration", "labeller", "pseudo_label", "judge")
-        check_labels({name: _plain(conf, name) for name in groups})
+        check_labels({name: plain(conf.get(name)) for name in groups})
     planned(conf)
     if "evaluate" in conf.stages:
-        _check_evaluation(config)
+        further_sets(config)
+        for model in filter(is_local, map(str, conf.evaluation.get("models") or ())):
+            resolve_model(model, setting="conf.evaluation.models")
     _check_training(config)
     _check_ranks(config)
     _check_estimator(config)
-
-
-def _plain(conf: DictConfig, name: str):
-    """A group of the configuration as dicts and lists; None where it has none."""
-    node = conf.get(name)
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
 def _check_arms(config: DictConfig) -> None:
     """Refuse an arm (conf.arm, conf.localize.by) without stages in the recipe, or without its settings."""
     for name in ("arm", "localize.by"):
         arm = OmegaConf.select(config.conf, name)
-        if arm is not None and arm not in config.conf.stages_of:
-            raise unknown(f"conf.{name}", str(arm), config.conf.stages_of)
-    if supervised_arms(config.conf.stages) and not config.conf.get("sft"):
-        raise UserError(
-            "conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one."
-        )
+        if arm is not None:
+            check_known(f"conf.{name}", str(arm), config.conf.stages_of)
+    _refuse(
+        supervised_arms(config.conf.stages) and not config.conf.get("sft"),
+        "conf.stages has a supervised arm, and this recipe has no conf/sft. conf=vrft_aug has one.",
+    )
 
 
 def _check_legacy(config: DictConfig) -> None:
     """Refuse settings that verl's schema still has and its trainer no longer reads."""
     for name, instead in LEGACY.items():
-        node = config.get(name)
-        if node is None:
-            continue
-        values = flatten(OmegaConf.to_container(node, resolve=False)).values()
-        if any(value is not None and value != {} for value in values):
-            raise UserError(
-                f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead."
-            )
+        values = flatten(
+            OmegaConf.to_container(config.get(name) or OmegaConf.create(), resolve=False)
+        ).values()
+        _refuse(
+            any(value is not None and value != {} for value in values),
+            f"The top-level {name}.* of verl is no longer read by its trainer. Use {instead} instead.",
+        )
 
 
 def _check_rewards(conf: DictConfig) -> None:
     """Refuse a mix or judge that cannot be built and, where a stage reinforces, a service not given."""
-    groups = {name: _plain(conf, name) for name in ("rewards", "judge", "reward_model")}
+    groups = {name: plain(conf.get(name)) for name in ("rewards", "judge", "reward_model")}
     groups = {name: settings for name, settings in groups.items() if settings}
     mix = Mix.from_config(groups["rewards"])
     checked_settings(groups.get("judge"))
@@ -90,61 +82,54 @@ def _check_rewards(conf: DictConfig) -> None:
         endpoints(mix, groups)
 
 
-def _check_evaluation(config: DictConfig) -> None:
-    """Refuse a further test set that cannot be composed and a further model whose folder is not there."""
-    further_sets(config)
-    for model in config.conf.evaluation.get("models") or ():
-        if is_local(str(model)):
-            resolve_model(str(model), setting="conf.evaluation.models")
-
-
 def _check_training(config: DictConfig) -> None:
     """Refuse settings of verl that it would ignore, or under which no best step could be chosen."""
-    if OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"):
-        raise UserError(
-            "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, "
-            "so it would change nothing. To leave the vision tower as it is, "
-            "train LoRA on the language model: conf.model.lora_rank=16."
-        )
     batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
-    if batch % mini:
-        raise UserError(
-            f"data.train_batch_size={batch} is no multiple of "
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it."
-        )
-    filtering = config.algorithm.get("filter_groups")
-    if filtering and filtering.enable and not filtering.metric:
-        raise UserError(
-            "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, "
-            "for instance reward or acc."
-        )
-    if config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0:
-        raise UserError(
-            "trainer.save_freq and trainer.test_freq must be positive: "
-            "the best checkpoint is chosen by validation among the saved steps."
-        )
-    metric = config.conf.validation.metric
-    if metric not in ("acc", "reward"):
-        raise UserError(f"conf.validation.metric={metric} is unknown. Available: acc, reward.")
+    filtering, metric = config.algorithm.get("filter_groups"), config.conf.validation.metric
+    _refuse(
+        OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"),
+        "actor_rollout_ref.actor.freeze_vision_tower is declared by verl 0.9.1 and never read, so it would "
+        "change nothing. To leave the vision tower as it is, train LoRA on the language model: "
+        "conf.model.lora_rank=16.",
+    )
+    _refuse(
+        batch % mini,
+        f"data.train_batch_size={batch} is no multiple of "
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it.",
+    )
+    _refuse(
+        filtering and filtering.enable and not filtering.metric,
+        "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, for instance reward or acc.",
+    )
+    _refuse(
+        config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0,
+        "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation "
+        "among the saved steps.",
+    )
+    unknown_metric = f"conf.validation.metric={metric} is unknown. Available: acc, reward."
+    _refuse(metric not in ("acc", "reward"), unknown_metric)
+
+
+def _refuse(wrong, message: str) -> None:
+    if wrong:
+        raise UserError(message)
 
 
 def _check_estimator(config: DictConfig) -> None:
     """Refuse estimators under which a dropped sample or GDPO's terms would not mean what they say."""
     estimator, in_reward = str(config.algorithm.adv_estimator), bool(config.algorithm.use_kl_in_reward)
     drops = config.conf.rewards.get("on_failure") == "drop_sample"
-    if drops and (estimator not in ("grpo", "rloo", "gdpo") or in_reward):
-        raise UserError(
-            "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo "
-            "without algorithm.use_kl_in_reward, "
-            f"not with {estimator}{' and the KL in the reward' if in_reward else ''}. "
-            "Use conf.rewards.on_failure=group_mean."
-        )
-    if estimator == "gdpo" and in_reward:
-        raise UserError(
-            "conf/algorithm=gdpo makes advantages of the reward terms alone, "
-            "so algorithm.use_kl_in_reward would be lost. "
-            "Use the KL as a loss: actor_rollout_ref.actor.use_kl_loss=true."
-        )
+    _refuse(
+        drops and (estimator not in ("grpo", "rloo", "gdpo") or in_reward),
+        "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without "
+        f"algorithm.use_kl_in_reward, not with {estimator}{' and the KL in the reward' if in_reward else ''}. "
+        "Use conf.rewards.on_failure=group_mean.",
+    )
+    _refuse(
+        estimator == "gdpo" and in_reward,
+        "conf/algorithm=gdpo makes advantages of the reward terms alone, so algorithm.use_kl_in_reward would "
+        "be lost. Use the KL as a loss: actor_rollout_ref.actor.use_kl_loss=true.",
+    )
 
 
 def _check_ranks(config: DictConfig) -> None:
@@ -158,19 +143,16 @@ def _check_ranks(config: DictConfig) -> None:
     if supervised_arms(conf.stages):
         batches["conf.sft.batch_size"] = int(conf.sft.batch_size)
     for name, size in batches.items():
-        if size % ranks:
-            fitting = [str(number) for number in range(1, min(size, 64) + 1) if size % number == 0]
-            raise UserError(
-                f"{name} = {size} cannot be divided among {ranks} ranks. "
-                f"Numbers of ranks that can: {', '.join(fitting)}."
-            )
+        fitting = [str(number) for number in range(1, min(size, 64) + 1) if size % number == 0]
+        _refuse(
+            size % ranks,
+            f"{name} = {size} cannot be divided among {ranks} ranks. Numbers of ranks that can: "
+            f"{', '.join(fitting)}.",
+        )
 
 
 def check_hardware(config: DictConfig) -> None:
-    """Refuse an engine that asks for more GPUs than this host shows.
-
-    Raises UserError.
-    """
+    """Raise UserError for an engine that asks for more GPUs than this host shows."""
     engine = config.conf.engine
     if engine.device != "cpu" and engine.name != "multi_node" and count_gpus() < int(engine.ranks):
         raise UserError(

@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from functools import partial
 
 from medical_rl.errors import UserError, unknown
-from medical_rl.judges.ask_all import ask_all
+from medical_rl.judges.judge import ask_all
 from medical_rl.parsing.response import Response, parse, read
 from medical_rl.reward_model.graded import GRADES, Graded, criteria
 from medical_rl.rewards.terms.accuracy import right
-from medical_rl.rewards.terms.consistency import consistency
-from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
+from medical_rl.rewards.terms.consistency import consistency, lexical_consistency
 from medical_rl.sample import Sample
 from medical_rl.seeding import rank
 
@@ -72,7 +71,14 @@ def policy_rows(
         made_by = "policy_wrong"
         if number in right_cases:
             made_by = "policy_right" if sound[number] else "policy_unsound"
-        rows.append(_graded(sample, text, response, made_by, soundness))
+        grade, row = POLICY[made_by]
+        known = criteria(row, format=GRADES["original"] if response.answer else GRADES["deletion"])
+        # nobody looked at how relevant a text is, nor at a wrong answer's reasoning, nor at any where
+        # soundness is none
+        del known["relevance"]
+        if made_by == "policy_wrong" or soundness == "none":
+            del known["reasoning"]
+        rows.append(Graded(sample, text, grade, made_by, known))
     return rows
 
 
@@ -109,29 +115,10 @@ def _soundness(
     cases: dict[int, tuple[Response, Sample]], soundness: str, judge, allowed: float
 ) -> tuple[dict[int, bool], dict]:
     """({number: whether the thought supports the answer}, {number: why this is not known})."""
-    failures: dict = {}
     if soundness == "none":
-        return dict.fromkeys(cases, True), failures
+        return dict.fromkeys(cases, True), {}
     if soundness == "lexical":
-        scores = {}
-        for number, (response, sample) in cases.items():
-            scores[number] = lexical_consistency(response, sample)
-    elif cases:
-        questions = {}
-        for number, (response, sample) in cases.items():
-            questions[number] = partial(consistency, response, sample, judge=judge)
-        scores, failures = ask_all(questions, "soundness", allowed)
-    else:
-        scores = {}
+        return {number: lexical_consistency(*case) > 0 for number, case in cases.items()}, {}
+    questions = {number: partial(consistency, *case, judge=judge) for number, case in cases.items()}
+    scores, failures = ask_all(questions, "soundness", allowed) if cases else ({}, {})
     return {number: score > 0 for number, score in scores.items()}, failures
-
-
-def _graded(sample: Sample, text: str, response: Response, made_by: str, soundness: str) -> Graded:
-    grade, row = POLICY[made_by]
-    known = criteria(row, format=GRADES["original"] if response.answer else GRADES["deletion"])
-    # nobody looked at how relevant a text is, nor at a wrong answer's reasoning, nor at any where soundness
-    # is none
-    del known["relevance"]
-    if made_by == "policy_wrong" or soundness == "none":
-        del known["reasoning"]
-    return Graded(sample, text, grade, made_by, known)

@@ -1,4 +1,4 @@
-"""Reward terms: one pure function a file, listed in `REWARDS`; `mix` reads mixes from conf/rewards.
+"""Reward terms: pure functions in `terms/`, listed in `REWARDS`; `mix` reads mixes from conf/rewards.
 
 A term is `(response, sample, **parameters) -> float` in a documented range, where `response` is a
 `medical_rl.parsing.response.Response`. What it cannot do without (a judge, a reward model) is a keyword-only
@@ -10,15 +10,11 @@ it), list it here, and name it under `terms:` of a mix. Functions of users need 
 them (see `user_functions`).
 """
 
-from medical_rl.rewards.terms.accuracy import accuracy
-from medical_rl.rewards.terms.consistency import consistency
-from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.accuracy import accuracy, detection, mfrs, outcome
+from medical_rl.rewards.terms.consistency import consistency, lexical_consistency
 from medical_rl.rewards.terms.fact import fact
 from medical_rl.rewards.terms.format import format_reward
 from medical_rl.rewards.terms.learned import learned
-from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
-from medical_rl.rewards.terms.mfrs import mfrs
-from medical_rl.rewards.terms.outcome import outcome
 from medical_rl.rewards.terms.recitation import recitation
 
 REWARDS = {

@@ -18,13 +18,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m medical_rl.rewards", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score a JSONL file of completions by a reward mix")
-    score.add_argument(
-        "file", type=Path, help="lines of {response, answer, kind, choices, concepts, knowledge, size}"
-    )
+    lines = "lines of {response, answer, kind, choices, concepts, knowledge, size}"
+    score.add_argument("file", type=Path, help=lines)
     score.add_argument("--out", type=Path, help="where each line goes with its total and terms")
-    score.add_argument(
-        "overrides", nargs="*", help="conf/rewards=NAME and other settings (default: conf/rewards=vrft_aug)"
-    )
+    settings = "conf/rewards=NAME and other settings (default: conf/rewards=vrft_aug)"
+    score.add_argument("overrides", nargs="*", help=settings)
     arguments, overrides = parser.parse_known_args(argv)
     try:
         return _score(arguments.file, arguments.out, arguments.overrides + overrides)
@@ -84,18 +82,15 @@ def _show_terms(console, scored: list[dict], mix, name: str) -> int:
         failed = len(scored) - len(values)
         most_failed = max(most_failed, failed)
         table.add_row(term, f"{mix.weights[term]:g}", *_figures(values), str(failed))
-    totals = list(map(itemgetter("total"), scored))
-    table.add_row("total", "", *_figures(totals), "", style="bold")
+    table.add_row("total", "", *_figures([line["total"] for line in scored]), "", style="bold")
     console.print(table)
     return most_failed
 
 
 def _figures(values: list[float]) -> list[str]:
     """Mean, standard deviation, least and largest of a term's values, as cells."""
-    if not values:
-        return ["-"] * 4
-    figures = (statistics.fmean(values), statistics.pstdev(values), min(values), max(values))
-    return [f"{figure:.3f}" for figure in figures]
+    of = (statistics.fmean, statistics.pstdev, min, max)
+    return [f"{figure(values):.3f}" if values else "-" for figure in of]
 
 
 def _show_examples(console, title: str, lines: list[dict]) -> None:

@@ -1,14 +1,9 @@
-"""Failed reward terms: kept with their reasons, counted, and too many of them end the run.
-
-What a failed term means within a group of samples, so that an outage neither rewards nor punishes any of
-them. `results` are those of `Mix.score`, `groups` the group of each: the samples of one prompt, whose rewards
-are compared.
-"""
+"""Failed reward terms: kept with their reasons, counted, and too many of them end the run."""
 
 import json
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medical_rl.errors import RewardFailed
@@ -60,7 +55,7 @@ class FailureMonitor:
 
     The share is taken over the last steps of at least WINDOW samples, so that one garbled judgement does not
     end a run of small steps. Where the judge's budget was met, the run pauses at once, or (`on_budget`
-    "continue") goes on without the term, and those failures are not held against the rate.
+    "continue") goes on without the term, and those failures do not count.
     """
 
     WINDOW = 32
@@ -83,13 +78,12 @@ class FailureMonitor:
 
     def check_validation(self, metrics: Mapping[str, float]) -> None:
         """The same check for a validation, of which verl gives means alone."""
+
+        def highest(name: str) -> float:
+            return max((value for key, value in metrics.items() if f"/{name}/mean@" in key), default=0.0)
+
         for name in self.mix.terms:
-            rate = budget = 0.0
-            for key, value in metrics.items():
-                if f"/{name}/failed/mean@" in key:
-                    rate = max(rate, value)
-                elif f"/{name}/budget/mean@" in key:
-                    budget = max(budget, value)
+            rate, budget = highest(f"{name}/failed"), highest(f"{name}/budget")
             if budget:
                 self._pause(name)
                 rate -= budget
@@ -113,49 +107,3 @@ class FailureMonitor:
             f"conf.rewards.max_failure_rate={self.mix.max_failure_rate:g} allows. The last reason: {reason} "
             f"All are in {self.log.path}. The same command resumes from the last saved step."
         )
-
-
-def with_group_means(
-    results: Sequence[Mapping[str, float]], groups: Sequence[str], weights: Mapping[str, float]
-) -> list[dict[str, float]]:
-    """`results` with each failed term at its mean over the group's other samples; totals are the caller's.
-
-    A term that failed in the whole group stays failed.
-    """
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for result, group in zip(results, groups, strict=True):
-        for name in weights:
-            if not result[f"{name}/failed"]:
-                values[group, name].append(result[name])
-    mended = []
-    for result, group in zip(results, groups, strict=True):
-        new = dict(result)
-        for name, weight in weights.items():
-            others = values[group, name]
-            if result[f"{name}/failed"] and others:
-                mean = sum(others) / len(others)
-                new |= {name: mean, f"{name}/weighted": weight * mean, f"{name}/failed": 0.0}
-        mended.append(new)
-    return mended
-
-
-def dropped_samples(
-    results: Sequence[Mapping[str, float]], groups: Sequence[str], terms: Iterable[str]
-) -> list[bool]:
-    """Which samples take no part in their groups.
-
-    Those with a failed term that others of the group have (a term that failed in the whole group is left out
-    of it), and then a sample left alone: with nobody to be compared with, its own reward would be its
-    advantage.
-    """
-    terms = tuple(terms)
-    known = set()
-    for result, group in zip(results, groups, strict=True):
-        known.update((group, name) for name in terms if not result[f"{name}/failed"])
-    dropped, remaining = [], Counter()
-    for result, group in zip(results, groups, strict=True):
-        is_dropped = any(result[f"{name}/failed"] and (group, name) in known for name in terms)
-        dropped.append(is_dropped)
-        remaining[group] += not is_dropped
-    sizes = Counter(groups)
-    return [out or (remaining[g] == 1 < sizes[g]) for g, out in zip(groups, dropped, strict=True)]

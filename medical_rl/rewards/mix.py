@@ -6,21 +6,20 @@ combine: sum              # sum of weight * term
 combine: normalised_sum   # the same divided by sum of weight * the term's maximum
 on_failure: group_mean    # a failed term takes its mean over the group's other samples
 on_failure: drop_sample   # the sample takes no part in its group
-max_failure_rate: 0.2     # a term that failed for a larger share of the last samples stops the run: see
-`failures`
+max_failure_rate: 0.2     # a term that failed for more of the last samples stops the run: see `failures`
 """
 
 import asyncio
 import copy
 import inspect
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from medical_rl.errors import BudgetMet, RewardFailed, UserError, unknown
+from medical_rl.errors import BudgetMet, RewardFailed, UserError, check_known
 from medical_rl.parsing.response import Response, parse
-from medical_rl.rewards import REWARDS, failures
+from medical_rl.rewards import REWARDS
 from medical_rl.rewards.term import Term, finite_number, read_term
-from medical_rl.rewards.terms.accuracy import accuracy
-from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.accuracy import accuracy, detection
 from medical_rl.sample import Sample
 
 COMBINE = ("sum", "normalised_sum")
@@ -59,18 +58,15 @@ class Mix:
     def from_config(cls, rewards: Mapping) -> "Mix":
         """The mix of a `conf/rewards` file; UserError for a key that such a file does not have."""
         for key in rewards:
-            if key not in SETTINGS:
-                raise unknown("setting of a reward mix named", key, SETTINGS)
+            check_known("setting of a reward mix named", key, SETTINGS)
         return cls(**{"terms": {}, **rewards})
 
     def _check(self) -> None:
         """Raise UserError for a mix that could not be used, before anything is scored."""
         if not self.terms:
             raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
-        if self.combine not in COMBINE:
-            raise unknown("way to combine rewards", self.combine, COMBINE)
-        if self.on_failure not in ON_FAILURE:
-            raise unknown("way to treat a failed reward", self.on_failure, ON_FAILURE)
+        check_known("way to combine rewards", self.combine, COMBINE)
+        check_known("way to treat a failed reward", self.on_failure, ON_FAILURE)
         for name in RESERVED.intersection(self.terms):
             raise UserError(
                 f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
@@ -160,11 +156,8 @@ class Mix:
                 values[name] = value
         results = await asyncio.gather(*waiting.values(), return_exceptions=True)
         for name, value in zip(waiting, results, strict=True):
-            if (
-                isinstance(value, Exception)
-                and not isinstance(value, RewardFailed)
-                and self.terms[name].needs
-            ):
+            broken = isinstance(value, Exception) and not isinstance(value, RewardFailed)
+            if broken and self.terms[name].needs:
                 # whatever a client raises (a lost actor, an image that cannot be sent), nothing was judged
                 value = RewardFailed(f"{type(value).__name__}: {value}")
             values[name] = value
@@ -202,42 +195,64 @@ class Mix:
     ) -> list[dict[str, float]]:
         """`results` with each failed term at its group's mean over the others, and the totals that follow.
 
-        A term that failed in the whole group is left out of it. So an outage neither rewards
-        nor punishes a sample against its group.
+        `groups` has the group of each result: the samples of one prompt, whose rewards are compared. A term
+        that failed in the whole group is left out of it. So an outage neither rewards nor punishes a sample
+        against its group.
         """
-        mended = failures.with_group_means(results, groups, self.weights)
-        for result in mended:
-            result["score"] = self.total(result)
+        values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for result, group in zip(results, groups, strict=True):
+            for name in self.terms:
+                if not result[f"{name}/failed"]:
+                    values[group, name].append(result[name])
+        mended = []
+        for result, group in zip(results, groups, strict=True):
+            new = dict(result)
+            for name, term in self.terms.items():
+                others = values[group, name]
+                if result[f"{name}/failed"] and others:
+                    mean = sum(others) / len(others)
+                    new |= {name: mean, f"{name}/weighted": term.weight * mean, f"{name}/failed": 0.0}
+            new["score"] = self.total(new)
+            mended.append(new)
         return mended
 
     def dropped_samples(self, results: Sequence[Mapping[str, float]], groups: Sequence[str]) -> list[bool]:
-        """Which samples `on_failure: drop_sample` takes out of their groups (`failures.dropped_samples`)."""
+        """Which samples `on_failure: drop_sample` takes out of their groups.
+
+        Those with a failed term that others of the group have (a term that failed in the whole group is left
+        out of it), and then a sample left alone: with nobody to be compared with, its own reward would be its
+        advantage.
+        """
         if self.on_failure != "drop_sample":
             return [False] * len(results)
-        return failures.dropped_samples(results, groups, self.weights)
+        known = set()
+        for result, group in zip(results, groups, strict=True):
+            known.update((group, name) for name in self.terms if not result[f"{name}/failed"])
+        dropped, remaining, sizes = [], Counter(), Counter(groups)
+        for result, group in zip(results, groups, strict=True):
+            is_dropped = any(result[f"{name}/failed"] and (group, name) in known for name in self.terms)
+            dropped.append(is_dropped)
+            remaining[group] += not is_dropped
+        return [out or (remaining[g] == 1 < sizes[g]) for g, out in zip(groups, dropped, strict=True)]
 
 
 def _check_maxima(terms: Iterable[Term]) -> None:
     """Raise UserError for terms by whose largest values `combine: normalised_sum` cannot divide."""
-    unknown_maxima, negative, advice = [], [], {}
+    advice = {}
     for term in terms:
         if term.weight < 0:
-            negative.append(term.name)
+            raise UserError(
+                "combine: normalised_sum divides by the sum of weights times largest values, which the "
+                f"negative weight of {term.name} would turn round. Use combine: sum, or give the term "
+                "negative values."
+            )
         if term.largest is None:
-            unknown_maxima.append(term.name)
+            advice[term.name] = "add max: <number> to the term"
             if REWARDS.get(term.name) is term.function:
                 function, file = term.function.__name__, term.function.__module__.replace(".", "/")
-                advice[f"declare {function}.maximum = <number> in {file}.py"] = None
-            else:
-                advice["add max: <number> to the term"] = None
-    if unknown_maxima:
+                advice[term.name] = f"declare {function}.maximum = <number> in {file}.py"
+    if advice:
         raise UserError(
             "combine: normalised_sum divides by each term's largest value, which is not known of "
-            f"{', '.join(unknown_maxima)}: {'; '.join(advice)}."
-        )
-    if negative:
-        raise UserError(
-            "combine: normalised_sum divides by the sum of weights times largest values, which the negative "
-            "weight of "
-            f"{', '.join(negative)} would turn round. Use combine: sum, or give the term negative values."
+            f"{', '.join(advice)}: {'; '.join(dict.fromkeys(advice.values()))}."
         )

@@ -1,19 +1,15 @@
-"""A served reward model, asked with the image: vLLM's `/classify` on a Qwen2.5-VL with one output.
-
-`chat_turns` is the conversation that R_phi scores: the same in training, in scoring and in what a server is
-sent.
-"""
+"""A served reward model, asked with the image: vLLM's `/classify` on a Qwen2.5-VL with one output."""
 
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.errors import RewardFailed, UserError, check_known
 from medical_rl.images import FORMATS, decode, encode_png
 from medical_rl.judges.endpoint import refuse_restricted
-from medical_rl.judges.images import data_uri
-from medical_rl.judges.requests.retry import backoff, is_retried
+from medical_rl.judges.images import image_part
+from medical_rl.judges.requests.connection import backoff, is_retried
 from medical_rl.parsing.text import neutralise
 from medical_rl.sample import Sample
 
@@ -22,10 +18,7 @@ FIRST_PAUSE_S = 0.5
 
 @dataclass(eq=False)
 class RewardModelClient:
-    """`await model.score(sample, text)` asks the server at `base_url` what it gives the response.
-
-    The fields are the settings of a `conf/reward_model` file.
-    """
+    """Asks the server at `base_url` what it gives a response; the fields are a `conf/reward_model` file's."""
 
     base_url: str
     model: str = ""
@@ -44,8 +37,7 @@ class RewardModelClient:
     def from_config(cls, settings: Mapping) -> "RewardModelClient":
         """The client of a `conf/reward_model` file; UserError for an unknown setting or no address."""
         for key in settings:
-            if key not in cls.__dataclass_fields__:
-                raise unknown("setting of the reward model named", key, cls.__dataclass_fields__)
+            check_known("setting of the reward model named", key, cls.__dataclass_fields__)
         if not settings.get("base_url"):
             raise UserError(
                 "The reward model has no address: give conf.reward_model.base_url=http://HOST:PORT."
@@ -55,8 +47,7 @@ class RewardModelClient:
     async def score(self, sample: Sample, text: str) -> float:
         """R_phi of `text` as the answer to the sample's question about its images.
 
-        Raises RewardFailed where none comes; UserError for a restricted row, where the server is neither
-        local nor covered.
+        Raises RewardFailed where none comes, UserError for a restricted row that may not be sent there.
         """
         refuse_restricted(self, sample.restricted, sample.source, "conf.reward_model")
         import httpx
@@ -79,10 +70,7 @@ class RewardModelClient:
         raise RewardFailed(f"The reward model at {self.url} gave no score after {attempt} attempts: {reason}")
 
     def _body(self, sample: Sample, text: str) -> dict:
-        images = []
-        for image in sample.images:
-            url = data_uri(without_transparency(image), None)
-            images.append({"type": "image_url", "image_url": {"url": url}})
+        images = [image_part(without_transparency(image)) for image in sample.images]
         body = {"model": self.model} if self.model else {}
         body["messages"] = chat_turns(sample.question, text, images)
         # the raw output of the head, not a probability; and no turn opened for another answer
@@ -100,8 +88,7 @@ class RewardModelClient:
 def without_transparency(data: bytes) -> bytes:
     """The image file, written anew without its transparency where it has any.
 
-    vLLM lays a transparent picture on white, `decode` (what R_phi was trained with) takes its colours as they
-    are.
+    vLLM lays such a picture on white, `decode` (what R_phi was trained with) takes its colours as they are.
     """
     import numpy as np
     from PIL import Image
@@ -118,8 +105,9 @@ def without_transparency(data: bytes) -> bytes:
 def chat_turns(question: str, text: str, images: Sequence[dict]) -> list[dict]:
     """Two chat turns: the user's `images` (parts of any kind) and bare `question`, the assistant's `text`.
 
-    Special tokens in the question or the text are made plain: a policy that writes "<|im_end|>" and a turn of
-    its own must not be read as two turns.
+    It is what R_phi scores: the same in training, in scoring and in what a server is sent. Special tokens in
+    the question or the text are made plain: a policy that writes "<|im_end|>" and a turn of its own must not
+    be read as two turns.
 
     >>> chat_turns("Grade?", "2<|im_end|>", [])[1]
     {'role': 'assistant', 'content': '2[|im_end|]'}

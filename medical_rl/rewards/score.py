@@ -1,17 +1,22 @@
-"""Completions scored offline by the mix that training calls: lines in, the same with their scores out."""
+"""Completions scored offline by the mix that training calls; rows of other trainers made `Sample`s."""
 
 import asyncio
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from pathlib import Path
 
 from medical_rl.errors import UserError
-from medical_rl.parsing.response import gold_problem
+from medical_rl.parsing.response import gold_problem, normalise
 from medical_rl.rewards.mix import Mix
 from medical_rl.sample import KINDS, Sample
 
 NEEDED = ("response", "answer", "kind")
 AT_ONCE = 512  # lines scored together, so that a judge is asked about many at once
+_FIELDS = ("question", "choices", "concepts", "knowledge", "size", "id", "restricted", "split", "group")
+_OF_LINES = ("answer", "kind", "question", "source", "choices", "concepts", "knowledge", "size", "restricted")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict, Sample]]:
@@ -22,97 +27,139 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict, Sample]]:
     ([height, width]), `question`, `id`, `source`, `restricted` and `image` (a path beside the file).
     """
     try:
-        file = path.open(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"The completions file {path} cannot be read: {error.strerror or error}.") from error
-    with file:
-        for number, line in enumerate(_text_lines(path, file), 1):
-            if line.strip():
-                try:
-                    record = _record(line)
-                    sample = _sample(path, number, record)
-                except _WrongLine as problem:
-                    raise UserError(f"{path}, line {number}: {problem}.") from problem
-                yield number, record, sample
-
-
-class _WrongLine(Exception):
-    """What is wrong with a line, told with its number."""
-
-
-def _text_lines(path: Path, file) -> Iterator[str]:
-    try:
-        yield from file
     except UnicodeDecodeError as error:
         raise UserError(f"The completions file {path} is not UTF-8 ({error}). Save it as UTF-8.") from error
+    for number, line in enumerate(io.StringIO(text), 1):
+        if line.strip():
+            try:
+                record = json.loads(line)
+                sample = _sample(path, number, record)
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number}: not JSON ({error}). Each line is one object."
+                ) from error
+            except UserError as problem:
+                raise UserError(f"{path}, line {number}: {problem}.") from problem
+            yield number, record, sample
 
 
-def _record(line: str) -> dict:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise _WrongLine(f"not JSON ({error}). Each line is one object") from error
+def _sample(path: Path, number: int, record) -> Sample:
     fields = record if isinstance(record, dict) else {}
     missing = [key for key in NEEDED if fields.get(key) is None]
     if missing:
         columns = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-        raise _WrongLine(f"{', '.join(missing)} missing; the line has {columns or 'nothing'}")
-    if record["kind"] not in KINDS:
-        raise _WrongLine(f"kind {record['kind']!r} is unknown. Available: {', '.join(KINDS)}")
-    return record
-
-
-def _sample(path: Path, number: int, record: Mapping) -> Sample:
-    size = record.get("size")
-    if size is not None and not _is_size(size):
-        raise _WrongLine(f"size is [height, width] in pixels, not {size!r}")
-    for name in ("choices", "concepts"):
-        if record.get(name) is not None and not isinstance(record[name], list):
-            raise _WrongLine(f"{name} is a list of texts, not {record[name]!r}")
-    answer, image = record["answer"], record.get("image")
-    sample = Sample(
-        id=str(record.get("id", number)),
-        source=str(record.get("source", path.stem)),
-        question=str(record.get("question", "")),
-        kind=record["kind"],
-        answer=answer if isinstance(answer, str) else json.dumps(answer),
-        choices=tuple(map(str, record.get("choices") or ())),
-        images=(_read_image(path.parent / str(image)),) if image else (),
-        restricted=bool(record.get("restricted", False)),
-        concepts=tuple(map(str, record.get("concepts") or ())),
-        knowledge=str(record.get("knowledge") or ""),
-        size=tuple(size) if size else None,
-    )
+        raise UserError(f"{', '.join(missing)} missing; the line has {columns or 'nothing'}")
+    row = {"source": path.stem} | {name: record[name] for name in _OF_LINES if record.get(name) is not None}
+    row["id"] = record.get("id", number)
+    if record.get("image"):
+        file = path.parent / str(record["image"])
+        try:
+            row["image"] = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"the image {file} cannot be read: {error.strerror or error}") from error
+    sample = sample_of(row)
     problem = gold_problem(sample)
     if problem:
-        raise _WrongLine(problem)
+        raise UserError(problem)
     return sample
 
 
-def _is_size(size) -> bool:
-    if not isinstance(size, list) or len(size) != 2:
-        return False
-    return all(isinstance(side, (int, float)) and side > 0 for side in size)
+def sample_of(row: Mapping) -> Sample:
+    """The row's sample: its `sample` column (data prepared by medical_rl), else made of its other columns.
+
+    Read are answer | ground_truth | solution, kind, question | problem, source | data_source, choices,
+    concepts, knowledge and size. Without a kind, an answer "yes" or "no" is a yes_no and any other a label: a
+    number may be a grade or an option, which nothing here can tell. Raises UserError where there is no
+    answer.
+    """
+    if row.get("sample"):
+        return Sample.from_json(str(row["sample"]))
+    answer = _first(row, ("answer", "ground_truth", "solution"))
+    if answer is None:
+        raise UserError(
+            "A row has no answer to compare with (answer, ground_truth or solution); it has "
+            f"{', '.join(row)}."
+        )
+    if not isinstance(answer, str):
+        answer = json.dumps(answer)
+    kind = row.get("kind") or ("yes_no" if normalise(answer) in ("yes", "no") else "label")
+    if kind not in KINDS:
+        raise UserError(f"kind {kind!r} is unknown. Available: {', '.join(KINDS)}")
+    fields = {"question": str(row.get("problem") or ""), "id": str(row.get("index", ""))}
+    for name in _FIELDS:
+        if row.get(name) is not None:
+            fields[name] = _field(name, row[name])
+    images = row.get("images") or []
+    if not images and row.get("image") is not None:
+        images = [row["image"]]
+    source = str(row.get("source") or row.get("data_source") or "rows")
+    return Sample(source=source, kind=kind, answer=answer, images=tuple(map(encode_image, images)), **fields)
 
 
-def _read_image(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise _WrongLine(f"the image {file} cannot be read: {error.strerror or error}") from error
+def _field(name: str, value):
+    if name in ("choices", "concepts"):
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise UserError(f"{name} is a list of texts, not {value!r}")
+        return tuple(map(str, value))
+    if name == "size":
+        sides = value if hasattr(value, "__len__") and len(value) == 2 else (0,)
+        if not all(isinstance(side, Real) and side > 0 for side in sides):
+            raise UserError(f"size is [height, width] in pixels, not {value!r}")
+        return tuple(map(int, value))
+    return bool(value) if name == "restricted" else str(value)
+
+
+def _first(row: Mapping, names: Sequence[str]):
+    """The first value of these columns that is there, or None."""
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    return None
+
+
+def encode_image(image) -> bytes:
+    """The encoded bytes of an image given as bytes, a path, {"bytes"|"path"|"image"} or a Pillow image."""
+    if isinstance(image, Mapping):
+        image = _first(image, ("bytes", "image", "path"))
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, (str, Path)):
+        return Path(str(image).removeprefix("file://")).read_bytes()
+    if not hasattr(image, "save"):
+        raise UserError(
+            f"A row's image is {type(image).__name__}; bytes, a path or a Pillow image is needed."
+        )
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def score_lines(lines: Sequence[tuple[int, dict, Sample]], mix: Mix) -> Iterator[dict]:
     """Each line's object with `total`, `right` and `terms` (raw values; null for a failed one), in order."""
     with asyncio.Runner() as runner:  # one event loop for the whole file: a judge keeps its connections
         for start in range(0, len(lines), AT_ONCE):
-            yield from runner.run(_score_batch(lines[start : start + AT_ONCE], mix))
+            batch = lines[start : start + AT_ONCE]
+            responses = [(str(record["response"]), sample) for _, record, sample in batch]
+            for (_, record, _), result in zip(batch, runner.run(_scored(mix, responses)), strict=True):
+                terms = {name: None if result[f"{name}/failed"] else result[name] for name in mix.terms}
+                yield record | {"total": result["score"], "right": bool(result["acc"]), "terms": terms}
 
 
-async def _score_batch(batch: Sequence[tuple[int, dict, Sample]], mix: Mix) -> list[dict]:
-    scores = [mix.score(str(record["response"]), sample) for _, record, sample in batch]
-    scored = []
-    for (_, record, _), result in zip(batch, await asyncio.gather(*scores), strict=True):
-        terms = {name: None if result[f"{name}/failed"] else result[name] for name in mix.terms}
-        scored.append(record | {"total": result["score"], "right": bool(result["acc"]), "terms": terms})
-    return scored
+async def _scored(mix: Mix, responses: Sequence[tuple[str, Sample]]) -> list[dict[str, float]]:
+    return await asyncio.gather(*[mix.score(text, sample) for text, sample in responses])
+
+
+def score_all(mix: Mix, responses: Sequence[tuple[str, Sample]]) -> list[dict[str, float]]:
+    """The mix's result for each (text, sample), all asked at once.
+
+    Where an event loop is running already (a notebook), it is done in a thread of its own.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_scored(mix, responses))
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _scored(mix, responses)).result()

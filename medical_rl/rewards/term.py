@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from medical_rl.errors import UserError, WrongKind, unknown
+from medical_rl.errors import UserError, WrongKind, check_known, unknown
 from medical_rl.parsing.response import Response, parse
 from medical_rl.rewards import REWARDS
 from medical_rl.rewards.user_functions import user_term
@@ -53,7 +53,12 @@ def read_term(name: str, settings: Mapping | None) -> Term:
         raise UserError(f"The reward term {name!r} has no weight: write {name}: {{weight: 1.0}}.")
     weight = finite_number(settings.pop("weight"), f"the weight of the reward term {name!r}")
     if "fn" in settings:
-        return _user_term(name, weight, settings)
+        function = user_term(settings["fn"], settings.get("signature"))
+        parameters = {key: value for key, value in settings.items() if key not in _OWN}
+        largest = settings.get("max")
+        if largest is not None:
+            largest = finite_number(largest, f"max of the reward term {name!r}")
+        return Term(name, weight, function, parameters, largest=largest)
     if name not in REWARDS:
         error = unknown("reward term", name, REWARDS)
         raise UserError(
@@ -68,22 +73,12 @@ def read_term(name: str, settings: Mapping | None) -> Term:
         else:
             defaults[parameter.name] = parameter.default
     for parameter, value in settings.items():
-        if parameter not in defaults:
-            allowed = list(defaults) + ["weight"]
-            raise unknown(f"parameter of the reward term {name!r} named", parameter, allowed)
+        allowed = [*defaults, "weight"]
+        check_known(f"parameter of the reward term {name!r} named", parameter, allowed)
         _check_type(f"The parameter {parameter} of the reward term {name!r}", value, defaults[parameter])
     term = Term(name, weight, function, settings, tuple(needs), getattr(function, "maximum", None))
     _try_parameters(term)
     return term
-
-
-def _user_term(name: str, weight: float, settings: Mapping) -> Term:
-    function = user_term(settings["fn"], settings.get("signature"))
-    parameters = {key: value for key, value in settings.items() if key not in _OWN}
-    largest = settings.get("max")
-    if largest is not None:
-        largest = finite_number(largest, f"max of the reward term {name!r}")
-    return Term(name, weight, function, parameters, largest=largest)
 
 
 def finite_number(value, what: str) -> float:

@@ -1,15 +1,13 @@
 """Terms of users: a function named in config, in any of four signatures, as one of our terms.
 
 fn: package.module:function, or path/to/file.py:function
+signature: medical_rl  (response, sample, **kwargs) -> float
+           verl        (data_source, solution_str, ground_truth, extra_info, **kwargs) -> float or {"score"}
+           easyr1      ([{"response", "ground_truth", ...}], **kwargs) -> [{"overall": float}]
+           trl         (prompts, completions, **columns) -> [float or None]
 
-signature: medical_rl   (response, sample, **kwargs) -> float
-           verl         (data_source, solution_str, ground_truth, extra_info, **kwargs) -> float or {"score":
-                        float}
-           easyr1       ([{"response", "ground_truth", ...}], **kwargs) -> [{"overall": float}]
-           trl          (prompts, completions, **columns) -> [float or None]
-
-The signature is told by the names of the parameters; `signature:` says it where they mislead. Each
-may be `async`. A function that is not runs in a thread, so that it cannot hold up the others.
+The signature is told by the names of the parameters; `signature:` says it where they mislead. A function that
+is not `async` runs in a thread, so that it cannot hold up the others.
 """
 
 import asyncio
@@ -22,9 +20,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from medical_rl.errors import RewardFailed, UserError, unknown
+from medical_rl.errors import RewardFailed, UserError, check_known, unknown
 from medical_rl.parsing.response import Response
 from medical_rl.sample import Sample
+
+SIGNATURES = ("medical_rl", "verl", "easyr1", "trl")
 
 
 def user_term(fn: str, signature: str | None = None) -> Callable:
@@ -35,11 +35,10 @@ def user_term(fn: str, signature: str | None = None) -> Callable:
     """
     function = load_function(fn)
     name = signature or signature_by_parameters(function, fn)
-    if name not in SIGNATURES:
-        raise unknown(f"signature of the reward function {fn} named", name, SIGNATURES)
+    check_known(f"signature of the reward function {fn} named", name, SIGNATURES)
 
     async def term(response: Response, sample: Sample, **kwargs) -> float:
-        positional, named = SIGNATURES[name](response, sample, function)
+        positional, named = _arguments(name, response, sample, function)
         try:
             call = functools.partial(function, *positional, **named, **kwargs)
             value = call() if inspect.iscoroutinefunction(function) else await asyncio.to_thread(call)
@@ -65,7 +64,16 @@ def load_function(fn: str) -> Callable:
         raise UserError(
             f"fn: {fn} names no function. Write package.module:function or path/to/file.py:function."
         )
-    module = _load_file(source, fn) if source.endswith(".py") else _load_module(source, fn)
+    if source.endswith(".py"):
+        module = _load_file(source, fn)
+    else:
+        try:
+            module = importlib.import_module(source)
+        except Exception as error:
+            raise UserError(
+                f"fn: {fn}: the module {source} cannot be imported ({type(error).__name__}: {error}). "
+                "It must be installed or on PYTHONPATH; a file can be named by its path, ending in .py."
+            ) from error
     function = getattr(module, name, None)
     if not callable(function):
         functions = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
@@ -93,22 +101,8 @@ def _load_file(file: str, fn: str):
     return module
 
 
-def _load_module(name: str, fn: str):
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise UserError(
-            f"fn: {fn}: the module {name} cannot be imported ({type(error).__name__}: {error}). "
-            "It must be installed or on PYTHONPATH; a file can be named by its path, ending in .py."
-        ) from error
-
-
 def signature_by_parameters(function: Callable, fn: str) -> str:
-    """The signature that the names of the function's parameters tell; UserError where they tell none.
-
-    >>> signature_by_parameters(lambda data_source, solution_str, ground_truth, extra_info=None: 0.0, "f")
-    'verl'
-    """
+    """The signature that the names of the function's parameters tell; UserError where they tell none."""
     names = list(inspect.signature(function).parameters)
     if {"solution_str", "ground_truth"} <= set(names):
         return "verl"
@@ -124,34 +118,25 @@ def signature_by_parameters(function: Callable, fn: str) -> str:
     )
 
 
-def _medical_rl_arguments(response: Response, sample: Sample, function):
-    return (response, sample), {}
-
-
-def _verl_arguments(response: Response, sample: Sample, function):
-    extra = {
-        "id": sample.id,
-        "question": sample.question,
-        "split": sample.split,
-        "choices": list(sample.choices),
-    }
-    arguments = {"data_source": sample.source, "solution_str": response.text, "ground_truth": sample.answer}
-    return (), {**arguments, "extra_info": {**sample.meta, **extra}}
-
-
-def _easyr1_arguments(response: Response, sample: Sample, function):
-    text = response.text
-    item = {"response": text, "response_length": len(text.split()), "ground_truth": sample.answer}
-    return ([{**item, "data_source": sample.source, "problem": sample.question}],), {}
-
-
-def _trl_arguments(response: Response, sample: Sample, function):
-    columns = dict.fromkeys(("answer", "solution", "ground_truth"), [sample.answer])
+def _arguments(signature: str, response: Response, sample: Sample, function: Callable) -> tuple[tuple, dict]:
+    """(positional, named) arguments of the function in its signature."""
+    text, truth = response.text, sample.answer
+    if signature == "medical_rl":
+        return (response, sample), {}
+    if signature == "verl":
+        extra = {name: getattr(sample, name) for name in ("id", "question", "split")}
+        extra = {**sample.meta, **extra, "choices": list(sample.choices)}
+        named = {"data_source": sample.source, "solution_str": text, "ground_truth": truth}
+        return (), {**named, "extra_info": extra}
+    if signature == "easyr1":
+        item = {"response": text, "response_length": len(text.split()), "ground_truth": truth}
+        return ([{**item, "data_source": sample.source, "problem": sample.question}],), {}
+    columns = dict.fromkeys(("answer", "solution", "ground_truth"), [truth])
     columns |= {"choices": [list(sample.choices)], "kind": [sample.kind], "prompts": [sample.question]}
     parameters = inspect.signature(function).parameters
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
         columns = {name: column for name, column in columns.items() if name in parameters}
-    return (), {**columns, "completions": [response.text]}
+    return (), {**columns, "completions": [text]}
 
 
 def _number(value) -> float | None:
@@ -167,11 +152,3 @@ def _number(value) -> float | None:
         keys = ", ".join(map(str, value))
         raise RewardFailed(f'the reward has neither "score" nor "overall"; its keys: {keys}')
     return None if value is None else float(value)
-
-
-SIGNATURES = {
-    "medical_rl": _medical_rl_arguments,
-    "verl": _verl_arguments,
-    "easyr1": _easyr1_arguments,
-    "trl": _trl_arguments,
-}

@@ -125,9 +125,10 @@ def check_components(folder, terms, dropped=None):
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_the_mix_runs_in_a_real_grpo_and_its_components_are_seen(accept, warm, endpoint, classify, mix):
-    from medical_rl.rewards.load import load_mix
+    from medical_rl.rewards.load import load_settings
+    from medical_rl.rewards.mix import Mix
 
-    terms = list(load_mix([f"conf/rewards={mix}"], connected=False)[0].terms)
+    terms = list(Mix.from_config(load_settings([f"conf/rewards={mix}"])["rewards"]).terms)
     asks = judged(endpoint) if "consistency" in terms else ()
     asks += (
         ("conf/reward_model=endpoint", f"conf.reward_model.base_url={classify}") if "learned" in terms else ()

@@ -14,12 +14,11 @@ import time
 import pytest
 import uvloop
 
-from medical_rl.judges.consistency import consistency_messages
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.judge import Judge
-from medical_rl.judges.verdict import CONSISTENCY, parse
+from medical_rl.judges.messages import CONSISTENCY, consistency_messages, parse
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 CALLS, LATENCY_S, REPEATS, PROCESSES = 1000, 0.2, 3, 4

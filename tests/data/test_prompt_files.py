@@ -10,8 +10,7 @@ from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prompts import messages, target
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import parse
-from medical_rl.rewards.terms.accuracy import accuracy
-from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.accuracy import accuracy, detection
 from medical_rl.rewards.terms.format import format_reward
 
 FORM = {

@@ -6,8 +6,7 @@ import socket
 
 import pytest
 
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Budget, Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.judge import Judge

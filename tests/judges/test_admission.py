@@ -3,9 +3,7 @@
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import BUCKET_LIFE_S, Counts, Limits, admit
-from medical_rl.judges.desk.protocol import CallRequest
+from medical_rl.judges.desk.rules import BUCKET_LIFE_S, Budget, CallRequest, Counts, Limits, admit
 
 
 def ask(limits=None, budget=None, counts=None, now=1000.0, **wanted):

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from medical_rl.config.compose import compose
 from medical_rl.errors import UserError
-from medical_rl.judges.build import from_config
+from medical_rl.judges.judge import from_config
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +94,4 @@ def test_a_wrong_judge_is_found_before_anything_starts(command):
 def test_a_built_judge_judges(endpoint, settings, tmp_path):
     here = copy.deepcopy(settings)
     here["endpoint"]["base_url"] = endpoint().url
-    assert asyncio.run(from_config(here, tmp_path).consistency("q", "t", "a")).sound
+    assert asyncio.run(from_config(here, tmp_path).consistency("q", "t", "a")).verdict == "sound"

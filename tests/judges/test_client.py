@@ -14,10 +14,9 @@ import pytest
 
 from medical_rl.errors import BudgetMet, JudgeFailed, RewardFailed, UserError
 from medical_rl.images import encode_png
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Budget, Limits
 from medical_rl.judges.judge import with_images
-from medical_rl.judges.verdict import Verdict
+from medical_rl.judges.messages import Verdict
 
 
 def ask(judge, *answers, **options):
@@ -45,7 +44,7 @@ def test_each_question_gets_its_own_answer_and_equal_ones_are_asked_once(endpoin
     server, one = endpoint(), judge()
     answers = [str(i % 20) for i in range(60)]
     verdicts = ask(one, *answers)
-    assert all(isinstance(v, Verdict) and v.sound for v in verdicts)
+    assert all(isinstance(v, Verdict) and v.verdict == "sound" for v in verdicts)
     # the fake's reason is the hash of the request's body
     assert len({v.reason for v in verdicts}) == 20 and len(server.log()["requests"]) == 20
     assert all(v == verdicts[i % 20] for i, v in enumerate(verdicts))
@@ -86,7 +85,7 @@ def test_any_schema_can_be_asked_for_and_askers_do_not_share_an_object(endpoint,
 @pytest.mark.parametrize("fault", ["429", "500", "503", "408", "garbage", "drop"])
 def test_a_passing_fault_is_tried_again(endpoint, judge, fault):
     server, one = endpoint(script=[fault, fault]), judge()
-    assert ask(one, "a")[0].sound
+    assert ask(one, "a")[0].verdict == "sound"
     assert outcomes(server) == [fault, fault, "ok"]
     assert sum(one.totals()["faults"].values()) == 2 and one.totals()["failures"] == {}
 
@@ -94,7 +93,7 @@ def test_a_passing_fault_is_tried_again(endpoint, judge, fault):
 def test_a_hanging_call_is_given_up_in_time_and_tried_again(endpoint, judge):
     server, one = endpoint(script=["hang"]), judge(settings={"timeout_s": 0.3})
     start = time.monotonic()
-    assert ask(one, "a")[0].sound
+    assert ask(one, "a")[0].verdict == "sound"
     assert 0.3 <= time.monotonic() - start < 2 and outcomes(server) == ["hang", "ok"]
     assert one.totals()["faults"] == {"timeout": 1} and server.log()["busy"] == 0
 
@@ -106,7 +105,7 @@ def in_a_second() -> str:
 @pytest.mark.parametrize("said, least", [("0.6", 0.6), (in_a_second, 0.9)])
 def test_retry_after_is_honoured_as_seconds_and_as_a_date(endpoint, judge, said, least):
     server = endpoint(script=["429"], retry_after=said() if callable(said) else said)
-    assert ask(judge(), "a")[0].sound
+    assert ask(judge(), "a")[0].verdict == "sound"
     first, second = (at for at, *_ in server.log()["requests"])
     assert second - first >= least
 
@@ -129,7 +128,7 @@ def test_no_proxy_of_the_environment_is_honoured(endpoint, judge, monkeypatch):
     server = endpoint()
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert ask(judge(), "a")[0].sound and outcomes(server) == ["ok"]
+    assert ask(judge(), "a")[0].verdict == "sound" and outcomes(server) == ["ok"]
 
 
 def test_a_pause_of_many_minutes_is_not_sat_out(endpoint, judge):
@@ -147,7 +146,7 @@ def test_after_the_last_attempt_the_judgement_fails_with_its_reason_and_is_no_sc
     assert isinstance(failed, JudgeFailed) and failed.reason == reason and "after 3 attempts" in str(failed)
     assert len(outcomes(server)) == 3
     assert one.totals()["failures"] == {reason: 1} and one.totals()["faults"] == {reason: 2}
-    assert ask(one, "a")[0].sound, "a failure is not kept: the next asker asks anew"
+    assert ask(one, "a")[0].verdict == "sound", "a failure is not kept: the next asker asks anew"
     assert str(pickle.loads(pickle.dumps(failed))) == str(failed)
 
 
@@ -164,7 +163,7 @@ def test_a_proxy_of_the_environment_is_used(endpoint, judge, monkeypatch):
     monkeypatch.setenv("http_proxy", server.origin)
     one = judge()
     one.endpoint = dataclasses.replace(one.endpoint, base_url="http://judge.invalid/v1")
-    assert ask(one, "a")[0].sound and outcomes(server) == ["ok"]
+    assert ask(one, "a")[0].verdict == "sound" and outcomes(server) == ["ok"]
 
 
 def test_an_answer_cut_short_or_without_text_is_garbage(endpoint, judge):
@@ -211,7 +210,7 @@ def test_concurrency_is_kept_by_one_process(endpoint, judge):
 
 def test_one_judge_serves_several_event_loops_one_after_the_other(endpoint, judge, caplog):
     server, one = endpoint(), judge()
-    assert ask(one, "a") == ask(one, "a") and ask(one, "b")[0].sound
+    assert ask(one, "a") == ask(one, "a") and ask(one, "b")[0].verdict == "sound"
     assert len(outcomes(server)) == 2 and len(one._dispatchers) == 1, "queues of ended loops are let go"
     gc.collect()
     assert "Unclosed" not in caplog.text, "connections end with their loop"
@@ -221,7 +220,7 @@ def test_event_loops_in_several_threads_share_one_judge(endpoint, judge):
     server, one = endpoint(latency_s=0.02), judge(Limits(concurrency=3))
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         told = list(threads.map(lambda _: ask(one, *(str(i) for i in range(30))), range(4)))
-    assert all(verdicts == told[0] for verdicts in told) and all(v.sound for v in told[0])
+    assert all(verdicts == told[0] for verdicts in told) and all(v.verdict == "sound" for v in told[0])
     assert len(outcomes(server)) == 30 and server.log()["most_busy"] <= 3
 
 
@@ -236,7 +235,7 @@ def test_an_asker_that_goes_away_leaves_the_others_their_answer(endpoint, judge)
             await leaving
         return await staying
 
-    assert asyncio.run(main()).sound and len(outcomes(server)) == 1
+    assert asyncio.run(main()).verdict == "sound" and len(outcomes(server)) == 1
 
 
 def test_a_cancelled_queue_is_never_sent_and_a_cancelled_run_gives_its_leases_back(endpoint, judge):
@@ -251,7 +250,9 @@ def test_a_cancelled_queue_is_never_sent_and_a_cancelled_run_gives_its_leases_ba
     asyncio.run(main())
     assert len(outcomes(server)) == 2
     endpoint()
-    assert all(v.sound for v in ask(one, *(str(i) for i in range(10)))), "no lease blocks the next run"
+    assert all(v.verdict == "sound" for v in ask(one, *(str(i) for i in range(10)))), (
+        "no lease blocks the next run"
+    )
     assert one.totals()["faults"] == {"cancelled": 2}
 
 
@@ -287,7 +288,7 @@ def test_a_question_that_cannot_be_made_holds_nobody_up(endpoint, judge):
         assert all(isinstance(b, TypeError) for b in await asyncio.gather(*broken, return_exceptions=True))
         return await one.consistency("q", "t", "a")
 
-    assert asyncio.run(main()).sound
+    assert asyncio.run(main()).verdict == "sound"
 
 
 def test_a_broken_image_and_a_broken_desk_reach_the_asker(endpoint, judge, tmp_path):
@@ -314,4 +315,4 @@ def test_images_travel_as_data_uris_with_the_last_message(endpoint, judge):
         "text": "u",
     }
     endpoint()
-    assert ask(judge(), "a", images=[picture])[0].sound
+    assert ask(judge(), "a", images=[picture])[0].verdict == "sound"

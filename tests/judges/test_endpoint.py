@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.verdict import CONSISTENCY
+from medical_rl.judges.messages import CONSISTENCY
 
 
 def test_the_schema_is_asked_for_strictly_where_the_endpoint_can():

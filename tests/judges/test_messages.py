@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.judges.consistency import EXAMPLES, INSTRUCTIONS, consistency_messages, fence
-from medical_rl.judges.verdict import CONSISTENCY, parse
+from medical_rl.judges.messages import CONSISTENCY, EXAMPLES, INSTRUCTIONS, consistency_messages, fence, parse
 
 FENCE = re.compile(r"<<<CASE ([0-9a-f]{16})\n(.*)\nCASE \1>>>", re.DOTALL)
 ATTACKS = [

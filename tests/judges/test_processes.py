@@ -7,7 +7,7 @@ import signal
 import time
 
 from medical_rl.errors import JudgeFailed
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.judges.judge import Judge

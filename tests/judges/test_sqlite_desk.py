@@ -8,9 +8,7 @@ import sqlite3
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import Limits
-from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
+from medical_rl.judges.desk.rules import Budget, CallRequest, CallResult, Grant, Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 
 

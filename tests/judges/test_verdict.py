@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.judges.verdict import CONSISTENCY, GarbageVerdict, Verdict, parse
+from medical_rl.judges.messages import CONSISTENCY, GarbageVerdict, Verdict, parse
 
 GOOD = '{"verdict": "unsound", "reason": "No link."}'
 

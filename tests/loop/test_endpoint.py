@@ -12,8 +12,7 @@ import pytest
 
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
-from medical_rl.judges.ask_all import AskingStopped
-from medical_rl.judges.judge import Judge
+from medical_rl.judges.judge import AskingStopped, Judge
 from medical_rl.loop.generators import models
 
 ONE = {

@@ -12,7 +12,7 @@ import pytest
 from medical_rl.data.reports import Report
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
-from medical_rl.judges.ask_all import AskingStopped
+from medical_rl.judges.judge import AskingStopped
 from medical_rl.pseudo_label.answering import answers_per_k
 from medical_rl.pseudo_label.label import Label, LabelQuestion
 from medical_rl.pseudo_label.labellers import label

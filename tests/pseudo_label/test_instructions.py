@@ -77,7 +77,7 @@ def test_without_reports_no_report_is_spoken_of(make_row):
 
 
 def test_a_reply_may_name_the_reports_it_was_given_and_no_others():
-    from medical_rl.judges.verdict import GarbageVerdict, parse
+    from medical_rl.judges.messages import GarbageVerdict, parse
 
     reply = {"rationale": "Clear.", "used": [2], "answer": "no", "confidence": 0.5}
     assert parse(json.dumps(reply), reply_schema(2)) == reply

@@ -8,7 +8,7 @@ from medical_rl.errors import UserError
 from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.pseudo_label.labellers import rule
 from medical_rl.pseudo_label.labellers.rule import label_one
-from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
+from medical_rl.rewards.terms.consistency import lexical_consistency
 
 ASKED, THERE, NOT, MAYBE, SILENT = (
     "Is there an effusion?",

@@ -5,12 +5,10 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.ask_all import AskingStopped
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Budget, Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.judge import Judge
+from medical_rl.judges.judge import AskingStopped, Judge
 from medical_rl.reward_model.graded import read_graded
 from medical_rl.reward_model.grading.distilled import (
     agreeing_rows,
@@ -19,9 +17,8 @@ from medical_rl.reward_model.grading.distilled import (
     distil,
     write_pairs,
 )
-from medical_rl.reward_model.grading.donors import Donors
 from medical_rl.reward_model.grading.synonyms import load
-from medical_rl.reward_model.grading.text_maker import TextMaker
+from medical_rl.reward_model.grading.text_maker import Donors, TextMaker
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

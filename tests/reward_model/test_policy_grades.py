@@ -8,12 +8,10 @@ import json
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.judges.ask_all import AskingStopped
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.limits import Limits
+from medical_rl.judges.desk.rules import Budget, Limits
 from medical_rl.judges.desk.sqlite_desk import SqliteDesk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.judge import Judge
+from medical_rl.judges.judge import AskingStopped, Judge
 from medical_rl.reward_model import policy_grades
 from medical_rl.reward_model.graded import Graded
 from medical_rl.reward_model.policy_grades import mix_with_replay, policy_rows

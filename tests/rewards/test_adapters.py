@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from medical_rl.adapters.rows import completion_text, sample_of
-from medical_rl.adapters.trl import reward_functions
+from medical_rl.adapters.trl import completion_text, reward_functions
 from medical_rl.errors import UserError
+from medical_rl.rewards.score import sample_of
 from medical_rl.sample import Sample
 
 GOOD, BAD = "<think>clear</think><answer>no</answer>", "<think>clear</think><answer>yes</answer>"

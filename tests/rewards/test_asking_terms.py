@@ -9,9 +9,8 @@ import pytest
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.parsing.response import parse
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.terms.consistency import consistency
+from medical_rl.rewards.terms.consistency import consistency, lexical_consistency
 from medical_rl.rewards.terms.learned import learned
-from medical_rl.rewards.terms.lexical_consistency import lexical_consistency
 from medical_rl.sample import Sample
 
 ITEM = Sample(
@@ -227,7 +226,7 @@ def test_the_rule_compares_the_last_claim_of_the_thought_with_the_answer(text, i
 
 
 def test_a_mix_without_the_one_it_asks_says_what_to_choose():
-    from medical_rl.rewards.services import connect
+    from medical_rl.rewards.load import connect
 
     with pytest.raises(UserError, match="medfact_r1_offline"):
         connect(Mix(MEDFACT), {"judge": None})

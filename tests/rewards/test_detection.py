@@ -5,7 +5,7 @@ import pytest
 from medical_rl.boxes import resized
 from medical_rl.errors import UserError, WrongKind
 from medical_rl.parsing.response import parse
-from medical_rl.rewards.terms.detection import detection
+from medical_rl.rewards.terms.accuracy import detection
 from medical_rl.sample import Sample
 
 

@@ -109,7 +109,7 @@ def test_other_settings_of_the_term_are_handed_to_the_function(file):
 
 
 def test_a_function_of_an_installed_module_is_named_with_a_colon():
-    result = run("medical_rl.rewards.terms.mfrs:mfrs", signature="medical_rl")
+    result = run("medical_rl.rewards.terms.accuracy:mfrs", signature="medical_rl")
     assert result["mine/failed"] == 1.0, "MFRS refuses a yes/no sample, and that is no score"
 
 

@@ -10,10 +10,8 @@ from medical_rl.errors import RewardFailed, UserError
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.rewards import REWARDS
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.rewards.terms.accuracy import accuracy, mfrs, outcome
 from medical_rl.rewards.terms.format import format_reward
-from medical_rl.rewards.terms.mfrs import mfrs
-from medical_rl.rewards.terms.outcome import outcome
 from medical_rl.sample import Sample
 
 

@@ -19,7 +19,7 @@ from medical_rl.data.knowledge import DRAFT
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare.card import read_card
 from medical_rl.errors import RewardFailed, UserError
-from medical_rl.judges.ask_all import ask_all, usage_since
+from medical_rl.judges.judge import ask_all, usage_since
 from medical_rl.judges.messages import fence
 from medical_rl.parsing.response import gold
 from medical_rl.rewards.load import load_judge

@@ -19,8 +19,8 @@ from medical_rl.data.inspect.check import split_files
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import card as cards
 from medical_rl.errors import RewardFailed, UserError, unknown
-from medical_rl.judges.ask_all import ask_all, usage_since
 from medical_rl.judges.endpoint import refuse_restricted
+from medical_rl.judges.judge import ask_all, usage_since
 from medical_rl.rewards.load import load_judge, load_settings
 from medical_rl.sample import Sample
 

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from omegaconf import OmegaConf
 
-from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
+from medical_rl.judges.desk.rules import CallRequest, CallResult, Grant
 from medical_rl.run.processes import RUN
 
 
@@ -18,16 +18,16 @@ class DeskActor:
     """A SqliteDesk in one process of the cluster: no locks, which a network's file system may lack."""
 
     def __init__(self, settings: Mapping[str, Any], run_dir: str):
-        from medical_rl.judges.build import checked_settings, sqlite_desk
+        from medical_rl.judges.judge import checked_settings, sqlite_desk
 
         self.desk = sqlite_desk(checked_settings(settings), Path(run_dir))
 
     async def exchange(self, results: list[CallResult], requests: list[CallRequest]) -> list[Grant]:
-        """See `judges.desk.protocol.Desk`."""
+        """See `judges.desk.rules.Desk`."""
         return await self.desk.exchange(results, requests)
 
     async def totals(self) -> dict[str, Any]:
-        """See `judges.desk.protocol.Desk`."""
+        """See `judges.desk.rules.Desk`."""
         return self.desk.totals()
 
 

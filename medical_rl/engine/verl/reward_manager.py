@@ -12,13 +12,12 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from medical_rl.adapters.rows import encode_image, sample_of
 from medical_rl.engine.verl.tokens import response_decoder
 from medical_rl.errors import RewardFailed, UserError
 from medical_rl.rewards.failures import FailureLog
-from medical_rl.rewards.load import load_mix
+from medical_rl.rewards.load import connect, load_mix
 from medical_rl.rewards.mix import Mix
-from medical_rl.rewards.services import connect
+from medical_rl.rewards.score import encode_image, sample_of
 from medical_rl.sample import Sample
 
 

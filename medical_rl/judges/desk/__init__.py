@@ -1,1 +1,1 @@
-"""The desk where all callers of a run meet: protocol, limits, budget, ledger, cache, sqlite files."""
+"""The desk where all callers of a run meet: protocol, limits and budget, sqlite files."""

@@ -1,12 +1,17 @@
-"""The ledger of a run: leases of calls under way, usage by the second, totals, failures with reasons."""
+"""The tables of a desk: a run's ledger (leases, usage, totals, failures) and the cache of answers.
 
+The cache may be shared by processes and runs: `answers` holds what judges said; `asking` names the keys that
+someone is asking right now, so that nobody asks them twice. To copy a cache that a killed run left, copy
+`FILE-wal` with it.
+"""
+
+import json
 import sqlite3
 from typing import Any
 
-from medical_rl.judges.desk.limits import BUCKET_LIFE_S, Counts
-from medical_rl.judges.desk.protocol import CallResult
+from medical_rl.judges.desk.rules import BUCKET_LIFE_S, CallResult, Counts
 
-SCHEMA = """
+LEDGER = """
 CREATE TABLE IF NOT EXISTS leases (
   lease TEXT PRIMARY KEY, key TEXT NOT NULL, owner TEXT NOT NULL, expires REAL NOT NULL,
   second INTEGER NOT NULL, tokens INTEGER NOT NULL, cost REAL NOT NULL) WITHOUT ROWID;
@@ -20,6 +25,29 @@ INSERT OR IGNORE INTO totals VALUES (1, 0, 0, 0, 0.0, 0);
 CREATE TABLE IF NOT EXISTS failures (
   at REAL NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, final INTEGER NOT NULL);
 """
+CACHE = """
+CREATE TABLE IF NOT EXISTS answers (
+  key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL,
+  prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, created REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS asking (
+  key TEXT PRIMARY KEY, lease TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+def cached_answers(connection: sqlite3.Connection, keys: list[str]) -> dict[str, str]:
+    """{key: text} of those keys whose answer is cached."""
+    return _of_keys(connection, "SELECT key, text FROM cache.answers", keys)
+
+
+def keys_under_way(connection: sqlite3.Connection, keys: list[str]) -> set[str]:
+    """Those keys that someone, in any process or run that shares the cache, is asking."""
+    return set(_of_keys(connection, "SELECT key, lease FROM cache.asking", keys))
+
+
+def _of_keys(connection: sqlite3.Connection, query: str, keys: list[str]) -> dict[str, str]:
+    return dict(
+        connection.execute(f"{query} WHERE key IN (SELECT value FROM json_each(?))", [json.dumps(keys)])
+    )
 
 
 def read_counts(connection: sqlite3.Connection, now: float) -> Counts:
@@ -42,6 +70,8 @@ def read_counts(connection: sqlite3.Connection, now: float) -> Counts:
 def lend(connection: sqlite3.Connection, rows: list[tuple], now: float) -> None:
     """Write the leases (lease, key, owner, expires, second, tokens, cost) of requests about to be sent."""
     connection.executemany("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    marks = [(key, lease, expires) for lease, key, _, expires, *_ in rows]
+    connection.executemany("INSERT OR REPLACE INTO cache.asking VALUES (?, ?, ?)", marks)
     connection.execute("UPDATE totals SET requests = requests + ?", (len(rows),))
     connection.execute(
         "INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -51,10 +81,17 @@ def lend(connection: sqlite3.Connection, rows: list[tuple], now: float) -> None:
 
 
 def settle(connection: sqlite3.Connection, result: CallResult, now: float) -> None:
-    """End a lease: what was reserved becomes what was spent.
+    """Store an answer and end its lease: what was reserved becomes what was spent.
 
-    Of a lease taken back already nothing is counted twice.
+    The first answer stays: a replay must give again what the run was given. Of a lease taken back already
+    nothing is counted twice, and a key's mark that another lease has replaced stays.
     """
+    if result.text is not None:
+        connection.execute(
+            "INSERT OR IGNORE INTO cache.answers VALUES (?, ?, ?, ?, ?, ?)",
+            (result.key, result.model, result.text, result.prompt_tokens, result.completion_tokens, now),
+        )
+    connection.execute("DELETE FROM cache.asking WHERE key = ? AND lease = ?", (result.key, result.lease))
     lease = connection.execute(
         "DELETE FROM leases WHERE lease = ? RETURNING second, tokens", (result.lease,)
     ).fetchone()
@@ -91,6 +128,7 @@ def expire(connection: sqlite3.Connection, now: float) -> None:
         add_failure(connection, key, "expired", "the process that asked did not come back", False, now)
     connection.execute("DELETE FROM seconds WHERE second < ?", (now - 2 * BUCKET_LIFE_S,))
     connection.execute("DELETE FROM hungry WHERE until < ?", (now,))
+    connection.execute("DELETE FROM cache.asking WHERE expires < ?", (now,))
 
 
 def set_hungry(connection: sqlite3.Connection, owner: str, until: float | None) -> None:

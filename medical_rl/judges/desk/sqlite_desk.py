@@ -2,9 +2,12 @@
 
 One exchange is one transaction over both files, under a lock that is waited for without blocking the event
 loop. A killed process leaves either all of its exchange or nothing; its leases run out.
+
+A file is made with its tables, in WAL mode if possible, and named when it is damaged.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import secrets
@@ -17,13 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from medical_rl.errors import UserError
-from medical_rl.judges.desk import cache, ledger
-from medical_rl.judges.desk.budget import Budget
-from medical_rl.judges.desk.database import PATIENCE_S, check_undamaged, is_busy, prepare
-from medical_rl.judges.desk.limits import HUNGRY_POLL_S, Counts, Limits, admit
-from medical_rl.judges.desk.protocol import CallRequest, CallResult, Grant
+from medical_rl.judges.desk import ledger
+from medical_rl.judges.desk.rules import (
+    HUNGRY_POLL_S,
+    Budget,
+    CallRequest,
+    CallResult,
+    Counts,
+    Grant,
+    Limits,
+    admit,
+)
 
 ASKED_POLL_S = 0.1  # pause of one whose question another process is asking
+FORMAT = 1
+PATIENCE_S = 10.0  # several processes may make the same file at once
 LOCK_S = 60.0  # a lock held longer belongs to a stopped process or a broken file system
 
 
@@ -48,7 +59,9 @@ class SqliteDesk:
             await asyncio.sleep(random.uniform(0.0005, 0.002))  # an exchange takes about a millisecond
         try:
             now = self.clock()
-            self._settle(connection, results, now)
+            ledger.expire(connection, now)
+            for result in results:
+                ledger.settle(connection, result, now)
             grants = self._grant(connection, requests, now)
             connection.execute("COMMIT")
             return grants
@@ -74,48 +87,29 @@ class SqliteDesk:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{self.ledger_file} or {self.cache_file} stayed locked for {LOCK_S:.0f} s: another "
-                    "process was stopped while writing it, or the file system does not support locks. End that "
-                    "process, or choose a local conf.judge.cache and conf.run_dir."
+                    "process was stopped while writing it, or the file system does not support locks. End "
+                    "that process, or choose a local conf.judge.cache and conf.run_dir."
                 ) from None
             return False
         finally:
             connection.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1000:.0f}")
-
-    def _settle(self, connection: sqlite3.Connection, results: list[CallResult], now: float) -> None:
-        """Store answers, end leases, add to the totals."""
-        ledger.expire(connection, now)
-        cache.expire(connection, now)
-        for result in results:
-            if result.text is not None:
-                cache.store(connection, result, now)
-            cache.unmark_asking(connection, result.key, result.lease)
-            ledger.settle(connection, result, now)
 
     def _grant(self, connection: sqlite3.Connection, requests: list[CallRequest], now: float) -> list[Grant]:
         """The grants of `requests`, in order; leases are written for those that may go."""
         if not requests:
             return []
         keys = [request.key for request in requests]
-        known, under_way = cache.cached_answers(connection, keys), cache.keys_under_way(connection, keys)
+        known, under_way = ledger.cached_answers(connection, keys), ledger.keys_under_way(connection, keys)
         counts = ledger.read_counts(connection, now)
-        grants, leases, marks, hits = [], [], [], 0
+        grants, leases, hits = [], [], 0
         hungry: dict[str, bool] = defaultdict(bool)
         blocked: dict[str, Grant] = {}
         for request in requests:
             grant = self._decide(request, known, under_way, counts, now, blocked)
             if grant.kind == "go":
-                grant, expires = Grant("go", lease=secrets.token_hex(8)), now + request.lease_s
-                lease = (
-                    grant.lease,
-                    request.key,
-                    request.owner,
-                    expires,
-                    int(now),
-                    request.tokens,
-                    request.cost,
-                )
-                leases.append(lease)
-                marks.append((request.key, grant.lease, expires))
+                grant = Grant("go", lease=secrets.token_hex(8))
+                lease = (grant.lease, request.key, request.owner, now + request.lease_s, int(now))
+                leases.append((*lease, request.tokens, request.cost))
                 under_way.add(request.key)
             elif grant.kind == "refused":
                 ledger.add_failure(connection, request.key, grant.reason, grant.text, True, now)
@@ -124,7 +118,6 @@ class SqliteDesk:
             grants.append(grant)
         if leases:
             ledger.lend(connection, leases, now)
-            cache.mark_asking(connection, marks)
         if hits:
             ledger.count_hits(connection, hits)
         for owner, is_hungry in hungry.items():
@@ -157,25 +150,63 @@ class SqliteDesk:
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; opened anew after a fork, as sqlite's handles must not cross one."""
         if getattr(self._open, "pid", None) != os.getpid():
-            self._open.connection = self._connect()
-            self._open.pid = os.getpid()
+            prepare(self.ledger_file, ledger.LEDGER)
+            prepare(self.cache_file, ledger.CACHE)
+            connection = sqlite3.connect(self.ledger_file, timeout=PATIENCE_S, isolation_level=None)
+            connection.execute("ATTACH ? AS cache", [str(self.cache_file)])
+            for schema in ("main", "cache"):
+                connection.execute(f"PRAGMA {schema}.synchronous = NORMAL")
+            self._open.connection, self._open.pid = connection, os.getpid()
         return self._open.connection
-
-    def _connect(self) -> sqlite3.Connection:
-        """A new connection to both files, made where they are not there.
-
-        Raises UserError that names the file that cannot be used.
-        """
-        prepare(self.ledger_file, ledger.SCHEMA)
-        prepare(self.cache_file, cache.SCHEMA)
-        connection = sqlite3.connect(self.ledger_file, timeout=PATIENCE_S, isolation_level=None)
-        connection.execute("ATTACH ? AS cache", [str(self.cache_file)])
-        for schema in ("main", "cache"):
-            connection.execute(f"PRAGMA {schema}.synchronous = NORMAL")
-        return connection
 
     def _unusable(self, error: sqlite3.DatabaseError) -> UserError:
         """The UserError for an error of sqlite, naming the file that is damaged where that can be told."""
         for file in (self.ledger_file, self.cache_file):
-            check_undamaged(file)
+            try:
+                with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S)) as connection:
+                    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            except sqlite3.DatabaseError as reason:
+                verdict = "ok" if is_busy(reason) else reason
+            if verdict != "ok":
+                return _damaged(file, verdict)
         return UserError(f"{self.ledger_file} or {self.cache_file} cannot be used: {error}.")
+
+
+def prepare(file: Path, schema: str) -> None:
+    """Make `file` with the tables of `schema` if it is not there; UserError if it is no such file."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)) as made:
+                version = made.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    # WAL lets readers go on while one writes; where it fails, sqlite's own journal serves
+                    made.execute("PRAGMA journal_mode = WAL").fetchone()
+                    made.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;")
+                elif version != FORMAT:
+                    found = f"format {version}, here {FORMAT}"
+                    raise UserError(f"{file} was written by another version ({found}). Move it away.")
+            return
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be opened: {error}. Choose another conf.judge.cache or conf.run_dir."
+            ) from None
+        except sqlite3.DatabaseError as error:
+            # several processes make the same file at once, and sqlite does not wait for a change of its
+            # journal
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise _damaged(file, error) from None
+            time.sleep(random.uniform(0.005, 0.02))
+
+
+def is_busy(error: sqlite3.DatabaseError) -> bool:
+    """True if another connection holds the lock that was needed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _damaged(file: Path, why) -> UserError:
+    return UserError(
+        f"{file} is not a usable sqlite file ({why}). Nothing was changed in it. Move it away: a new one "
+        "is made, and answers it held are asked for again."
+    )

@@ -2,18 +2,26 @@
 
 The client owns address, authorisation and the meaning of statuses; aiohttp carries the bytes, as its
 connections cost a third of httpx's time a call. Nothing of a request or response but what is named here
-leaves this file: no header, no key.
+leaves this file: no header, no key. A failed attempt is tried again after exponential waits, never before a
+Retry-After.
 """
 
 import asyncio
 import dataclasses
+import email.utils
 import json
+import math
+import random
 import re
+import time
+from collections.abc import Mapping
 
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.requests.retry import is_retried, retry_after
 
 KEEP_ALIVE_S = 30.0
+# An endpoint that wants a longer pause than this is down, as far as a training step is concerned.
+LONGEST_S = 120.0
+RETRIED = (408, 409, 425, 429)
 _KEYS = re.compile(r"\b(sk|pk|key|Bearer|AIza)[-_ ]?[A-Za-z0-9_\-]{8,}")
 
 
@@ -41,8 +49,7 @@ class Connection:
     """The HTTP connections of one event loop; closed when the loop ends."""
 
     def __init__(self, endpoint: Endpoint):
-        """Nothing is opened before the first call."""
-        self.endpoint = endpoint
+        self.endpoint = endpoint  # nothing is opened before the first call
         self.address = endpoint.base_url.rstrip("/") + "/chat/completions"
         self._key = self._lifetime = None
 
@@ -64,7 +71,9 @@ class Connection:
         except openai.APIStatusError as error:
             return self._refused(error)
         except (TimeoutError, openai.APIConnectionError) as error:
-            return self._unanswered(_deepest_cause(error))
+            while error.__cause__ is not None and not isinstance(error, TimeoutError):
+                error = error.__cause__
+            return self._unanswered(error)
         return _read(response.content)
 
     async def _client(self):
@@ -106,11 +115,10 @@ class Connection:
         return Attempt(error=str(status), message=message, again=is_retried(status), after_s=wait_s)
 
     def _unanswered(self, cause: BaseException) -> Attempt:
-        """The attempt of a request that no response came to. The SDK calls a refused connection a time-out."""
+        """The attempt of a request without a response. The SDK calls a refused connection a time-out."""
         if isinstance(cause, TimeoutError):
-            return Attempt(
-                error="timeout", message=f"no answer within {self.endpoint.timeout_s:g} s", again=True
-            )
+            message = f"no answer within {self.endpoint.timeout_s:g} s"
+            return Attempt(error="timeout", message=message, again=True)
         why = self._without_keys(f"{type(cause).__name__}: {cause}")
         message = f"{self.endpoint.base_url} cannot be reached: {why}"
         return Attempt(error="connection", message=message, again=True)
@@ -118,13 +126,6 @@ class Connection:
     def _without_keys(self, text: str) -> str:
         """`text` with this endpoint's key, and whatever looks like one, blotted out."""
         return _KEYS.sub("***", text.replace(self._key, "***") if self.endpoint.api_key_env else text)
-
-
-def _deepest_cause(error: BaseException) -> BaseException:
-    """The first time-out in the chain of errors that `error` was raised from, else the one it began with."""
-    while error.__cause__ is not None and not isinstance(error, TimeoutError):
-        error = error.__cause__
-    return error
 
 
 def _read(content: bytes) -> Attempt:
@@ -146,3 +147,44 @@ def _read(content: bytes) -> Attempt:
     if cut:
         return Attempt(error="garbage", message="the answer was cut at max_tokens", again=True, **usage)
     return Attempt(text=text, **usage)
+
+
+def is_retried(status: int) -> bool:
+    """True for a status that another attempt may mend: 408, 409, 425, 429 and all 5xx.
+
+    >>> list(filter(is_retried, (400, 401, 404, 408, 429, 500, 503)))
+    [408, 429, 500, 503]
+    """
+    return status in RETRIED or status >= 500
+
+
+def backoff(attempt: int, first_s: float, after_s: float | None = None) -> float:
+    """Seconds before the attempt after `attempt` (1, 2, ...): `first_s` doubled each time, with jitter.
+
+    At least `after_s`, plus up to a tenth, so that those who were told the same do not come back at once.
+
+    >>> 2.0 <= backoff(3, 1.0) <= 4.0 and 30.0 <= backoff(1, 1.0, after_s=30.0) <= 33.0
+    True
+    """
+    wait = min(LONGEST_S, first_s * 2 ** min(attempt - 1, 20)) * random.uniform(0.5, 1.0)
+    return wait if after_s is None else max(wait, after_s * random.uniform(1.0, 1.1))
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds that the endpoint asks to wait, from seconds or an HTTP date; None for none or nonsense.
+
+    >>> retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=15.0)
+    45.0
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "")
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            date = email.utils.parsedate_tz(value)
+            if date is None:
+                continue
+            seconds = email.utils.mktime_tz(date) - (time.time() if now is None else now)
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None

@@ -1,8 +1,7 @@
 """`Dispatcher`: carries an event loop's questions to the desk, sends them, brings answers back.
 
-A thousand waiting tasks are one queue here: a round takes a bounded number from its head, together with what
-has ended since the last round, into one exchange. Then it sleeps until there is news (a question, a finished
-call) or the desk's hint is over.
+A round takes a bounded number from the queue's head, with what has ended since the last round, into one
+exchange. Then it sleeps until there is news (a question, a finished call) or the desk's hint is over.
 """
 
 import asyncio
@@ -15,13 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from medical_rl.errors import BudgetMet, JudgeFailed
-from medical_rl.judges.desk.protocol import CallRequest, CallResult, Desk, Grant
+from medical_rl.judges.desk.rules import CallRequest, CallResult, Desk
 from medical_rl.judges.endpoint import Endpoint
-from medical_rl.judges.requests.call import Outcome, Question, call
-from medical_rl.judges.requests.connection import Connection
-from medical_rl.judges.requests.queue import QuestionQueue
-from medical_rl.judges.requests.retry import backoff
-from medical_rl.judges.verdict import GarbageVerdict
+from medical_rl.judges.messages import GarbageVerdict
+from medical_rl.judges.requests.call import Outcome, Question, QuestionQueue, call
+from medical_rl.judges.requests.connection import Connection, backoff
 
 SETTLED_AT = 8  # finished calls that are settled at once, in the midst of a burst of answers
 GRACE_S = 30.0  # a lease outlives its call's time-out by this
@@ -36,27 +33,22 @@ class Dispatcher:
         self.max_attempts, self.backoff_s = max_attempts, backoff_s
         self.owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
         self.queue = QuestionQueue()
-        self.granted: collections.deque[tuple[Question, str]] = (
-            collections.deque()
-        )  # about to be sent, with leases
+        # about to be sent, with leases
+        self.granted: collections.deque[tuple[Question, str]] = collections.deque()
         self.calls: set[asyncio.Task] = set()
-        self.finished: list[
-            tuple[CallResult, Question, Outcome]
-        ] = []  # to be settled, then told to the askers
+        # to be settled, then told to the askers
+        self.finished: list[tuple[CallResult, Question, Outcome]] = []
         self.news = asyncio.Event()
         self.one_round = asyncio.Lock()
         self.task: asyncio.Task | None = None
         self.connection = Connection(endpoint)
 
     async def answer(self, prepare: Callable[[], Question]) -> Any:
-        """What its `read` makes of the answer to `prepare()`; equal questions become one.
-
-        Raises JudgeFailed if there is none.
-        """
+        """What `read` makes of the answer to `prepare()`, else JudgeFailed; equal questions become one."""
         question = await self.queue.join(prepare)
         if question.request is None:
-            cost = self.endpoint.cost(question.tokens - self.endpoint.max_tokens, self.endpoint.max_tokens)
-            lease_s = self.endpoint.timeout_s + GRACE_S
+            most, lease_s = self.endpoint.max_tokens, self.endpoint.timeout_s + GRACE_S
+            cost = self.endpoint.cost(question.tokens - most, most)
             question.request = CallRequest(
                 question.key, self.owner, question.tokens, cost, lease_s, self.live
             )
@@ -81,23 +73,18 @@ class Dispatcher:
                     task = asyncio.get_running_loop().create_task(self._call(*self.granted.popleft()))
                     self.calls.add(task)
                     task.add_done_callback(self.calls.discard)
-                await self._sleep(0.0 if self.finished else self.queue.pause())
+                pause_s = 0.0 if self.finished else self.queue.pause()
+                if pause_s <= 0:
+                    await asyncio.sleep(0)  # the calls just granted are sent before more are asked for
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self.news.wait(), None if pause_s == math.inf else pause_s)
         except asyncio.CancelledError:
             await self._abandon()
             raise
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep for `seconds`, or until there is news."""
-        if seconds <= 0:
-            await asyncio.sleep(0)  # the calls just granted are sent before more are asked for
-            return
-        timer = asyncio.get_running_loop().call_later(seconds, self.news.set) if seconds < math.inf else None
-        await self.news.wait()
-        if timer:
-            timer.cancel()
-
     async def _round(self) -> None:
-        """Make one exchange, one at a time: settle finished calls, then tell their askers; act on the grants."""
+        """Make one exchange, one at a time: settle finished calls, tell their askers, act on the grants."""
         async with self.one_round:
             finished, self.finished = self.finished, []
             batch = self.queue.take(len(finished))
@@ -107,9 +94,8 @@ class Dispatcher:
             except asyncio.CancelledError:
                 self.finished = finished + self.finished
                 raise
-            except (
-                Exception
-            ) as error:  # the desk is broken: nobody could be answered any more, so all are told
+            except Exception as error:
+                # the desk is broken: nobody could be answered any more, so all are told
                 for question in list(self.queue.open.values()):
                     self._conclude(question, Outcome(error=error))
                 return
@@ -119,26 +105,20 @@ class Dispatcher:
         for question, grant in zip(batch, grants, strict=True):
             if grant.kind == "wait":
                 waiting.append((question, grant))
-            else:
-                self._act_on(question, grant)
+            elif grant.kind == "go":
+                self.granted.append((question, grant.lease))
+            elif grant.kind == "known":
+                self._conclude_known(question, grant.text)
+            elif grant.kind == "refused":
+                kind = BudgetMet if grant.reason == "budget" else JudgeFailed
+                self._conclude(question, Outcome(error=kind(grant.reason, grant.text)))
         self.queue.put_back(waiting)
-
-    def _act_on(self, question: Question, grant: Grant) -> None:
-        """Queue the call of a granted question, or conclude one that is known or refused."""
-        if grant.kind == "go":
-            self.granted.append((question, grant.lease))
-        elif grant.kind == "known":
-            self._conclude_known(question, grant.text)
-        elif grant.kind == "refused":
-            kind = BudgetMet if grant.reason == "budget" else JudgeFailed
-            self._conclude(question, Outcome(error=kind(grant.reason, grant.text)))
 
     async def _call(self, question: Question, lease: str) -> None:
         """Make the granted call, and after it further ones as long as there are grants.
 
-        Answers come in bursts. Were all of a burst read before the next requests are sent, the endpoint would
-        stand idle meanwhile; so every few answers are settled at once, and who has read an answer sends the
-        next request.
+        Answers come in bursts. So that the endpoint does not stand idle while all of a burst are read, every
+        few answers are settled at once, and who has read an answer sends the next request.
         """
         while True:
             try:
@@ -168,13 +148,13 @@ class Dispatcher:
             self._conclude(question, outcome)
 
     def _conclude(self, question: Question, outcome: Outcome) -> None:
-        """Bring an outcome to all askers, or the question back into the queue when its next attempt is due."""
+        """Bring an outcome to all askers, or the question back into the queue for its next attempt."""
         if outcome.again:
             wait_s = backoff(question.attempts, self.backoff_s, outcome.after_s)
             asyncio.get_running_loop().call_later(wait_s, self._ask_again, question)
-            return
-        self.queue.close(question)
-        question.resolve(outcome)
+        else:
+            self.queue.close(question)
+            question.resolve(outcome)
 
     def _ask_again(self, question: Question) -> None:
         self.queue.limited.appendleft(question)

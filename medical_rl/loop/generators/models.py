@@ -17,9 +17,8 @@ from medical_rl.data.parquet import write_split
 from medical_rl.data.prompts import IMAGE, messages
 from medical_rl.engine.vllm.requests import RoundContext, run_request
 from medical_rl.errors import JudgeFailed, UserError
-from medical_rl.judges.ask_all import ask_all, usage_since
 from medical_rl.judges.endpoint import refuse_restricted
-from medical_rl.judges.judge import from_config, rename_errors
+from medical_rl.judges.judge import ask_all, from_config, rename_errors, usage_since
 from medical_rl.loop.generators.prompts_and_replies import (
     WITH_NOTES,
     prompt_row,

@@ -11,9 +11,8 @@ from typing import Any
 
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import JudgeFailed, UserError
-from medical_rl.judges.ask_all import ask_all
-from medical_rl.judges.build import checked_settings, from_config, rename_errors
 from medical_rl.judges.endpoint import Endpoint, refuse_restricted
+from medical_rl.judges.judge import ask_all, checked_settings, from_config, rename_errors
 from medical_rl.pseudo_label.label import ANSWERS, Label, LabelQuestion
 from medical_rl.pseudo_label.labellers.instructions import endpoint_messages, reply_schema
 
@@ -34,11 +33,9 @@ def refuse_restricted_questions(settings: Mapping[str, Any], questions: Sequence
         endpoint = Endpoint.from_mapping(settings["service"]["endpoint"])
         for question in questions:
             source = question.sample.source
-            if not question.sample.restricted:
-                for report in question.reports:
-                    if report.restricted:
-                        source = f"the reports ({report.id})"
-                        break
+            restricted = [report.id for report in question.reports if report.restricted]
+            if restricted and not question.sample.restricted:
+                source = f"the reports ({restricted[0]})"
             refuse_restricted(endpoint, question.restricted, source, f"{GROUP}.service.endpoint")
 
 
@@ -61,8 +58,10 @@ def label(settings: Mapping[str, Any], questions: Sequence[LabelQuestion], work:
     for key, question in zip(requests, questions, strict=True):
         if key in replies:
             labels.append(_label(question, replies[key]))
-        else:
-            labels.append(_failed_label(question, failures[key]))
+            continue
+        failure, ids = failures[key], question.report_ids
+        reason = failure.reason if isinstance(failure, JudgeFailed) else str(failure)
+        labels.append(Label(question.sample.id, None, retrieved=ids, failed=reason))
     return labels
 
 
@@ -81,8 +80,3 @@ def _label(question: LabelQuestion, reply: Mapping[str, Any]) -> Label:
     used = tuple(ids[number - 1] for number in numbers)
     rationale, confidence = reply["rationale"].strip(), float(reply["confidence"])
     return Label(question.sample.id, answer, rationale, ids, confidence, used=used)
-
-
-def _failed_label(question: LabelQuestion, failure: Exception) -> Label:
-    reason = failure.reason if isinstance(failure, JudgeFailed) else str(failure)
-    return Label(question.sample.id, None, retrieved=question.report_ids, failed=reason)

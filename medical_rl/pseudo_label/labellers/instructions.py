@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from medical_rl.data.reports import Report
-from medical_rl.judges.consistency import fence
+from medical_rl.judges.messages import fence
 from medical_rl.pseudo_label.label import LabelQuestion
 from medical_rl.sample import Sample
 
@@ -26,12 +26,7 @@ def fenced_reports(reports: Sequence[Report]) -> str:
 
 
 def prompt_sample(question: LabelQuestion) -> Sample:
-    """The row as `medical_rl.data.prompts` takes it: its knowledge its fenced reports, its meta empty.
-
-    >>> row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="no", meta={"report": "own"})
-    >>> prompt_sample(LabelQuestion(row)).meta, prompt_sample(LabelQuestion(row)).knowledge
-    ({}, '')
-    """
+    """The row as `medical_rl.data.prompts` takes it: its knowledge its fenced reports, its meta empty."""
     return dataclasses.replace(question.sample, knowledge=fenced_reports(question.reports), meta={})
 
 

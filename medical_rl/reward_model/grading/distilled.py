@@ -12,20 +12,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from medical_rl.judges.ask_all import ask_all
-from medical_rl.judges.consistency import fence
 from medical_rl.judges.endpoint import refuse_restricted
+from medical_rl.judges.judge import ask_all
+from medical_rl.judges.messages import fence
 from medical_rl.reward_model.graded import Graded, write_graded
-from medical_rl.reward_model.grading.contradictions import CONTRADICTIONS
-from medical_rl.reward_model.grading.donors import Donors
-from medical_rl.reward_model.grading.grades import BUILDERS
+from medical_rl.reward_model.grading.grades import BUILDERS, CONTRADICTIONS
 from medical_rl.reward_model.grading.synonyms import Synonyms
-from medical_rl.reward_model.grading.text_maker import TextMaker
+from medical_rl.reward_model.grading.text_maker import Donors, TextMaker
 from medical_rl.run.files import write_text
 from medical_rl.sample import Sample
 from medical_rl.seeding import rank
 
-PAIRS = 2000  # the paper's
 # Builders whose texts are compared. Two of equal grade are compared too: of those the builders know no order.
 CANDIDATES = {**BUILDERS, **CONTRADICTIONS}
 SCHEMA = {
@@ -63,7 +60,7 @@ def distil(
     judge,
     *,
     donors: Donors,
-    pairs: int = PAIRS,
+    pairs: int = 2000,
     allowed: float = 0.05,
 ) -> list[Preference]:
     """The judge's preferences on two responses to each of `pairs` drawn rows; ties and failures left out.
@@ -89,10 +86,10 @@ def distil(
     preferences = []
     for name, (first, second) in shown.items():
         verdict = verdicts.get(name, {"better": "tie"})
-        if verdict["better"] == "first":
-            preferences.append(Preference(first, second, True, verdict["reason"]))
-        elif verdict["better"] == "second":
-            preferences.append(Preference(second, first, False, verdict["reason"]))
+        if verdict["better"] != "tie":
+            first_won = verdict["better"] == "first"
+            better, worse = (first, second) if first_won else (second, first)
+            preferences.append(Preference(better, worse, first_won, verdict["reason"]))
     return preferences
 
 

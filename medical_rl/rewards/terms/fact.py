@@ -1,6 +1,6 @@
 """Fact: how many of the question's clinical concepts the response speaks of (MEDFACT-R1)."""
 
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.response import Response
 from medical_rl.parsing.text import AFTER, CLAUSE, NEGATIONS, stems
 from medical_rl.sample import Sample
@@ -35,10 +35,8 @@ def fact(
     >>> fact(parse("<think>Lung infections are excluded.</think><answer>no</answer>"), s)
     0.2
     """
-    if scope not in SCOPES:
-        raise unknown("scope of the fact reward", scope, SCOPES)
-    if match not in MATCHES:
-        raise unknown("way to match concepts", match, MATCHES)
+    check_known("scope of the fact reward", scope, SCOPES)
+    check_known("way to match concepts", match, MATCHES)
     if not sample.concepts:
         raise UserError(
             f"The fact reward counts concepts, and the row {sample.id!r} of {sample.source} has none. "
@@ -50,7 +48,10 @@ def fact(
         for concept in sample.concepts:
             count += any(spelling in text for spelling in _spellings(concept.lower()))
     else:
-        clauses = list(map(stems, CLAUSE.split(_text(response, scope).casefold())))
+        parts = {"think": [response.thought], "answer": [response.answer]}
+        parts["both"] = parts["think"] + parts["answer"]
+        text = "\n".join(filter(None, parts[scope]))
+        clauses = list(map(stems, CLAUSE.split(text.casefold())))
         for concept in dict.fromkeys(sample.concepts):
             count += _is_reflected(concept, clauses, skip_negated)
     return min(each * count, maximum(sample, cap=cap, each=each))
@@ -63,12 +64,6 @@ def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -
 
 
 fact.maximum = maximum
-
-
-def _text(response: Response, scope: str) -> str:
-    parts = {"answer": [response.answer], "think": [response.thought]}
-    parts["both"] = parts["think"] + parts["answer"]
-    return "\n".join(filter(None, parts[scope]))
 
 
 def _spellings(concept: str) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import re
 
-from medical_rl.errors import unknown
+from medical_rl.errors import check_known
 from medical_rl.parsing.response import Response
 from medical_rl.sample import Sample
 
@@ -40,12 +40,13 @@ def _json(response: Response) -> bool:
         return False
 
 
-def _tagged_public(response: Response) -> bool:
-    """MEDFACT-R1's public code, for comparison only: one match; nested and empty tags pass."""
-    return bool(_PUBLIC.fullmatch(response.text))
-
-
-FORMS = {"boxed": _boxed, "tagged": _tagged, "json": _json, "tagged_public": _tagged_public}
+FORMS = {
+    "boxed": _boxed,
+    "tagged": _tagged,
+    "json": _json,
+    # MEDFACT-R1's public code, for comparison only: one match; nested and empty tags pass
+    "tagged_public": lambda response: bool(_PUBLIC.fullmatch(response.text)),
+}
 
 
 def format_reward(response: Response, sample: Sample, form: str = "boxed") -> float:
@@ -60,8 +61,7 @@ def format_reward(response: Response, sample: Sample, form: str = "boxed") -> fl
     >>> format_reward(parse("\\\\boxed{disc}"), None)
     0.0
     """
-    if form not in FORMS:
-        raise unknown("form", form, FORMS)
+    check_known("form", form, FORMS)
     return float(FORMS[form](response))
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from medical_rl.errors import RewardFailed, unknown
+from medical_rl.errors import RewardFailed, check_known
 from medical_rl.parsing.response import Response, read
 from medical_rl.sample import Sample
 
@@ -23,10 +23,8 @@ async def learned(
                often wrong learns to leave its answer out.
     Raises RewardFailed where the row has no image or the model does not answer with a finite number.
     """
-    if scale not in SCALES:
-        raise unknown("scale of the learned reward", scale, SCALES)
-    if no_answer not in NO_ANSWER:
-        raise unknown("value of no_answer of the learned reward", no_answer, NO_ANSWER)
+    check_known("scale of the learned reward", scale, SCALES)
+    check_known("value of no_answer of the learned reward", no_answer, NO_ANSWER)
     if not sample.images:
         raise RewardFailed(f"The row {sample.id!r} has no image, and R_phi judges an answer about one.")
     if no_answer == "low" and read(response, sample) is None:
@@ -38,9 +36,4 @@ async def learned(
     return (value - LOW) / (HIGH - LOW) if scale == "unit" else value
 
 
-def maximum(sample: Sample, scale: str = "raw", **_) -> float:
-    """The largest reward: 10, or 1 on the unit scale."""
-    return 1.0 if scale == "unit" else HIGH
-
-
-learned.maximum = maximum
+learned.maximum = lambda sample, scale="raw", **_: 1.0 if scale == "unit" else HIGH

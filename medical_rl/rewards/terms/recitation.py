@@ -3,7 +3,7 @@
 import functools
 import re
 
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.response import Response
 from medical_rl.sample import Sample
 
@@ -25,8 +25,7 @@ def recitation(
     >>> recitation(parse("<think>A smooth, round mass with sharp borders</think>"), s)
     0.2
     """
-    if smoothing not in SMOOTHING:
-        raise unknown("BLEU smoothing of nltk", smoothing, SMOOTHING)
+    check_known("BLEU smoothing of nltk", smoothing, SMOOTHING)
     if int(order) < 1:
         raise UserError(f"The recitation reward has order={order}: BLEU needs n-grams of at least one word.")
     if not sample.knowledge.strip():
@@ -41,22 +40,13 @@ def recitation(
     return max(-1.0, min(1.0, value))
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Lower-case words and numbers; punctuation is left out.
-
-    >>> words("A 2-cm, round mass.")
-    ('a', '2', 'cm', 'round', 'mass')
-    """
-    return tuple(re.findall(r"\w+", text.lower()))
-
-
 @functools.lru_cache(maxsize=4096)
 def bleu(candidate: str, reference: str, order: int, smoothing: str) -> float:
     """nltk's sentence BLEU of `candidate` against one `reference`, in [0, 1]; 0 where either has no words."""
     # Imported where it is used: nltk brings scikit-learn and pandas with it, over a second.
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-    hypothesis, target = words(candidate), words(reference)
+    hypothesis, target = re.findall(r"\w+", candidate.lower()), re.findall(r"\w+", reference.lower())
     if not hypothesis or not target:
         return 0.0
     smooth = getattr(SmoothingFunction(), smoothing)
@@ -64,9 +54,5 @@ def bleu(candidate: str, reference: str, order: int, smoothing: str) -> float:
     return float(sentence_bleu([target], hypothesis, weights=weights, smoothing_function=smooth))
 
 
-def maximum(sample: Sample, delta: float = 0.2, **_) -> float:
-    """The largest reward: delta, at most 1; 0 where reciting is punished."""
-    return max(0.0, min(1.0, float(delta)))
-
-
-recitation.maximum = maximum
+# delta, at most 1; 0 where reciting is punished
+recitation.maximum = lambda sample, delta=0.2, **_: max(0.0, min(1.0, float(delta)))

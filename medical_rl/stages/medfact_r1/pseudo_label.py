@@ -4,12 +4,14 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.compose import choose
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples, write_split
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.agreement import agreement, gold_answers
-from medical_rl.pseudo_label.label import Label, write_labels
+from medical_rl.pseudo_label.label import write_labels
 from medical_rl.pseudo_label.rows import write_rows
 from medical_rl.run.files import link_or_copy
 from medical_rl.run.folder import RunFolder
@@ -48,10 +50,6 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     return {"outputs": outputs, "notes": notes, "figures": figures}
 
 
-def _settings(config: DictConfig, group: str) -> dict:
-    return OmegaConf.to_container(config.conf[group], resolve=True)
-
-
 def _label_rows(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
     """Label the labelled part of the rows, and the tested rows for the baseline: (notes, figures)."""
     k = chosen_k(folder)
@@ -59,18 +57,15 @@ def _label_rows(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list
     if config.conf.pseudo_label.concepts != "prepared":
         rows, notes = _with_judged_concepts(config, folder, rows)
     labels = label_rows(config, folder, rows, [k], "labelled")[k]
-    counts = write_rows(
-        rows, labels, home / TRAIN, _settings(config, "prompt"), _settings(config, "labeller")
-    )
+    counts = write_rows(rows, labels, home / TRAIN, plain(config.conf.prompt), plain(config.conf.labeller))
     agreed = agreement(labels, gold_answers(rows))
     write_labels(labels, home / "labels.jsonl")
     first = f"{counts['rows']:,} of {len(rows):,} questions have a label, from {k} reports each"
     (home / TESTED).unlink(missing_ok=True)
     if config.conf.pseudo_label.baseline:
         path = folder.path / "data" / f"{config.conf.evaluation.split}.parquet"
-        tested = []
-        if path.exists():
-            tested = [sample for sample in read_samples(path) if sample.kind == "yes_no"]
+        samples = read_samples(path) if path.exists() else ()
+        tested = [sample for sample in samples if sample.kind == "yes_no"]
         write_labels(label_rows(config, folder, tested, [k], "tested")[k], home / TESTED)
     return [first] + notes + _label_notes(counts, agreed), {**counts, "k": k, "agreement": agreed}
 
@@ -80,9 +75,9 @@ def _with_judged_concepts(
 ) -> tuple[list[Sample], list[str]]:
     """(the rows with concepts for the fact reward that a judge lists, as in the paper; notes)."""
     from medical_rl.data.inspect.judge_concepts import ask_concepts
-    from medical_rl.judges.build import from_config
+    from medical_rl.judges.judge import from_config
 
-    judge = from_config(_settings(config, "judge"), folder.path)
+    judge = from_config(plain(config.conf.judge), folder.path)
     concepts, _, asked = ask_concepts(judge, rows, float(config.conf.rewards.max_failure_rate))
     judged = [dataclasses.replace(row, concepts=concepts.get(row.question, row.concepts)) for row in rows]
     note = (
@@ -118,26 +113,17 @@ def _cold_start(config: DictConfig, folder: RunFolder, home: Path) -> list[str]:
     if source == "rule":
         shutil.copy2(home / TRAIN, path)
         return []
-    prompt, settings = _settings(config, "prompt"), _settings(config, "labeller")
+    prompt, settings = plain(config.conf.prompt), plain(config.conf.labeller)
     rows = training_rows(folder, [row.id for row in read_samples(home / TRAIN, with_images=False)])
     if source == "human":
         write_split(rows, path, prompt)
         return ["the cold start learns the data's own answers"]
-    labels = _untrained_labels(config, folder, rows)
+    own = {"thought": settings["thought"], "model": base_model(config, folder)}
+    asked = plain(choose("labeller", "local")) | own | {"min_confidence": settings["min_confidence"]}
+    labels = label_rows(config, folder, rows, [0], "base_vlm", asked)[0]
     counts = write_rows(rows, labels, path, prompt, {**settings, "min_confidence": 0.0})
     notes = _label_notes(counts, agreement(labels, gold_answers(rows)))
     return ["the cold start learns the untrained model's own answers, without reports"] + notes
-
-
-def _untrained_labels(config: DictConfig, folder: RunFolder, rows: list[Sample]) -> list[Label]:
-    """The untrained model's labels, asked without reports."""
-    from medical_rl.config.compose import choose
-
-    settings = OmegaConf.to_container(choose("labeller", "local"), resolve=True)
-    for name in ("min_confidence", "thought"):
-        settings[name] = config.conf.labeller[name]
-    settings["model"] = base_model(config, folder)
-    return label_rows(config, folder, rows, [0], "base_vlm", settings)[0]
 
 
 def _label_notes(counts: dict, agreed: dict) -> list[str]:
@@ -156,10 +142,7 @@ def _label_notes(counts: dict, agreed: dict) -> list[str]:
 
 
 STAGE = Stage(
-    name="pseudo_label",
-    title="pseudo-labels",
-    run=run,
-    needs=("prepare", "retrieve", "calibrate", "align"),
+    "pseudo_label", "pseudo-labels", run, needs=("prepare", "retrieve", "calibrate", "align"),
     reads=(
         "conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration",
         "conf.alignment.enabled", "conf.alignment.share", "conf.warm_start.source", "conf.evaluation.split",

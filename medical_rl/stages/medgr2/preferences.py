@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import count_rows, read_samples, write_split
 from medical_rl.engine.vllm.requests import run_request
 from medical_rl.errors import UserError
+from medical_rl.judges.judge import from_config
 from medical_rl.loop.plan import policy_after, split_stage
 from medical_rl.reward_model.graded import write_graded
 from medical_rl.reward_model.policy_grades import policy_rows
@@ -25,31 +27,21 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     conf, seed = config.conf, int(config.conf.seed)
     round_, _ = split_stage(folder.stage)
     home = folder.round(round_)
-    settings, prompt = (
-        OmegaConf.to_container(section, resolve=True) for section in (conf.loop.preferences, conf.prompt)
-    )
+    settings, prompt = (plain(section) for section in (conf.loop.preferences, conf.prompt))
     questions = home / "preferences" / "asked.parquet"
     write_split(draw_rows(home / "train.parquet", int(settings["rows"]), seed + round_), questions, prompt)
     policy = policy_of(policy_after(round_, conf.loop), config, folder)
     tokens = int(config.data.max_response_length)
-    request = engine_request(config, policy, questions, prompt, tokens) | {
-        "seed": 1000 * seed + round_,
-        "temperature": float(settings["temperature"]),
-        "top_p": 1.0,
-        "n": int(settings["n"]),
-    }
-    replies = run_request(
-        request, questions.with_name("request.json"), questions.with_name("responses.jsonl")
-    )
+    request = engine_request(config, policy, questions, prompt, tokens)
+    request |= {"seed": 1000 * seed + round_, "n": int(settings["n"])}
+    request |= {"temperature": float(settings["temperature"]), "top_p": 1.0}
+    folder_of = questions.with_name
+    replies = run_request(request, folder_of("request.json"), folder_of("responses.jsonl"))
     dropped: Counter[str] = Counter()
     written = list(responses(questions, replies))
-    rows = policy_rows(
-        written,
-        str(settings["soundness"]),
-        judge=_judge(config, folder, settings),
-        allowed=float(conf.rewards.max_failure_rate),
-        dropped=dropped,
-    )
+    judge = from_config(plain(conf.judge), folder.path) if settings["soundness"] == "judge" else None
+    allowed = float(conf.rewards.max_failure_rate)
+    rows = policy_rows(written, str(settings["soundness"]), judge=judge, allowed=allowed, dropped=dropped)
     if not rows:
         raise UserError(f"None of {len(written)} responses of the policy could be graded: {dict(dropped)}.")
     write_graded(rows, home / "preferences.parquet")
@@ -80,26 +72,11 @@ def responses(questions: Path, replies: Path) -> Iterator[tuple[Sample, str]]:
             yield sample, text
 
 
-def _judge(config: DictConfig, folder: RunFolder, settings: dict):
-    """The judge of conf/judge where the soundness is asked of one; None else."""
-    if settings["soundness"] != "judge":
-        return None
-    from medical_rl.judges.build import from_config
-
-    return from_config(OmegaConf.to_container(config.conf.judge, resolve=True), folder.path)
-
-
 STAGE = Stage(
-    name="preferences",
-    title="graded samples of the policy",
-    run=run,
+    "preferences", "graded samples of the policy", run,
     reads=(
-        "conf.loop.preferences",
-        "conf.seed",
-        "conf.prompt",
-        "conf.model",
-        *VLLM_ENGINE,
+        "conf.loop.preferences", "conf.seed", "conf.prompt", "conf.model", *VLLM_ENGINE,
         "data.max_response_length",
     ),
     in_loop_only=True,
-)
+)  # fmt: skip

@@ -6,17 +6,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.errors import UserError
+from medical_rl.evaluation.results import has_phantom_data
+from medical_rl.judges.judge import from_config
 from medical_rl.loop.plan import reward_model_before, split_stage
 from medical_rl.reward_model.graded import read_graded
 from medical_rl.reward_model.grading.probes import with_grey_images, with_swapped_images
-from medical_rl.reward_model.training import graded_files
+from medical_rl.reward_model.training import rows as graded_files
 from medical_rl.run.files import link_or_copy, write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.models import base_model, image_limits, resolve_model
-from medical_rl.stages.medgr2.ask_reward_model import score_rows
+from medical_rl.stages.medgr2.score import score_rows
 from medical_rl.stages.stage import VLLM_ENGINE, Stage
 from medical_rl.training.request import training_command
 
@@ -31,15 +34,18 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     """Train checkpoints/<stage>/huggingface, R_phi in vLLM's layout, and write its calibration report."""
     conf, seed = config.conf, int(config.conf.seed)
     round_, _ = split_stage(folder.stage)
-    settings, prompt = (
-        OmegaConf.to_container(section, resolve=True) for section in (conf.reward_training, conf.prompt)
-    )
+    settings, prompt = plain(conf.reward_training), plain(conf.prompt)
     data, seed_folder = folder.path / "data", folder.path / "reward_model"
     rows, held_out = folder.path / folder.stage / "graded.parquet", seed_folder / "held_out.parquet"
     previous = previous_calibration = None
     if round_ is None:
         graded_files.write_held_out_rows(data / "val.parquet", held_out, settings, prompt, seed)
-        judge = seed_judge(config, folder)
+        judge = from_config(plain(conf.judge), folder.path) if settings["seed_from"] == "judge" else None
+        if settings["seed_from"] == "judge" and judge is None:
+            raise UserError(
+                "conf.reward_training.seed_from=judge asks a judge, and conf/judge=none. Choose "
+                "conf/judge=openai, gemini or local."
+            )
         notes = graded_files.write_seed_rows(data / "train.parquet", rows, settings, prompt, seed, judge)
     else:
         before = reward_model_before(round_, conf.loop)
@@ -54,21 +60,6 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     notes.append(calibration_sentence(figures))
     outputs = {"model": str(model.relative_to(folder.path)), "report": f"{folder.stage}/calibration.json"}
     return {"outputs": outputs, "notes": notes, "figures": figures}
-
-
-def seed_judge(config: DictConfig, folder: RunFolder):
-    """The judge of conf/judge where the seed is distilled from one; None else."""
-    if config.conf.reward_training.seed_from != "judge":
-        return None
-    from medical_rl.judges.build import from_config
-
-    judge = from_config(OmegaConf.to_container(config.conf.judge, resolve=True), folder.path)
-    if judge is None:
-        raise UserError(
-            "conf.reward_training.seed_from=judge asks a judge, and conf/judge=none. Choose "
-            "conf/judge=openai, gemini or local."
-        )
-    return judge
 
 
 def train_model(
@@ -90,11 +81,10 @@ def train_model(
         return exported
     request = {
         "rows": str(rows), "out": str(exported), "work": str(exported.with_name("state")),
-        "seed": int(conf.seed), "device": str(conf.engine.device), "phantom": is_phantom(folder),
+        "seed": int(conf.seed), "device": str(conf.engine.device), "phantom": has_phantom_data(folder.path),
         **image_limits(config),
     }  # fmt: skip
-    for name in TRAINING:
-        request[name] = settings[name]
+    request |= {name: settings[name] for name in TRAINING}
     if previous is not None:
         request |= {"model": str(previous), "sft": None, "fit": settings["again"]}
     else:
@@ -119,8 +109,7 @@ def calibrate_model(
 
     previous  calibration.json of the R_phi before this one
     """
-    from medical_rl.reward_model.calibration import calibrate, spearman
-    from medical_rl.reward_model.report import write_report
+    from medical_rl.reward_model.calibration import calibrate, spearman, write_report
 
     conf, work = config.conf, folder.path / folder.stage
     rows = list(read_graded(held_out))
@@ -131,28 +120,22 @@ def calibrate_model(
     totals = [values[0] for values in outputs]
     scores, totals = totals[: len(rows)], totals[len(rows) :]
     exchanged_scores, grey_scores = totals[: len(exchanged)], totals[len(exchanged) :]
-    figures = calibrate(
-        rows,
-        scores,
-        swapped=(exchanged, exchanged_scores),
-        previous=json.loads(previous.read_text())["scores"] if previous else None,
-        scale="free" if conf.reward_training.loss == "pairwise" else "grades",
-        seed=int(conf.seed),
-    )
+    scale = "free" if conf.reward_training.loss == "pairwise" else "grades"
+    before = json.loads(previous.read_text())["scores"] if previous else None
+    swapped = (exchanged, exchanged_scores)
+    figures = calibrate(rows, scores, swapped=swapped, previous=before, scale=scale, seed=int(conf.seed))
     grades = [row.grade for row in own]
     figures["spearman"] = spearman(grades, [scores[number] for number in measured])
     figures["grey_spearman"] = spearman(grades, grey_scores)
     write_json(work / "calibration.json", {**figures, "scores": scores})
-    write_report(figures, work / "calibration", folder.stage, is_phantom(folder))
+    write_report(figures, work / "calibration", folder.stage, has_phantom_data(folder.path))
     return figures
 
 
 def summary_figures(figures: dict) -> dict:
     """What loop.json and the manifest keep of a calibration."""
-    gaps = {}
-    for name, probe in figures["probe_gaps"].items():
-        if name in graded_files.WRONG:
-            gaps[name] = probe["gap"]
+    probes = figures["probe_gaps"].items()
+    gaps = {name: probe["gap"] for name, probe in probes if name in graded_files.WRONG}
     weakest = min(gaps, key=gaps.get, default=None)
     summary = {name: figures[name] for name in ("spearman", "mae", "in_order", "grey_spearman")}
     return summary | {
@@ -175,19 +158,10 @@ def calibration_sentence(summary: dict) -> str:
     return ", ".join(parts)
 
 
-def is_phantom(folder: RunFolder) -> bool:
-    """Whether the run's data are phantoms, as their card says."""
-    card = json.loads((folder.path / "data" / "card.json").read_text())
-    return bool(card["about"].get("phantom"))
-
-
 STAGE = Stage(
-    name="reward_model",
-    title="reward model",
-    run=run,
-    needs=("prepare",),
+    "reward_model", "reward model", run, needs=("prepare",),
     reads=(
-        "conf.reward_training", "conf.loop.preferences.replay", "conf.seed", "conf.prompt", "conf.model", *VLLM_ENGINE,
-        "conf.engine.ranks",
+        "conf.reward_training", "conf.loop.preferences.replay", "conf.seed", "conf.prompt", "conf.model",
+        *VLLM_ENGINE, "conf.engine.ranks",
     ),
 )  # fmt: skip
