@@ -14,16 +14,16 @@ HEADER = (
     "Reports (k)", "n", "Answered", "Accuracy of answered (95 %)", "Accuracy, no answer counted wrong (95 %)",
     "Majority rate", "Cohen's kappa", "Yes in labels", "Yes in gold", "Abstained", "Unparsed", "Failed",
 )  # fmt: skip
+_COLUMNS = (
+    "n", "answered", "accuracy_answered", "accuracy", "majority_rate", "kappa", "yes_rate", "gold_yes_rate",
+    "abstained", "unparsed", "failed",
+)  # fmt: skip
 
 
 def gold_answers(samples: Iterable[Sample]) -> dict[str, str]:
     """{row id: "yes" or "no"} of the rows whose gold answer can be read; a row without one is left out."""
-    answers = {}
-    for sample in samples:
-        answer = gold(sample)
-        if answer in ANSWERS:
-            answers[sample.id] = answer
-    return answers
+    answers = {sample.id: gold(sample) for sample in samples}
+    return {id: answer for id, answer in answers.items() if answer in ANSWERS}
 
 
 def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, Any]:
@@ -46,16 +46,11 @@ def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, An
     >>> figures["accuracy_answered"], round(figures["accuracy"], 3), figures["abstained"]
     (0.5, 0.333, 1)
     """
-    counts: collections.Counter[str] = collections.Counter()
-    answers, answered_golds, all_golds = [], [], []
-    for label in labels:
-        if label.id not in golds:
-            continue
-        counts[label.outcome] += 1
-        all_golds.append(golds[label.id])
-        if label.outcome == "answered":
-            answers.append(label.answer)
-            answered_golds.append(golds[label.id])
+    labels = [label for label in labels if label.id in golds]
+    counts = collections.Counter(label.outcome for label in labels)
+    all_golds = [golds[label.id] for label in labels]
+    answers = [label.answer for label in labels if label.outcome == "answered"]
+    answered_golds = [golds[label.id] for label in labels if label.outcome == "answered"]
     n, answered = len(all_golds), len(answers)
     if not n:
         return {"n": 0}
@@ -74,25 +69,21 @@ def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, An
     }
 
 
-def cells(k: int, figures: Mapping[str, Any]) -> list[str]:
-    """The cells of a table's row under HEADER."""
-    if not figures["n"]:
-        return [str(k), "0"] + ["-"] * (len(HEADER) - 2)
-    row = [str(k), str(figures["n"]), str(figures["answered"])]
-    for name in ("accuracy_answered", "accuracy"):
-        bounds = figures[f"{name}_interval"]
-        shown = _figure(figures[name])
-        row.append(f"{shown} ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else shown)
-    for name in ("majority_rate", "kappa", "yes_rate", "gold_yes_rate"):
-        row.append(_figure(figures[name]))
-    for name in ("abstained", "unparsed", "failed"):
-        row.append(str(figures[name]))
-    return row
-
-
 def markdown(per_k: Mapping[int, Mapping[str, Any]]) -> str:
     """A Markdown table of `agreement` for each k."""
-    return markdown_table(list(HEADER), [cells(k, figures) for k, figures in sorted(per_k.items())])
+    return markdown_table(list(HEADER), [_cells(k, figures) for k, figures in sorted(per_k.items())])
+
+
+def _cells(k: int, figures: Mapping[str, Any]) -> list[str]:
+    """A row under HEADER: counts as they are, shares with three digits and their interval, "-" for None."""
+    if not figures["n"]:
+        return [str(k), "0"] + ["-"] * (len(HEADER) - 2)
+    row = [str(k)]
+    for name in _COLUMNS:
+        value, bounds = figures[name], figures.get(f"{name}_interval")
+        cell = f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
+        row.append(f"{cell} ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else cell)
+    return row
 
 
 def _kappa(answers: Sequence[str], golds: Sequence[str]) -> float | None:
@@ -101,7 +92,3 @@ def _kappa(answers: Sequence[str], golds: Sequence[str]) -> float | None:
     if len(set(answers).union(golds)) < 2:  # chance alone agrees wholly, and kappa is 0 / 0
         return None
     return float(cohen_kappa_score(answers, golds))
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

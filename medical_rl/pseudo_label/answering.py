@@ -35,31 +35,27 @@ def answers_per_k(
     the same; failed ones are asked again.
     """
     settings = labeller_settings(settings)
-    questions_per_k = {}
-    for k in ks:
-        questions_per_k[k] = questions_with_reports(rows, retrieved, reports, k)
+    questions_per_k = {k: questions_with_reports(rows, retrieved, reports, k) for k in ks}
     for questions in questions_per_k.values():  # all of them before anything is sent for the first
         refuse_restricted_questions(settings, questions)
     decisive = dict(settings)
     if settings.get("model"):
         decisive["model"] = digest(Path(settings["model"]))
-    known: dict[str, Label] = {}
+    known: dict[str, Label] = {}  # by the question's key
     labels_per_k = {}
     for k, questions in questions_per_k.items():
         keys = list(map(question_key, questions))
-        folder, identity = work.folder / f"k_{k}", _identity(decisive, rows, keys)
+        folder = work.folder / f"k_{k}"
+        asked = [decisive, [[row.id, key] for row, key in zip(rows, keys, strict=True)]]
+        identity = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         labels = _saved_labels(folder, identity)
         if labels is None:
-            new = {}
-            for key, question in zip(keys, questions, strict=True):
-                if key not in known:
-                    new[key] = question
+            by_key = dict(zip(keys, questions, strict=True))
+            new = {key: question for key, question in by_key.items() if key not in known}
             folder.mkdir(parents=True, exist_ok=True)
             answers = label(settings, list(new.values()), dataclasses.replace(work, folder=folder))
             known.update(zip(new, answers, strict=True))
-            labels = []
-            for key, row in zip(keys, rows, strict=True):
-                labels.append(dataclasses.replace(known[key], id=row.id))
+            labels = [dataclasses.replace(known[key], id=row.id) for key, row in zip(keys, rows, strict=True)]
             write_labels(labels, folder / "labels.jsonl")
             write_json(folder / "labels.json", {"identity": identity})
         known.update(zip(keys, labels, strict=True))
@@ -102,17 +98,10 @@ def question_key(question: LabelQuestion) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _identity(settings: Mapping[str, Any], rows: Sequence[Sample], keys: Sequence[str]) -> str:
-    questions = [[row.id, key] for row, key in zip(rows, keys, strict=True)]
-    return hashlib.sha256(json.dumps([dict(settings), questions], sort_keys=True).encode()).hexdigest()
-
-
 def _saved_labels(folder: Path, identity: str) -> list[Label] | None:
     """The labels of the same rows, reports and settings; None where there are none or one has failed."""
     note = folder / "labels.json"
     if not note.is_file() or json.loads(note.read_text(encoding="utf-8")).get("identity") != identity:
         return None
     labels = list(read_labels(folder / "labels.jsonl"))
-    if any(one.failed is not None for one in labels):
-        return None
-    return labels
+    return labels if all(one.failed is None for one in labels) else None

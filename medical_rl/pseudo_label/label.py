@@ -58,11 +58,7 @@ class Label:
 
     @property
     def outcome(self) -> str:
-        """One of OUTCOMES.
-
-        >>> Label("1", None).outcome, Label("1", None, failed="timeout").outcome, Label("1", "no").outcome
-        ('abstained', 'failed', 'answered')
-        """
+        """One of OUTCOMES: what went wrong, if anything did, before what was answered."""
         if self.failed is not None:
             return "failed"
         if self.answer in ANSWERS:

@@ -5,6 +5,8 @@ a hash of seed and study and nothing else, so the order of the rows does not mat
 the first two parts alone.
 """
 
+import bisect
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,12 +37,7 @@ class CalibrationSplit:
 
 @dataclass(frozen=True)
 class Parts:
-    """Row ids, in the order the rows came.
-
-    calibration  questions of the calibration
-    pairs        rows that may become preference pairs; () where nothing is aligned
-    labelled     rows that get pseudo-labels
-    """
+    """Row ids in order: to calibrate with, to make preference pairs of (() without alignment), to label."""
 
     calibration: tuple[str, ...]
     pairs: tuple[str, ...]
@@ -68,11 +65,9 @@ def training_parts(
     pairs = [name for name in split.train if study[name] in of_pairs]
     labelled = [name for name in split.train if study[name] not in of_pairs]
 
-    def with_studies(names: Iterable[str]) -> list[tuple[str, str]]:
-        return [(name, study[name]) for name in names]
-
-    others = {"labelled": with_studies(labelled), "preference pairs": with_studies(pairs)}
-    check_disjoint(with_studies(split.calibration), others)
+    by_id = {row.id: row for row in rows}
+    others = {"labelled": map(by_id.get, labelled), "preference pairs": map(by_id.get, pairs)}
+    check_disjoint(map(by_id.get, split.calibration), others)
     return Parts(split.calibration, tuple(pairs), tuple(labelled))
 
 
@@ -98,20 +93,32 @@ def set_apart(
     >>> len(split.calibration), len(split.unused), len(split.train), split.studies
     (1, 1, 6, 1)
     """
-    _check_amount(share, count, per_study)
+    if (share is None) == (count is None):
+        raise UserError(
+            f"Give either conf.calibration.share or conf.calibration.rows; they are {share} and {count}."
+        )
+    if share is not None and (isinstance(share, bool) or not 0 < share < 1):
+        raise UserError(f"conf.calibration.share={share!r} must lie strictly between 0 and 1.")
+    for name, value in (("rows", count), ("per_study", per_study)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise UserError(
+                f"conf.calibration.{name}={value!r} must be a whole number of at least 1, or null."
+            )
 
-    def place(name: str) -> int:
-        """A place in an order of the calibration's own: other parts of a run draw by seed and study too."""
+    def place(name: str) -> int:  # an order of its own: other parts of a run draw by seed and study too
         return hash_order(f"calibration/{seed}/{name}")
 
     study_of = _studies(rows)
     questions: dict[str, list[str]] = {}
     for row in sorted(study_of, key=place):
         questions.setdefault(study_of[row], []).append(row)
-    for study, ids in questions.items():
-        questions[study] = ids[:per_study]
+    questions = {study: ids[:per_study] for study, ids in questions.items()}
     order = sorted(questions, key=place)
-    wanted = _studies_for(order, questions, share, count)
+    if count is None:
+        wanted = max(1, round(share * len(order)))
+    else:
+        totals = list(itertools.accumulate(len(questions[study]) for study in order))
+        wanted = bisect.bisect_left(totals, count) + 1
     if wanted >= len(order):
         setting = f"share={share}" if count is None else f"rows={count}"
         raise UserError(
@@ -160,31 +167,3 @@ def _studies(rows: Iterable[Row]) -> dict[str, str]:
                 f"Row {name!r} is in two studies, {study_of[name]!r} and {study!r}; ids must be unique."
             )
     return study_of
-
-
-def _studies_for(
-    order: list[str], questions: Mapping[str, list[str]], share: float | None, count: int | None
-) -> int:
-    """How many studies in `order` are the share, or give `count` questions; all where they give fewer."""
-    if count is None:
-        return max(1, round(share * len(order)))
-    total = 0
-    for number, study in enumerate(order, 1):
-        total += len(questions[study])
-        if total >= count:
-            return number
-    return len(order)
-
-
-def _check_amount(share: float | None, count: int | None, per_study: int | None) -> None:
-    if (share is None) == (count is None):
-        raise UserError(
-            f"Give either conf.calibration.share or conf.calibration.rows; they are {share} and {count}."
-        )
-    if share is not None and (isinstance(share, bool) or not 0 < share < 1):
-        raise UserError(f"conf.calibration.share={share!r} must lie strictly between 0 and 1.")
-    for name, value in (("rows", count), ("per_study", per_study)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise UserError(
-                f"conf.calibration.{name}={value!r} must be a whole number of at least 1, or null."
-            )

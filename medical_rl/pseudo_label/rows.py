@@ -20,8 +20,7 @@ NO_THOUGHT = "without thought"
 _MARKS = re.compile(r"<\s*/?\s*(?:think|answer)\b|\\boxed", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _OF_REPORTS = re.compile(
-    r"\b(?:reports?|reported|retrieved|references?|other patients?|similar (?:case|patient|stud)\w*)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:reports?|reported|retrieved|references?|other patients?|similar (?:case|patient|stud)\w*)\b"
 )
 _QUOTED = re.compile(r"\bReport [^\"]+: \"[^\"]*\"")
 
@@ -57,8 +56,7 @@ def pseudo_labelled_rows(
 ) -> Iterator[Sample]:
     """The rows that have a usable label, as their answer; others are counted in `dropped` by reason.
 
-    NO_THOUGHT is counted there too, and the row stays. The gold answer stays in meta under GOLD, for audits
-    alone; the study's own report does not stay.
+    NO_THOUGHT is counted there too, and the row stays; so does the gold answer, in meta under GOLD.
     """
     label_of = {label.id: label for label in labels}
     for sample in samples:
@@ -101,13 +99,13 @@ def _reason_dropped(label: Label | None, least: float) -> str:
 
 def _training_row(sample: Sample, label: Label, settings: Mapping[str, Any]) -> Sample:
     thoughts = {"rationale": label.rationale, "without_reports": without_reports(label.rationale), "none": ""}
-    meta = dict(sample.meta)
-    for name in (OWN_REPORT, "thought"):
-        meta.pop(name, None)
-    meta["thought"] = thoughts[settings["thought"]]
-    meta["rationale"] = label.rationale
-    meta["retrieved"] = list(label.retrieved)
-    meta["confidence"] = label.confidence
-    meta["labeller"] = settings["name"]
-    meta[GOLD] = gold(sample)
+    meta = {name: value for name, value in sample.meta.items() if name not in (OWN_REPORT, "thought")}
+    meta |= {
+        "thought": thoughts[settings["thought"]],
+        "rationale": label.rationale,
+        "retrieved": list(label.retrieved),
+        "confidence": label.confidence,
+        "labeller": settings["name"],
+        GOLD: gold(sample),
+    }
     return dataclasses.replace(sample, answer=label.answer, meta=meta)

@@ -21,7 +21,12 @@ def check_labels(conf: Mapping) -> None:
         return
     retriever_settings(conf["retriever"])
     calibration_settings(conf["calibration"])
-    _check_labeller(dict(conf["labeller"]))
+    labeller = dict(conf["labeller"])
+    if labeller.get("kind") == "local" and not labeller.get("model"):
+        labeller["model"] = "the run's own"  # the stages give it where none is named
+    settings = labeller_settings(labeller)
+    if settings["kind"] == "endpoint" and settings["service"].get("mode", "live") == "live":
+        Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
     concepts = conf["pseudo_label"]["concepts"]
     if concepts not in CONCEPTS:
         raise unknown("conf.pseudo_label.concepts", concepts, CONCEPTS)
@@ -31,11 +36,3 @@ def check_labels(conf: Mapping) -> None:
             "(conf/judge=none). Choose one (conf/judge=openai, gemini or local), or "
             "conf.pseudo_label.concepts=prepared."
         )
-
-
-def _check_labeller(labeller: dict) -> None:
-    if labeller.get("kind") == "local" and not labeller.get("model"):
-        labeller["model"] = "the run's own"  # the stages give it where none is named
-    settings = labeller_settings(labeller)
-    if settings["kind"] == "endpoint" and settings["service"].get("mode", "live") == "live":
-        Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()

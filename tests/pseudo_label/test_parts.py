@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.parts import check_disjoint, set_apart
-from medical_rl.reward_model.training_rows import reward_model_groups
+from medical_rl.reward_model.training.rows import reward_model_groups
 from medical_rl.sample import Sample
 
 # forty studies; study i has 1 + i mod 4 questions, 100 in all

@@ -1,7 +1,6 @@
 """The local labeller: a vision-language model of one's own under vLLM, aligned (RULE 3.3) or as it is.
 
-It answers in a process of its own (`medical_rl.engine.vllm.generate`), reply by reply into a file, so that a
-killed stage goes on. (RULE, section 3.3, aligns it.)
+It answers in a process of its own, reply by reply into a file, so that a killed stage goes on.
 """
 
 import dataclasses
@@ -36,9 +35,8 @@ def label(settings: Mapping[str, Any], questions: Sequence[LabelQuestion], work:
     check(settings)
     rows, prompt = work.folder / "labeller.parquet", local_prompt()
     # A question may be asked several times with other reports, and the replies' file knows rows by their ids.
-    numbered = [
-        dataclasses.replace(prompt_sample(one), id=str(number)) for number, one in enumerate(questions)
-    ]
+    asked = list(map(prompt_sample, questions))
+    numbered = [dataclasses.replace(row, id=str(number)) for number, row in enumerate(asked)]
     write_split(numbered, rows, prompt)
     request = work.request(settings, rows, prompt)
     output = run_request(request, work.folder / "labeller.request.json", work.folder / "replies.jsonl")

@@ -5,6 +5,7 @@ similar patients have is not one that this patient has. It is the default at the
 and is named "rule" wherever its labels are.
 """
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +14,8 @@ from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import unknown
 from medical_rl.parsing.text import stem
 from medical_rl.pseudo_label.label import Label, LabelQuestion
-from medical_rl.pseudo_label.report_reader.assertion import AFFIRMED, NEGATED
-from medical_rl.pseudo_label.report_reader.questions import PRESENT, Query, query
-from medical_rl.pseudo_label.report_reader.reading import read_report
+from medical_rl.pseudo_label.report_reader.reading import PRESENT, Query, query, read_report
+from medical_rl.pseudo_label.report_reader.terms import AFFIRMED, NEGATED
 
 CHOICES = {"rank_weights": ("reciprocal", "equal"), "on_silence": ("abstain", "no")}
 _ANSWERS = {AFFIRMED: "yes", NEGATED: "no"}
@@ -49,22 +49,18 @@ def label_one(
     """
     sample, ids = question.sample, question.report_ids
     asks = with_row_concept(query(sample.question), sample.concepts)
-    votes = {AFFIRMED: 0.0, NEGATED: 0.0}
-    total = 0.0
-    verdicts = []
-    for rank, report in enumerate(question.reports, 1):
-        verdict = read_report(asks, report.text)
-        weight = 1 / rank if rank_weights == "reciprocal" else 1.0
+    verdicts = [read_report(asks, report.text) for report in question.reports]
+    votes, total = collections.Counter(), 0.0
+    for rank, verdict in enumerate(verdicts, 1):
         if verdict.state:
-            total += weight
-        if verdict.state in votes:
+            weight = 1 / rank if rank_weights == "reciprocal" else 1.0
             votes[verdict.state] += weight
-        verdicts.append(verdict)
+            total += weight
     if not total and verdicts and on_silence == "no" and asks.findings:
         return Label(sample.id, "yes" if asks.inverted else "no", conclusion(asks, "no"), ids)
     if votes[AFFIRMED] == votes[NEGATED]:
         return Label(sample.id, None, retrieved=ids)
-    state = max(votes, key=votes.get)
+    state = AFFIRMED if votes[AFFIRMED] > votes[NEGATED] else NEGATED
     used, sentences = [], []
     for report_id, verdict in zip(ids, verdicts, strict=True):
         if verdict.state == state:

@@ -82,16 +82,9 @@ def mentions(clause: Sequence[str]) -> list[Mention]:
 @functools.cache
 def _concepts_by_stems() -> tuple[dict[tuple[str, ...], str], int]:
     """{stems: concept}, and the most words one has; a concept's own name beats another's way of writing."""
-    concepts = {}
-
-    def add(way: str, name: str) -> None:
-        concepts[tuple(map(stem, words(way.replace("-", " ").casefold())))] = name
-
-    for name, ways in LEXICON.items():
-        for way in ways:
-            add(way, name)
-    for name in LEXICON:
-        add(name, name)
+    ways = [(way, name) for name, others in LEXICON.items() for way in others]
+    ways += [(name, name) for name in LEXICON]
+    concepts = {tuple(map(stem, words(way.replace("-", " ").casefold()))): name for way, name in ways}
     return concepts, max(map(len, concepts))
 
 

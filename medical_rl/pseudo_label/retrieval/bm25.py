@@ -1,7 +1,7 @@
 """BM25: reports ranked by the words they share with a row's question, without weights (bm25s)."""
 
 import functools
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,17 @@ class Bm25:
 
     def __init__(self, settings: Mapping[str, Any], reports: Sequence[Report]) -> None:
         try:
-            import bm25s  # not at the top: it loads numba where that is installed
+            import bm25s  # neither at the top: it loads numba where that is installed
+            from nltk.stem import PorterStemmer
         except ImportError as error:
             raise UserError(
                 "conf/retriever=bm25 needs the package bm25s, which is not installed: pip install bm25s."
             ) from error
         self.ids = [report.id for report in reports]
-        self.stem = stemmer() if settings["stem"] else str
+        self.stem = functools.cache(PorterStemmer().stem) if settings["stem"] else str
         self.ignore = frozenset(settings["ignore"])
         self.with_choices = bool(settings["choices"])
-        words = []
-        for report in reports:
-            words.append(list(map(self.stem, normalise(report.text).split())))
+        words = [list(map(self.stem, normalise(report.text).split())) for report in reports]
         if not any(words):
             raise UserError(
                 f"None of the {len(self.ids):,} reports holds a word; there is nothing to retrieve by."
@@ -50,13 +49,6 @@ class Bm25:
         return ranked
 
 
-def stemmer() -> Callable[[str], str]:
-    """A function from a word to its stem: "effusions" and "effusion" have one."""
-    from nltk.stem import PorterStemmer
-
-    return functools.cache(PorterStemmer().stem)
-
-
 def query_words(sample: Sample, ignore: Container[str], with_choices: bool) -> list[str]:
     """The words a row is asked with: its question's, and its choices' unless these are yes and no.
 
@@ -73,11 +65,7 @@ def query_words(sample: Sample, ignore: Container[str], with_choices: bool) -> l
 
 
 def top_positions(scores: np.ndarray, k: int) -> np.ndarray:
-    """Positions of the k highest of N scores, highest first; of equal ones the first positions.
-
-    >>> top_positions(np.array([1.0, 3.0, 1.0, 2.0, 1.0]), 3).tolist()
-    [1, 3, 0]
-    """
+    """Positions of the k highest of N scores, highest first; of equal ones the first positions."""
     k = min(k, len(scores))
     if k < 1:
         return np.zeros(0, int)

@@ -16,8 +16,7 @@ from medical_rl.data.prepare.card import sha256
 from medical_rl.data.reports import Report
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.retrieval import RETRIEVERS, USE_IMAGES, retriever_settings
-from medical_rl.pseudo_label.retrieval.corpus import Hit, Retriever, retrievable
-from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
+from medical_rl.pseudo_label.retrieval.corpus import Guard, Hit, Retriever, refuse_own, retrievable
 from medical_rl.run.files import replacing, write_json
 from medical_rl.run.progress import Progress
 from medical_rl.sample import Sample
@@ -63,8 +62,11 @@ def retrieve(
     guard = Guard(reports, float(settings["near_duplicate"]))
     searched = retrievable(reports, settings["splits"])
     key, count = _key(settings, rows, reports, k)
-    about = _earlier_call(folder, key)
-    is_new = about is None
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        is_new = about["key"] != key or about["sha256"] != sha256(folder / FILE)
+    except (OSError, ValueError, KeyError, TypeError):  # nothing there, or damaged
+        is_new = True
     if is_new:
         folder.mkdir(parents=True, exist_ok=True)
         retriever = RETRIEVERS[settings["kind"]](settings, searched, folder)
@@ -156,13 +158,3 @@ def _key(settings: Mapping, rows: Iterable[Sample], reports: Sequence[Report], k
     if not ids:
         raise UserError("There are no rows to retrieve reports for.")
     return key.hexdigest(), len(ids)
-
-
-def _earlier_call(folder: Path, key: str) -> dict | None:
-    """What an earlier call left, where it was of the same and is unchanged."""
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        is_same = about["key"] == key and about["sha256"] == sha256(folder / FILE)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing there, or damaged: it is made again
-    return about if is_same else None

@@ -12,13 +12,11 @@ from medical_rl.data.prepare.prepare import prepare
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.pseudo_label.agreement import agreement, gold_answers, markdown
 from medical_rl.pseudo_label.answering import answers_per_k
-from medical_rl.pseudo_label.calibration.calibrate import calibrate
-from medical_rl.pseudo_label.calibration.errors import errors_by_k
+from medical_rl.pseudo_label.calibration.calibrate import calibrate, errors_by_k
 from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
 from medical_rl.pseudo_label.calibration.report import calibration_record, page
 from medical_rl.pseudo_label.parts import check_disjoint, set_apart
-from medical_rl.pseudo_label.retrieval.corpus import corpus
-from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own
+from medical_rl.pseudo_label.retrieval.corpus import Guard, corpus, refuse_own
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 pytestmark = [pytest.mark.accept, pytest.mark.timeout(900)]

@@ -7,8 +7,7 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.retrieval import RETRIEVERS
 from medical_rl.pseudo_label.retrieval import retrieve as edge
-from medical_rl.pseudo_label.retrieval.corpus import Hit
-from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own, word_counts, word_overlap
+from medical_rl.pseudo_label.retrieval.corpus import Guard, Hit, refuse_own, word_counts, word_overlap
 
 # 17 words; with two of them replaced 15 / (17 + 17 - 15) = 0.79 of the words are shared.
 OWN = "The phantom heart is large. There is a small effusion on the left side. Bones are intact."

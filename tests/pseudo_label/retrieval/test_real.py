@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from medical_rl.pseudo_label.retrieval.corpus import Hit
-from medical_rl.pseudo_label.retrieval.leaks import Guard, refuse_own, word_counts, word_overlap
+from medical_rl.pseudo_label.retrieval.corpus import Guard, Hit, refuse_own, word_counts, word_overlap
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved, retrieve
 
 K = 8
