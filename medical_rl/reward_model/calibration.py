@@ -1,16 +1,18 @@
-"""How far R_phi can be trusted: figures on held-out graded rows.
+"""How far R_phi can be trusted: figures on held-out graded rows, a page and a picture of them.
 
-Numbers in, numbers out; no model is loaded here.
-A row of these figures is a `Graded` with the score R_phi gave it. What a figure means stands in its function.
+No model is loaded here: a row of these figures is a `Graded` with the score R_phi gave it.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from medical_rl.errors import UserError
 from medical_rl.reward_model.graded import GRADES, HIGH, LOW, Graded
+from medical_rl.run.files import replacing, write_text
+from medical_rl.run.markdown import fill_template
 
 RESAMPLES = 1000
 BINS = 32
@@ -34,7 +36,7 @@ def calibrate(
     _check_lengths(rows, scores)
     grades = [row.grade for row in rows]
     kinds = figures_by_kind(rows, scores)
-    figures = {
+    return {
         "rows": len(rows),
         "scale": scale,
         "spearman": spearman(grades, scores),
@@ -43,16 +45,10 @@ def calibrate(
         "kinds": kinds,
         "probe_gaps": probe_gaps(rows, scores),
         "in_order": in_order(kinds),
-        "swapped": None,
+        "swapped": swapped_drop(rows, scores, *swapped, seed=seed) if swapped else None,
         "text_only_spearman": None,
-        "drift": None,
+        "drift": drift(scores, previous) if previous is not None else None,
     }
-    if swapped:
-        exchanged, exchanged_scores = swapped
-        figures["swapped"] = swapped_drop(rows, scores, exchanged, exchanged_scores, seed=seed)
-    if previous is not None:
-        figures["drift"] = drift(scores, previous)
-    return figures
 
 
 def spearman(grades: Sequence[float], scores: Sequence[float]) -> float | None:
@@ -89,15 +85,10 @@ def figures_by_kind(rows: Sequence[Graded], scores: Sequence[float]) -> dict[str
     figures = {}
     for made_by, (grades, own) in _by_kind(rows, scores).items():
         counts, _ = np.histogram(own.clip(LOW - 2, HIGH + 2), bins=BINS, range=(LOW - 2, HIGH + 2))
-        figures[made_by] = {
-            "n": len(own),
-            "grade": float(grades.mean()),
-            "mean": float(own.mean()),
-            "std": float(own.std()),
-            "min": float(own.min()),
-            "max": float(own.max()),
-            "histogram": counts.tolist(),
-        }
+        figures[made_by] = {"n": len(own), "grade": float(grades.mean())}
+        for name in ("mean", "std", "min", "max"):
+            figures[made_by][name] = float(getattr(own, name)())
+        figures[made_by]["histogram"] = counts.tolist()
     return figures
 
 
@@ -153,9 +144,8 @@ def swapped_drop(
     drop      mean fall of the score, paired by row; an R_phi that does not look has none
     low, high its 95 % interval by a seeded bootstrap over samples
     """
-    own = {}
-    for row, score in zip(rows, scores, strict=True):
-        own[row.sample.id, row.made_by, row.text] = score
+    keys = [(row.sample.id, row.made_by, row.text) for row in rows]
+    own = dict(zip(keys, scores, strict=True))
     pairs = []
     for row, score in zip(exchanged, exchanged_scores, strict=True):
         if row.grade == HIGH:
@@ -167,25 +157,16 @@ def swapped_drop(
     rng = np.random.default_rng(seed)
     means = drops[rng.integers(len(drops), size=(RESAMPLES, len(drops)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {
-        "n": len(drops),
-        "before": float(before.mean()),
-        "after": float(after.mean()),
-        "drop": float(drops.mean()),
-        "low": float(low),
-        "high": float(high),
-    }
+    figures = {"before": before.mean(), "after": after.mean(), "drop": drops.mean(), "low": low, "high": high}
+    return {"n": len(drops)} | {name: float(value) for name, value in figures.items()}
 
 
 def drift(scores: Sequence[float], previous: Sequence[float]) -> dict:
     """{"shift", "spread", "spearman"}: this round's scores less the previous round's, of the same rows."""
     _check_lengths(scores, previous)
     change = np.subtract(scores, previous)
-    return {
-        "shift": float(change.mean()),
-        "spread": float(change.std()),
-        "spearman": spearman(list(previous), list(scores)),
-    }
+    rank_correlation = spearman(list(previous), list(scores))
+    return {"shift": float(change.mean()), "spread": float(change.std()), "spearman": rank_correlation}
 
 
 def _check_lengths(one: Sequence, other: Sequence) -> None:
@@ -193,3 +174,45 @@ def _check_lengths(one: Sequence, other: Sequence) -> None:
         raise UserError(
             f"Scores are compared row by row: {len(one)} rows and {len(other)} scores do not match."
         )
+
+
+TEMPLATE = Path(__file__).with_name("report.md.jinja")
+DISCLAIMER = "Not for clinical use."
+
+
+def write_report(figures: Mapping, path: Path, title: str, phantom: bool = False) -> None:
+    """Write `path`.md and `path`.png of the figures that `calibrate` gave."""
+    write_text(path.with_suffix(".md"), markdown(figures, title, phantom))
+    with replacing(path.with_suffix(".png")) as scratch:
+        draw_histograms(figures, scratch, title, phantom)
+
+
+def markdown(figures: Mapping, title: str, phantom: bool = False) -> str:
+    """The figures as text: what they are, a table of the kinds of text, a table of the probes."""
+    more = {"title": title, "phantom": phantom, "disclaimer": DISCLAIMER}
+    return fill_template(TEMPLATE, {**figures, **more})
+
+
+def draw_histograms(figures: Mapping, path: Path, title: str, phantom: bool = False) -> None:
+    """Write a PNG with one histogram a kind of text, the grade it deserves marked."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    kinds = figures["kinds"]
+    edges = np.linspace(LOW - 2, HIGH + 2, BINS + 1)
+    figure, rows = plt.subplots(
+        len(kinds), 1, figsize=(7, 0.9 * len(kinds) + 1.2), sharex=True, squeeze=False
+    )
+    for axis, (name, kind) in zip(rows[:, 0], kinds.items(), strict=True):
+        axis.stairs(kind["histogram"], edges, fill=True, color="tab:blue")
+        axis.axvline(kind["grade"], color="tab:red", linestyle="--", linewidth=1)
+        axis.set_ylabel(f"{name}\nn={kind['n']}", rotation=0, ha="right", va="center", fontsize=8)
+        axis.set_yticks([])
+    rows[-1, 0].set_xlabel("score of R_phi (dashed: the grade deserved)")
+    figure.suptitle(f"R_phi, {title}{' (phantoms)' if phantom else ''}. {DISCLAIMER}", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)

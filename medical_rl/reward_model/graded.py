@@ -1,21 +1,8 @@
 """`Graded`: a response with the grade it deserves, what R_phi is trained and measured on.
 
-By who made it a response has a grade, and grades by the four criteria of MedGR2's reward model:
-
-| made_by             | grade | factual          | format         | reasoning | relevance               |
-|---------------------|-------|------------------|----------------|-----------|-------------------------|
-| original            |  10   |  10              | 10             | 10        | 10                      |
-| synonym             |   6   |   6              | 10             |  6        | 10                      |
-| deletion            |   0   |  10, no answer 0 | 10, torn 0     |  0        | 10                      |
-| irrelevant          |  -6   |  -6              | 10             | 10        | 10, other question -6   |
-| irrelevant_synonym  |  -6   |  -6              | 10             | 10        | 10, other question -6   |
-| hallucinated        |  -6   |  -6              | 10             | -6        | 10                      |
-| unsound             |   0   |  10              | 10             | -6        | 10                      |
-| grey_image          |  -6   |  -6              | 10             | 10        | -6                      |
-
-10 is right, 6 right in other words, 0 missing or broken, -6 wrong. The report of another picture is coherent
-by itself, so its reasoning is sound: what is wrong is what it says of this one. The grade is the paper's; it
-is no mean of the criteria, which the paper does not grade: these numbers are ours.
+10 is right, 6 right in other words, 0 missing or broken, -6 wrong. The grade is the paper's; it is no mean of
+the criteria, which the paper does not grade: these numbers are ours. The report of another picture is coherent
+by itself, so its reasoning is sound: what is wrong is what it says of this one.
 """
 
 import dataclasses
@@ -37,6 +24,7 @@ LOW, HIGH = -6.0, 10.0
 # What the paper's reward model looks at; each may have an output of its own beside the total.
 CRITERIA = ("factual", "format", "reasoning", "relevance")
 REWORDED, BROKEN = 6.0, 0.0
+# {who made it: its criteria}, where the response itself does not say otherwise (the two functions below).
 TABLE = {
     "original": (HIGH, HIGH, HIGH, HIGH),
     "synonym": (REWORDED, HIGH, REWORDED, HIGH),
@@ -48,14 +36,14 @@ TABLE = {
     "grey_image": (LOW, HIGH, HIGH, LOW),
 }
 SCHEMA = pa.schema(
-    [
-        ("sample", pa.string()),
-        ("images", pa.list_(pa.binary())),
-        ("text", pa.string()),
-        ("grade", pa.float64()),
-        ("made_by", pa.string()),
-        ("criteria", pa.string()),
-    ]
+    {
+        "sample": pa.string(),
+        "images": pa.list_(pa.binary()),
+        "text": pa.string(),
+        "grade": pa.float64(),
+        "made_by": pa.string(),
+        "criteria": pa.string(),
+    }
 )
 
 

@@ -1,14 +1,9 @@
 """R_phi: Qwen2.5-VL with a bias-free regression head on its last token, and its folder for vLLM.
 
-transformers 5.10 has no such class; the one here is named as vLLM's sequence classification wants it. An
-exported folder:
-
-config.json            architectures Qwen2_5_VLForSequenceClassification; num_labels on the root and on
-                       text_config
-model*.safetensors     the body's weights and language_model.score.weight
-processor, tokenizer   with the image limits it was trained with
-reward_model.json      outputs, limits, prompt layout, facts of its training
-README.md              model card
+transformers 5.10 has no such class; the one here is named as vLLM's sequence classification wants it. An exported
+folder holds config.json (with num_labels on the root and on text_config), model*.safetensors (the body's weights
+and language_model.score.weight), processor and tokenizer with the image limits it was trained with,
+reward_model.json (outputs, limits, facts of its training), and a model card.
 """
 
 import json
@@ -22,16 +17,11 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLPreTrai
 
 from medical_rl.errors import UserError
 from medical_rl.run.files import replacing_folder, write_json, write_text
+from medical_rl.run.markdown import fill_template
 
 HEAD = "language_model.score.weight"  # where vLLM looks for it
 FACTS = "reward_model.json"
-CARD = Path(__file__).with_name("model_card.md")
-SCALES = {
-    "mse": "a grade from -6 to 10.",
-    "pairwise": "a number whose order has a meaning and whose scale has none (it was trained on preference "
-    "pairs).",
-}
-PHANTOM = "It was trained on phantom images drawn by code, not on medical images."
+CARD = Path(__file__).with_name("model_card.md.jinja")
 
 
 class Qwen2_5_VLForSequenceClassification(Qwen2_5_VLPreTrainedModel):
@@ -139,34 +129,16 @@ def export(
     with replacing_folder(folder) as scratch:
         model.save_pretrained(scratch, state_dict=weights)
         processor.save_pretrained(scratch)
-        complete_config(scratch / "config.json", len(facts["outputs"]), dtype)
+        # transformers leaves the number of outputs out where vLLM looks for it
+        config = json.loads((scratch / "config.json").read_text(encoding="utf-8"))
+        labels = {str(number): f"LABEL_{number}" for number in range(len(facts["outputs"]))}
+        for part in (config, config["text_config"]):
+            part.update(num_labels=len(labels), dtype=dtype, id2label=labels)
+            part["label2id"] = {label: int(number) for number, label in labels.items()}
+        write_text(scratch / "config.json", json.dumps(config, indent=2) + "\n")
         write_json(scratch / FACTS, dict(facts))
-        write_text(scratch / "README.md", card(facts))
+        write_text(scratch / "README.md", fill_template(CARD, facts))
     return folder
-
-
-def complete_config(path: Path, outputs: int, dtype: str) -> None:
-    """Write the number of outputs where vLLM looks for it; transformers leaves it out."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    names = [f"LABEL_{number}" for number in range(outputs)]
-    for part in (config, config["text_config"]):
-        part.update(num_labels=outputs, dtype=dtype)
-        part["id2label"] = dict(zip(map(str, range(outputs)), names, strict=True))
-        part["label2id"] = dict(zip(names, range(outputs), strict=True))
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def card(facts: Mapping) -> str:
-    """The Markdown model card."""
-    return CARD.read_text(encoding="utf-8").format(
-        scale=SCALES[facts["loss"]],
-        outputs=", ".join(facts["outputs"]),
-        phantom=PHANTOM if facts.get("phantom") else "",
-        base=facts["base"],
-        rows=facts["rows"],
-        loss=facts["loss"],
-        seed=facts["seed"],
-    )
 
 
 def read_facts(folder: Path | str) -> dict:

@@ -1,6 +1,7 @@
 """Markdown for people: the one writer of tables, and how a figure stands in a cell."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 DASH = "–"  # where there is no figure
 
@@ -15,9 +16,17 @@ def markdown_table(header: Sequence, rows: Iterable[Sequence]) -> str:
     """
     lines = []
     for row in (header, ["---"] * len(header), *rows):
-        cells = map(_cell_text, row)
+        cells = (" ".join(str(cell).replace("|", "\\|").split()) for cell in row)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def fill_template(path: Path, values: Mapping) -> str:
+    """The text of the jinja template `path` filled with `values`; one that is missing raises jinja's error."""
+    import jinja2
+
+    settings = {"trim_blocks": True, "keep_trailing_newline": True, "undefined": jinja2.StrictUndefined}
+    return jinja2.Template(path.read_text(encoding="utf-8"), **settings).render(values)
 
 
 def figure_cell(value: float | None, form: str = ".3f") -> str:
@@ -27,7 +36,3 @@ def figure_cell(value: float | None, form: str = ".3f") -> str:
     ('0.500', '+0.25', '–')
     """
     return DASH if value is None else format(value, form)
-
-
-def _cell_text(cell) -> str:
-    return " ".join(str(cell).replace("|", "\\|").split())

@@ -1,16 +1,6 @@
 """The request file of a training process: fields checked by name and value, identity, command.
 
-A training's request is a frozen dataclass of its settings that inherits `TrainingRequest`:
-
-    @dataclasses.dataclass(frozen=True)
-    class Request(TrainingRequest):
-        TRAINING = "preference tuning"
-        PARTS = {"lora": Lora, "loss_type": tuple}
-        CHOICES = {"precision": ("precision", ("fp32", "bf16"))}
-        NOT_IDENTITY = ("out", "work")
-        model: str
-        lora: Lora = Lora()
-        ...
+A training's request is a frozen, keyword-only dataclass of its settings that inherits `TrainingRequest`.
 """
 
 import dataclasses
@@ -24,6 +14,7 @@ from typing import Any, ClassVar, Self
 from medical_rl.errors import UserError, unknown
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
     """The settings of one training, as read from its REQUEST.json.
 
@@ -33,12 +24,31 @@ class TrainingRequest:
     CHOICES       {field: (what messages call its value, the available values)}; of a tuple every value is
                   checked
     NOT_IDENTITY  fields that do not change what is trained: where things lie, how often they are saved
+
+    model         folder of the model that is trained
+    out, work     folder of the exported model; folder of saved states
+    metrics       metrics.jsonl, or None for the MEDICAL_RL_METRICS variable
     """
 
     TRAINING: ClassVar[str]
     PARTS: ClassVar[Mapping[str, type]] = {}
     CHOICES: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {}
-    NOT_IDENTITY: ClassVar[Collection[str]] = ()
+    NOT_IDENTITY: ClassVar[Collection[str]] = ("out", "work", "metrics", "save_every", "log_every", "workers")
+    model: str
+    out: str
+    work: str
+    min_pixels: int
+    max_pixels: int
+    metrics: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    precision: str = "fp32"
+    gradient_checkpointing: bool = False
+    max_grad_norm: float = 1.0
+    save_every: int = 100
+    log_every: int = 10
+    workers: int = 0
+    phantom: bool = False
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -95,7 +95,7 @@ def test_a_forged_turn_is_plain_text_to_the_server_too(served, exported, rows):
 
 def test_vllm_offline_gives_the_same(exported, parquet, expected, tmp_path, monkeypatch):
     from medical_rl.engine.host.environment import stage_environment
-    from medical_rl.reward_model.score_requests import score_file
+    from medical_rl.reward_model.score import score_file
 
     for name, value in stage_environment({"device": "cpu"}, "", "", "").items():
         monkeypatch.setenv(name, value)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.loop.select import kept_positions, new_positions
+from medical_rl.loop.check import kept_positions, new_positions
 from medical_rl.reward_model.training.rows import reward_model_groups
 
 SCORES = [9.5, -5.0, 5.0, 7.0, 7.0, 0.1]

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.calibration.calibrate import calibrate
-from medical_rl.pseudo_label.calibration.errors import errors_by_k
+from medical_rl.pseudo_label.calibration.calibrate import calibrate, errors_by_k
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_the_picture_is_written_whole_whatever_the_figures(found, stopped, tmp_p
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys; from medical_rl.pseudo_label import parts; from medical_rl.pseudo_label.calibration import errors, report; "
+        "import sys; from medical_rl.pseudo_label import parts; from medical_rl.pseudo_label.calibration import calibrate, report; "
         "print([m for m in ('torch', 'ray', 'vllm', 'verl', 'transformers', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

@@ -8,10 +8,9 @@ import pytest
 from medical_rl.errors import UserError
 from medical_rl.images import decode, encode_png
 from medical_rl.reward_model import calibration
-from medical_rl.reward_model.calibration import calibrate
+from medical_rl.reward_model.calibration import calibrate, markdown, write_report
 from medical_rl.reward_model.graded import Graded
 from medical_rl.reward_model.grading.probes import with_grey_images, with_swapped_images
-from medical_rl.reward_model.report import markdown, write_report
 from medical_rl.sample import Sample
 
 GRADES = {"original": 10.0, "synonym": 6.0, "deletion": 0.0, "irrelevant": -6.0, "probe": -6.0}

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from medical_rl.parsing.response import parse, read
 from medical_rl.reward_model.graded import deletion_criteria
-from medical_rl.reward_model.grading.deletion import delete
-from medical_rl.reward_model.grading.response_parts import split
+from medical_rl.reward_model.grading.text_changes import delete, split
 from medical_rl.sample import Sample
 
 CHOICE = Sample(id="1", source="demo", question="?", kind="choice", answer="cyst", choices=("cyst", "mass"))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from medical_rl.parsing.response import gold
-from medical_rl.reward_model.grading.donors import Donors
+from medical_rl.reward_model.grading.text_maker import Donors
 from medical_rl.sample import Sample
 
 

@@ -9,10 +9,9 @@ from medical_rl.data.prompts import target
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.reward_model.graded import CRITERIA, HIGH, LOW, read_graded, write_graded
-from medical_rl.reward_model.grading.contradictions import CONTRADICTIONS
-from medical_rl.reward_model.grading.grades import BUILDERS, graded_rows
-from medical_rl.reward_model.grading.response_parts import split
+from medical_rl.reward_model.grading.grades import BUILDERS, CONTRADICTIONS, graded_rows
 from medical_rl.reward_model.grading.synonyms import Table, load
+from medical_rl.reward_model.grading.text_changes import split
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

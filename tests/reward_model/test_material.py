@@ -6,10 +6,10 @@ import pytest
 
 from medical_rl.data.parquet import write_split
 from medical_rl.errors import UserError
+from medical_rl.reward_model.calibration import markdown
 from medical_rl.reward_model.graded import Graded, read_graded, write_graded
-from medical_rl.reward_model.report import markdown
-from medical_rl.reward_model.training import graded_files
-from medical_rl.reward_model.training_rows import generator_rows, reward_model_rows, seed_rows
+from medical_rl.reward_model.training import rows as graded_files
+from medical_rl.reward_model.training.rows import generator_rows, reward_model_rows, seed_rows
 from medical_rl.tiny import phantoms
 
 PROMPT = {

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model.training.plan import (
+from medical_rl.reward_model.training.dataset import (
     batches,
     indices_by_name,
     learning_rate_share,
@@ -73,7 +73,7 @@ def test_groups_keep_the_order_of_their_first_row():
 
 def test_an_unknown_criterion_grade_counts_for_nothing():
     torch = pytest.importorskip("torch")
-    from medical_rl.reward_model.training.tasks import mse
+    from medical_rl.reward_model.training.train import mse
 
     nan = float("nan")
     scores = torch.tensor([[10.0, 4.0], [0.0, 100.0]], requires_grad=True)
@@ -88,7 +88,7 @@ def test_an_unknown_criterion_grade_counts_for_nothing():
 
 def test_pairwise_loss_asks_for_margins_and_holds_the_level():
     torch = pytest.importorskip("torch")
-    from medical_rl.reward_model.training.tasks import pairwise
+    from medical_rl.reward_model.training.train import pairwise
 
     better, worse = torch.tensor([[1.0], [0.0]]), torch.tensor([[-1.0], [0.0]])
     # margins 2 and 0, sums 0 and 0: (log(1 + e^-2) + log 2) / 2

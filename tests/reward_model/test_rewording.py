@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medical_rl.reward_model.grading.rewording import _WORD, PROTECTED, reword
 from medical_rl.reward_model.grading.synonyms import Table, load
+from medical_rl.reward_model.grading.text_changes import _WORD, PROTECTED, reword
 
 BUILTIN = load("builtin")
 

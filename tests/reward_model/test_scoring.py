@@ -7,8 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from medical_rl.errors import UserError  # noqa: E402
-from medical_rl.reward_model.score import Scorer, score  # noqa: E402
-from medical_rl.reward_model.score_requests import complete_scores, count_whole_lines, score_file  # noqa: E402
+from medical_rl.reward_model.score import Scorer, complete_scores, count_whole_lines, score, score_file  # noqa: E402  # noqa: E402
 
 
 def test_a_stream_keeps_the_order_of_its_rows(exported, rows):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.reward_model.grading.rewording import DOUBTS, NEGATIONS, NUMBERS, SIDES
 from medical_rl.reward_model.grading.synonyms import (
     DOWNLOAD,
     Table,
@@ -16,6 +15,7 @@ from medical_rl.reward_model.grading.synonyms import (
     held_out_table,
     load,
 )
+from medical_rl.reward_model.grading.text_changes import DOUBTS, NEGATIONS, NUMBERS, SIDES
 
 DECISIVE = NEGATIONS | DOUBTS | NUMBERS | SIDES
 TABLES = {"builtin": builtin_table(), "held_out": held_out_table()}

@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 
 from medical_rl.parsing.response import gold, parse, read
-from medical_rl.reward_model.grading.contradictions import (
-    is_one_pair,
-    is_probed,
-    untrue_thoughts,
-    wrong_answers,
-)
-from medical_rl.reward_model.grading.donors import Donors
-from medical_rl.reward_model.grading.response_parts import split
+from medical_rl.reward_model.grading.grades import is_one_pair, is_probed, untrue_thoughts, wrong_answers
 from medical_rl.reward_model.grading.synonyms import Table
-from medical_rl.reward_model.grading.text_maker import TextMaker, is_wrong
+from medical_rl.reward_model.grading.text_changes import split
+from medical_rl.reward_model.grading.text_maker import Donors, TextMaker, is_wrong
 from medical_rl.sample import Sample
 from medical_rl.tiny import phantoms
 

@@ -1,6 +1,6 @@
 """Scores of graded rows by vLLM: `python -m medical_rl.engine.vllm.classify REQUEST.json ...`.
 
-The request and its lines are those of reward_model/score_requests.py.
+The request and its lines are those of reward_model/score.py.
 """
 
 import sys
@@ -14,7 +14,7 @@ from medical_rl.engine.vllm.requests import answer_each
 from medical_rl.images import decode
 from medical_rl.reward_model.graded import Graded
 from medical_rl.reward_model.model import read_facts
-from medical_rl.reward_model.score_requests import complete_scores
+from medical_rl.reward_model.score import complete_scores
 from medical_rl.rewards.reward_model_client import chat_turns
 from medical_rl.training.encode import load_processor
 

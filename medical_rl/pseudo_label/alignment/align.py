@@ -7,19 +7,24 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medical_rl.errors import UserError, unknown
-from medical_rl.pseudo_label.alignment.pairs import Pairs, limit_rows, require_enough
-from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences
+from medical_rl.pseudo_label.alignment.pairs import (
+    Pairs,
+    limit_rows,
+    read_preferences,
+    require_enough,
+    write_preferences,
+)
 from medical_rl.pseudo_label.alignment.report import AFTER, BEFORE, CONTROL, figures, page, verdict
 from medical_rl.run.files import digest, write_json, write_text
+from medical_rl.training.request import training_command
 
 ON_COLLAPSE = ("keep_reference", "stop")
-# Settings of conf.alignment that the training process is given as they are (request.py).
+# Settings of conf.alignment that the training process is given as they are (dpo.py).
 TRAINING = (
     "loss_type", "loss_weights", "beta", "lora", "lr", "lr_schedule", "lr_warmup_ratio", "weight_decay",
     "max_grad_norm", "epochs", "steps", "batch_size", "micro_batch", "precision", "export_dtype",
@@ -28,10 +33,6 @@ TRAINING = (
 REASONS_TO_SKIP = {
     "rule": "the labeller is a rule and has no weights to tune",
     "endpoint": "the labeller is behind an endpoint, and its weights are not ours to tune",
-}
-KEPT_CLAUSES = {
-    "aligned": "the aligned labeller is used",
-    "reference": "the labeller is kept as it was before alignment",
 }
 
 
@@ -58,8 +59,6 @@ def skip_reason(labeller: Mapping[str, Any]) -> str | None:
 
     >>> skip_reason({"kind": "rule"})
     'the labeller is a rule and has no weights to tune'
-    >>> skip_reason({"kind": "local"}) is None
-    True
     """
     return REASONS_TO_SKIP.get(labeller["kind"])
 
@@ -117,7 +116,7 @@ def align(settings: Mapping[str, Any], model: Path | str, pairs: Pairs, run: Ali
 def training_request(
     settings: Mapping[str, Any], model: Path | str, pairs: Path, run: AlignmentRun, name: str, goal: Path
 ) -> dict[str, Any]:
-    """The request of a training process (request.py)."""
+    """The request of a training process (dpo.py)."""
     request = {
         "model": str(model), "pairs": str(pairs), "out": str(goal), "work": str(goal.with_name("state")),
         "name": name, "seed": run.seed, "device": str(run.engine["device"]), "phantom": run.phantom,
@@ -128,12 +127,9 @@ def training_request(
 
 def train_model(request: Mapping[str, Any], run: AlignmentRun) -> dict:
     """The facts of a model after its training process, one process a rank where there are several GPUs."""
-    command = ["-m", "medical_rl.pseudo_label.alignment.dpo"]
-    ranks = int(run.engine["ranks"])
-    if request["device"] != "cpu" and ranks > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-        command = launcher + command
-    _run_process(command, request, run.folder / f"{request['name']}.request.json", "aligned")
+    ranks = int(run.engine["ranks"]) if request["device"] != "cpu" else 1
+    file = run.folder / f"{request['name']}.request.json"
+    _run_process("dpo", request, file, "aligned", ranks)
     return json.loads((Path(request["out"]) / "alignment.json").read_text())
 
 
@@ -150,13 +146,14 @@ def measure_model(
     request["identity"] = {"model": digest(model), "rows": digest(rows)}
     if not file.exists() or json.loads(file.read_text()) != request:
         output.unlink(missing_ok=True)
-    _run_process(["-m", "medical_rl.pseudo_label.alignment.pair_scores"], request, file, "measured")
+    _run_process("pair_scores", request, file, "measured", ranks=1)
     return list(map(json.loads, output.read_text(encoding="utf-8").splitlines()))
 
 
-def _run_process(command: list[str], request: Mapping[str, Any], file: Path, purpose: str) -> None:
+def _run_process(module: str, request: Mapping[str, Any], file: Path, purpose: str, ranks: int) -> None:
     write_json(file, dict(request))
-    process = subprocess.run([sys.executable] + command + [str(file)], env=os.environ)
+    command = training_command(f"medical_rl.pseudo_label.alignment.{module}", file, ranks)
+    process = subprocess.run(command, env=os.environ)
     if process.returncode == UserError.exit_code:
         raise UserError(
             f"The labeller could not be {purpose}; this stage's log says why. What was asked is in {file}."
@@ -168,9 +165,12 @@ def notes(report: Mapping) -> list[str]:
     """Lines for the run's log and manifest, the plain one first."""
     after, counts = report["figures"]["arms"][AFTER], report["counts"]
     margin, accuracy = after["margin"], after["accuracy"]
-    clauses = [f"{report['verdict']}: {KEPT_CLAUSES[report['kept']]}"] + report["reasons"]
+    kept = {
+        "aligned": "the aligned labeller is used",
+        "reference": "the labeller is kept as it was before alignment",
+    }[report["kept"]]
     return [
-        "; ".join(clauses),
+        "; ".join([f"{report['verdict']}: {kept}"] + report["reasons"]),
         f"{counts['train_pairs']} pairs, {counts['held_out_pairs']} held out; margin {margin['value']:+.3f} "
         "nats",
         f"accuracy with reports on {accuracy['n']} held-out rows {accuracy['value']:.3f} "

@@ -77,10 +77,10 @@ class PairCollator:
         self.collate = DataCollatorForVisionPreference(processor=processor, max_length=None)
 
     def __call__(self, rows: Sequence[Mapping]):
-        return self.collate(list(map(self.preference, rows)))
+        return self.collate(list(map(self._preference, rows)))
 
-    def preference(self, row: Mapping) -> dict:
-        """A row as TRL's preference in plain text: its chat templating would add line breaks to answers."""
+    def _preference(self, row: Mapping) -> dict:
+        # in plain text: TRL's chat templating would add line breaks to answers
         messages = row["messages"]
         return {
             "images": decode_images(row["id"], row["images"]),

@@ -13,17 +13,99 @@ import sys
 import time
 from pathlib import Path
 
-from medical_rl.errors import StageFailed, exit_code
-from medical_rl.pseudo_label.alignment.request import Request
+from medical_rl.errors import StageFailed, UserError, exit_code, unknown
+from medical_rl.run.files import digest
 from medical_rl.training.log import log_step
+from medical_rl.training.request import TrainingRequest
 from medical_rl.training.saved_states import SavedStates
 
+LOSSES = ("sigmoid", "sft")
 # What TRL logs, and what it is called in metrics.jsonl.
 METRIC_NAMES = {
     "loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "rewards/margins": "reward_margin",
     "rewards/accuracies": "pair_accuracy", "logps/chosen": "chosen_logprob",
     "logps/rejected": "rejected_logprob",
 }  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters on every linear layer of the language model; RULE's rank and alpha."""
+
+    r: int = 128
+    alpha: int = 256
+    dropout: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(TrainingRequest):
+    """One preference tuning of `model`, which is also the reference.
+
+    pairs          parquet file of training pairs (pairs.py)
+    name           what its figures are called in metrics.jsonl; first_step is added to its steps (what another
+                   training took before)
+    loss_type      sigmoid (DPO), sft (the chosen text's negative log-likelihood, a token), or both, weighted
+                   by loss_weights
+    beta           how far the reference is left: the lower, the further
+    epochs, steps  passes over the pairs, or steps (one of the two)
+    batch_size     pairs a step over all devices; micro_batch of one pass on one device
+    export_dtype   of the merged weights; auto is the model's own
+    """
+
+    TRAINING = "preference tuning"
+    PARTS = {"lora": Lora, "loss_type": tuple, "loss_weights": tuple}
+    CHOICES = {
+        "loss_type": ("loss of preference tuning named", LOSSES),
+        "precision": ("precision", ("fp32", "bf16")),
+        "export_dtype": ("format of merged weights named", ("auto", "float32", "bfloat16")),
+        "lr_schedule": ("schedule of the learning rate named", ("constant", "linear", "cosine")),
+    }
+    NOT_IDENTITY = (*TrainingRequest.NOT_IDENTITY, "name", "first_step", "phantom")
+    pairs: str
+    name: str = "dpo"
+    first_step: int = 0
+    loss_type: tuple[str, ...] = LOSSES
+    loss_weights: tuple[float, ...] = (1.0, 1.0)
+    beta: float = 0.1
+    lora: Lora = Lora()
+    lr: float = 1e-7
+    lr_schedule: str = "cosine"
+    lr_warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    epochs: float | None = 3
+    steps: int | None = None
+    batch_size: int = 16
+    micro_batch: int = 1
+    export_dtype: str = "auto"
+    log_every: int = 1
+
+    def check(self) -> None:
+        """Raise UserError for a value that could not be trained with."""
+        super().check()
+        if not self.loss_type:
+            raise unknown("loss of preference tuning named", "", LOSSES)
+        if len(self.loss_weights) != len(self.loss_type):
+            raise UserError(
+                f"conf.alignment has {len(self.loss_type)} losses ({', '.join(self.loss_type)}) and "
+                f"{len(self.loss_weights)} weights; give loss_weights one number a loss."
+            )
+        if (self.epochs is None) == (self.steps is None):
+            raise UserError(f"Give either epochs or steps; they are {self.epochs} and {self.steps}.")
+
+    def content_hashes(self) -> dict[str, str]:
+        """The pairs count by their content."""
+        return {"pairs": digest(Path(self.pairs))}
+
+    def accumulation(self, processes: int) -> int:
+        """Passes of a step on each of `processes` devices. Raises UserError for a batch not to be shared."""
+        passes, rest = divmod(self.batch_size, self.micro_batch * processes)
+        if rest or not passes:
+            raise UserError(
+                f"A batch of {self.batch_size} pairs cannot be made of {processes} processes with "
+                f"{self.micro_batch} pairs a pass: conf.alignment.batch_size must be a multiple of "
+                "conf.alignment.micro_batch times the number of GPUs."
+            )
+        return passes
 
 
 def train(request: Request) -> dict:
@@ -130,10 +212,7 @@ def step_callback(request: Request, states: SavedStates):
                 raise StageFailed(
                     f"The loss of preference tuning became {logs['loss']}: lower conf.alignment.lr."
                 )
-            numbers = {}
-            for name, ours in METRIC_NAMES.items():
-                if name in logs:
-                    numbers[ours] = logs[name]
+            numbers = {ours: logs[name] for name, ours in METRIC_NAMES.items() if name in logs}
             step = request.first_step + state.global_step
             log_step(request.metrics, "align", "alignment", request.name, step, numbers)
 

@@ -8,21 +8,11 @@ import torch
 from peft.tuners.lora import LoraLayer
 from transformers import AutoConfig, AutoProcessor, GenerationConfig
 
-from medical_rl.run.files import replacing_folder
+from medical_rl.run.files import replacing_folder, write_text
+from medical_rl.run.markdown import fill_template
 
 FACTS = "alignment.json"
-CARD = """---
-license: other
----
-# Aligned labeller
-
-Qwen2.5-VL after knowledge-balanced preference tuning (RULE), loss {loss}, {pairs} pairs, {steps} \
-steps, seed {seed}, by medical_rl.
-Base model: {base}. All settings: `{facts}`.
-
-**Not for clinical use.** {phantom}
-"""
-PHANTOM = "It was trained on phantom images drawn by code, not on medical images."
+CARD = Path(__file__).with_name("model_card.md.jinja")
 
 
 @torch.no_grad()
@@ -43,17 +33,13 @@ def merge(model, dtype: torch.dtype):
     return model.unload().to(dtype), changed / max(1, total)
 
 
-def save(model, base: str, goal: Path, facts: Mapping) -> Path:
+def save(model, base: str, goal: Path, facts: Mapping) -> None:
     """Write the model's folder `goal` whole; one that was there before is replaced.
 
     Settings and processor are those of `base`: training had switched the cache off and put its own tokens
     into them.
     """
-    settings, dtype = facts["settings"], model.dtype
-    card = CARD.format(
-        loss=" + ".join(settings["loss_type"]), seed=settings["seed"], facts=FACTS, pairs=facts["pairs"],
-        steps=facts["steps"], base=facts["base"], phantom=PHANTOM if settings["phantom"] else "",
-    )  # fmt: skip
+    dtype = model.dtype
     model.config = AutoConfig.from_pretrained(base)
     model.config.dtype = dtype
     model.generation_config = GenerationConfig.from_model_config(model.config)
@@ -63,5 +49,4 @@ def save(model, base: str, goal: Path, facts: Mapping) -> Path:
         model.save_pretrained(scratch)
         AutoProcessor.from_pretrained(base).save_pretrained(scratch)
         (scratch / FACTS).write_text(json.dumps(dict(facts), indent=1) + "\n", encoding="utf-8")
-        (scratch / "README.md").write_text(card, encoding="utf-8")
-    return goal
+        write_text(scratch / "README.md", fill_template(CARD, facts))

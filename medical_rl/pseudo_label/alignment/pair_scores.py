@@ -6,6 +6,7 @@ answer and its end, rejected null for a row that is no pair; the response is gre
 short is completed.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from transformers import AutoModelForImageTextToText
 from medical_rl.engine.vllm.requests import answered_ids, append_lines
 from medical_rl.errors import exit_code
 from medical_rl.pseudo_label.alignment.chat import completion_text, decode_images, prompt_text
-from medical_rl.pseudo_label.alignment.preference import Preference, read_preferences
+from medical_rl.pseudo_label.alignment.pairs import Preference, read_preferences
 from medical_rl.training.encode import image_limits_of, load_processor
 
 
@@ -84,12 +85,9 @@ class Scorer:
     def records(self, rows: Sequence[Preference], max_new_tokens: int) -> Iterator[dict]:
         """A line for each row of one batch."""
         chosen = self.logprobs(rows, [row.chosen for row in rows])
-        rejected = {}
         pairs = [row for row in rows if row.rejected is not None]
-        if pairs:
-            scores = self.logprobs(pairs, [row.rejected for row in pairs])
-            for row, score in zip(pairs, scores, strict=True):
-                rejected[row.id] = score
+        scores = self.logprobs(pairs, [row.rejected for row in pairs]) if pairs else []
+        rejected = {row.id: score for row, score in zip(pairs, scores, strict=True)}
         for row, score, text in zip(rows, chosen, self.respond(rows, max_new_tokens), strict=True):
             yield {"id": row.id, "chosen": score, "rejected": rejected.get(row.id), "response": text}
 
@@ -105,13 +103,13 @@ def measure(request_file: str) -> None:
     output = Path(request["output"])
     done = answered_ids(output)
     rows = (row for row in read_preferences(request["rows"]) if row.id not in done)
-    scorers = []  # the model is loaded when a row needs it
+
+    @functools.cache
+    def scorer() -> Scorer:  # loaded when a row needs it
+        return Scorer(request["model"], image_limits_of(request), request["device"], request["dtype"])
 
     def records(batch: list[Preference]) -> Iterator[dict]:
-        if not scorers:
-            limits = image_limits_of(request)
-            scorers.append(Scorer(request["model"], limits, request["device"], request["dtype"]))
-        return scorers[0].records(batch, int(request["max_new_tokens"]))
+        return scorer().records(batch, int(request["max_new_tokens"]))
 
     for count in append_lines(output, rows, int(request["batch"]), records):
         print(f"predicting with {request['model']}: {count} more rows", flush=True)

@@ -12,18 +12,73 @@ right.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from medical_rl.data.prompts import target
+import pyarrow as pa
+
+from medical_rl.data.parquet import read_records, write_records
+from medical_rl.data.prompts import IMAGE, target
 from medical_rl.errors import UserError
 from medical_rl.parsing.response import parse, read
-from medical_rl.pseudo_label.alignment.preference import Preference
 from medical_rl.rewards.terms.accuracy import accuracy
 from medical_rl.sample import Sample, group_key
 from medical_rl.seeding import hash_order
 
 CELLS = ("right_right", "right_wrong", "wrong_right", "wrong_wrong")  # without retrieval, then with it
 PAIRED = "right_wrong"
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "study": pa.string(),
+        "cell": pa.string(),
+        "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "images": pa.list_(pa.binary()),
+        "chosen": pa.string(),
+        "rejected": pa.string(),
+        "sample": pa.string(),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preference:
+    """A question with its reports, its gold answer and, in a pair, the answer to unlearn.
+
+    messages  chat turns up to the answer, with the retrieved reports; one `<image>` for each of `images`
+    chosen    the gold answer in the form of the prompt's target
+    rejected  the wrong answer in the same form; None where the row is measured but is no pair
+    sample    the row itself, without its images: how answers are read, and the gold one
+    """
+
+    id: str
+    study: str
+    cell: str
+    messages: tuple[dict[str, str], ...]
+    images: tuple[bytes, ...]
+    chosen: str
+    rejected: str | None
+    sample: Sample
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        cell: str,
+        messages: Sequence[Mapping[str, str]],
+        chosen: str,
+        rejected: str | None,
+    ) -> "Preference":
+        """The row of a sample. Raises UserError unless its messages have one `<image>` an image."""
+        turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+        marks = sum(turn["content"].count(IMAGE) for turn in turns)
+        if marks != len(sample.images):
+            raise UserError(
+                f"The prompt of row {sample.id!r} has {marks} {IMAGE} for {len(sample.images)} images; the "
+                "two must be equal."
+            )
+        bare = dataclasses.replace(sample, images=())
+        return cls(sample.id, group_key(sample), cell, tuple(turns), sample.images, chosen, rejected, bare)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +88,20 @@ class Pairs:
     train: list[Preference]
     held_out: list[Preference]
     counts: dict
+
+
+def write_preferences(rows: Iterable[Preference], path: Path | str) -> int:
+    """Write the rows to the parquet file `path`, atomically; returns their number."""
+    records = ({**vars(row), "sample": row.sample.to_json()} for row in rows)
+    return write_records(records, path, SCHEMA, rows_per_group=128)
+
+
+def read_preferences(path: Path | str) -> Iterator[Preference]:
+    """The rows of a file in order, a row group in memory at a time. Raises UserError for another file."""
+    for row in read_records(path, SCHEMA):
+        row["messages"], row["images"] = tuple(row["messages"]), tuple(row["images"])
+        row["sample"] = Sample.from_json(row["sample"])
+        yield Preference(**row)
 
 
 def cell(sample: Sample, without: str, with_reports: str) -> str:
@@ -90,7 +159,16 @@ def make_pairs(
     """
     preferences, counts = [], dict.fromkeys(CELLS + ("unreadable", "not_asked"), 0)
     for sample in rows:
-        _check_answered(sample, without, with_reports)
+        for responses, how in ((without, "without"), (with_reports, "with")):
+            if sample.id not in responses:
+                raise UserError(
+                    f"Row {sample.id!r} has no answer {how} retrieval; every gold row must be asked both "
+                    f"ways before pairs are made ({len(responses)} rows have one)."
+                )
+        if not sample.images:
+            raise UserError(
+                f"Row {sample.id!r} has no image; preference tuning of a vision-language model needs one."
+            )
         alone, shown = without[sample.id], with_reports[sample.id]
         if alone is None or shown is None:
             counts["not_asked"] += 1
@@ -101,16 +179,11 @@ def make_pairs(
         if kind == PAIRED:
             rejected = rejected_text(sample, shown, prompt)
             counts["unreadable"] += rejected is None
-        chosen = target(sample, prompt)
-        preferences.append(Preference.of(sample, group_key(sample), kind, asked(sample), chosen, rejected))
+        preferences.append(Preference.of(sample, kind, asked(sample), target(sample, prompt), rejected))
     studies = {row.study for row in preferences}
     apart = held_out_studies(studies, held_out, seed)
-    train, measured = [], []
-    for row in preferences:
-        if row.study in apart:
-            measured.append(row)
-        elif row.rejected is not None:
-            train.append(row)
+    train = [row for row in preferences if row.study not in apart and row.rejected is not None]
+    measured = [row for row in preferences if row.study in apart]
     answers = collections.Counter(row.sample.answer for row in train)
     counts |= {
         "train_pairs": len(train), "held_out_pairs": sum(row.rejected is not None for row in measured),
@@ -118,22 +191,6 @@ def make_pairs(
         "train_answers": dict(sorted(answers.items())),
     }  # fmt: skip
     return Pairs(train, measured, counts)
-
-
-def _check_answered(
-    sample: Sample, without: Mapping[str, str | None], with_reports: Mapping[str, str | None]
-) -> None:
-    """Raise UserError for a row that was not asked both ways or has no image."""
-    for responses, how in ((without, "without"), (with_reports, "with")):
-        if sample.id not in responses:
-            raise UserError(
-                f"Row {sample.id!r} has no answer {how} retrieval; every gold row must be asked both ways "
-                f"before pairs are made ({len(responses)} rows have one)."
-            )
-    if not sample.images:
-        raise UserError(
-            f"Row {sample.id!r} has no image; preference tuning of a vision-language model needs one."
-        )
 
 
 def held_out_studies(studies: Iterable[str], share: float, seed: int) -> set[str]:
@@ -146,8 +203,6 @@ def held_out_studies(studies: Iterable[str], share: float, seed: int) -> set[str
 
 def limit_rows(rows: Sequence[Preference], most: int | None, seed: int) -> list[Preference]:
     """At most `most` of the rows in their order, of the studies of smallest hash; all where it is None."""
-    if most is None or len(rows) <= most:
-        return list(rows)
     ordered = sorted(rows, key=lambda row: hash_order(f"{seed}:{row.study}"))
     selected = {row.id for row in ordered[:most]}
     return [row for row in rows if row.id in selected]

@@ -7,6 +7,7 @@ responses on ALL rows of the held-out studies.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,34 +15,15 @@ from medical_rl.errors import UserError
 from medical_rl.evaluation.metrics import wilson_interval
 from medical_rl.evaluation.wording import DISCLAIMER
 from medical_rl.parsing.response import parse
-from medical_rl.pseudo_label.alignment.pairs import cells_clause
-from medical_rl.pseudo_label.alignment.preference import Preference
+from medical_rl.pseudo_label.alignment.pairs import Preference, cells_clause
 from medical_rl.rewards.terms.accuracy import accuracy
 from medical_rl.rewards.terms.format import FORMS
+from medical_rl.run.markdown import fill_template
 
 RESAMPLES = 2000
 BEFORE, AFTER, CONTROL = "before", "after", "control"
 JUDGED = ("chosen_logprob", "gold_logprob", "well_formed", "accuracy")
-_FORMS = ("tagged", "boxed")
-ARMS = {
-    BEFORE: "before (the reference)",
-    AFTER: "after preference tuning",
-    CONTROL: "control: SFT on the chosen alone",
-}
-SHOWN = {
-    "margin": "margin to the reference, nats (pairs)",
-    "pair_accuracy": "pair accuracy (pairs)",
-    "prefers_gold": "gold likelier than rejected (pairs)",
-    "chosen_logprob": "chosen log-probability, nats an answer (pairs)",
-    "gold_logprob": "gold log-probability, nats an answer (all rows)",
-    "well_formed": "well-formed (all rows)",
-    "accuracy": "greedy accuracy (all rows)",
-    "pairs_right": "greedy accuracy (pairs)",
-}
-KEPT = {
-    "aligned": "The aligned labeller is used.",
-    "reference": "**The labeller is used as it was before: the aligned one is not trusted.**",
-}
+TEMPLATE = Path(__file__).with_name("report.md.jinja")
 
 
 def form_of(rows: Sequence[Preference]) -> str | None:
@@ -51,7 +33,7 @@ def form_of(rows: Sequence[Preference]) -> str | None:
     can be read.
     """
     golds = [parse(row.chosen) for row in rows]
-    for name in _FORMS:
+    for name in ("tagged", "boxed"):
         if all(map(FORMS[name], golds)):
             return name
     return None
@@ -104,10 +86,9 @@ def arm_figures(
     arm["chosen_logprob"] = _figure(now["gold_logprob"][pairs], was["gold_logprob"][pairs], studies, seed)
     arm["prefers_gold"] = _figure(difference > 0, reference > 0, studies, seed)
     arm["pairs_right"] = _figure(now["accuracy"][pairs], was["accuracy"][pairs], studies, seed)
-    arm["margin"] = arm["pair_accuracy"] = None
-    if lines is not before:
-        arm["margin"] = _figure(margin, None, studies, seed)
-        arm["pair_accuracy"] = _figure(margin > 0, None, studies, seed)
+    is_reference = lines is before
+    arm["margin"] = None if is_reference else _figure(margin, None, studies, seed)
+    arm["pair_accuracy"] = None if is_reference else _figure(margin > 0, None, studies, seed)
     return arm
 
 
@@ -177,47 +158,7 @@ def verdict(after: Mapping, max_fall: Mapping[str, float]) -> dict:
 
 def page(report: Mapping, phantom: bool = False) -> str:
     """The report of align.py as Markdown: the pairs, the verdict, one column a model."""
-    per_arm, counts = report["figures"]["arms"], report["counts"]
-    arms = [name for name in ARMS if name in per_arm]
+    counts = report["counts"]
     answers = ", ".join(f"{answer} {n}" for answer, n in counts["train_answers"].items())
-    verdict_clauses = "; ".join([f"**{report['verdict']}**"] + report["reasons"])
-    lines = ["# Preference alignment of the labeller", ""]
-    if phantom:
-        lines += ["Measured on phantom images drawn by code, not on medical images.", ""]
-    lines += [
-        f"Gold rows by the labeller's answer without/with retrieved reports: {cells_clause(counts)}; not "
-        f"asked {counts['not_asked']}.",
-        f"Pairs are the right/wrong rows: {counts['train_pairs']} trained on (gold answers: {answers}), "
-        f"{counts['held_out_pairs']} held out; {counts['unreadable']} had no readable answer. Measured on "
-        f"the {report['figures']['n_rows']} rows of held-out studies.",
-        "",
-        f"Verdict: {verdict_clauses}. {KEPT[report['kept']]}",
-        f"{report['changed']:.2%} of the adapted weights differ from the labeller's in the saved format.",
-        "",
-        "| | " + " | ".join(map(ARMS.get, arms)) + " |",
-        "|---" * (len(arms) + 1) + "|",
-    ]
-    for figure, title in SHOWN.items():
-        cells = [_cell(per_arm[name][figure]) for name in arms]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "In brackets 95 % intervals: Wilson's for shares, else a bootstrap over studies; after a comma the "
-        "change, paired by row. The pairs were chosen for being answered wrongly before, so their greedy "
-        "accuracy begins at 0 and any change raises it; what is judged is all rows. The control had the "
-        "same steps on the same chosen answers: what it gains too is not owed to preferences.",
-        "",
-        DISCLAIMER,
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _cell(figure: Mapping | None) -> str:
-    """Value, interval and rows; the change since before, with its interval, where there is one."""
-    if figure is None:
-        return "–"
-    shown = f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}] (n = {figure['n']})"
-    if not (figure["change"] or figure["change_low"] or figure["change_high"]):
-        return shown
-    return f"{shown}, {figure['change']:+.3f} [{figure['change_low']:+.3f}, {figure['change_high']:+.3f}]"
+    more = {"phantom": phantom, "cells": cells_clause(counts), "answers": answers, "disclaimer": DISCLAIMER}
+    return fill_template(TEMPLATE, {**report, **more})

@@ -4,7 +4,8 @@ Where no k passes, conf.calibration.on_empty says what is done: stop, the best k
 retrieval. None of the three has a guarantee, and each says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medical_rl.errors import UserError
@@ -15,6 +16,70 @@ from medical_rl.pseudo_label.calibration.learn_then_test import (
     learn_then_test,
     rows_needed,
 )
+from medical_rl.pseudo_label.label import Label
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What was measured.
+
+    by_k           {k: (0 or 1, ...)}, in the order of `ids`
+    ids            the questions that a labeller answered, or abstained from, at every k
+    failed         the questions left out at every k because a labeller failed at one
+    abstained      {k: abstentions}, each counted as an error in `by_k`
+    majority_rate  share of the most frequent gold answer of `ids`: what always giving it would score
+    """
+
+    by_k: dict[int, tuple[int, ...]]
+    ids: tuple[str, ...]
+    failed: tuple[str, ...]
+    abstained: dict[int, int]
+    majority_rate: float
+
+
+def errors_by_k(gold: Mapping[str, str], labels: Mapping[int, Iterable[Label]]) -> Errors:
+    """The errors of every k against `gold` ({question id: answer}), on the same questions for every k.
+
+    An abstention (an answer that could not be read is one) is an error. A failure of the labeller (an
+    endpoint that is down) is none: its question is left out, and at every k, so that all are measured on the
+    same ones. Raises ValueError for labels of other questions than `gold`, UserError where every question
+    failed.
+    """
+    answers: dict[int, dict[str, str | None]] = {}
+    failed_ids: set[str] = set()
+    reasons: Counter[str] = Counter()
+    for k, of_k in labels.items():
+        answers[k] = {}
+        for label in of_k:
+            answers[k][label.id] = None if label.answer is None else _plain(label.answer)
+            if label.failed is not None:
+                failed_ids.add(label.id)
+                reasons[label.failed] += 1
+        differing = set(answers[k]) ^ set(gold)
+        if differing:
+            raise ValueError(
+                f"The labels for k={k} are not those of the questions: {sorted(differing)[:5]} are in one "
+                "only."
+            )
+    truths = {name: _plain(answer) for name, answer in gold.items() if name not in failed_ids}
+    if not truths:
+        why = (
+            f", mostly: {reasons.most_common(1)[0][0]}."
+            if reasons
+            else ": there are none (conf.calibration.share)."
+        )
+        raise UserError(f"The labeller failed on all {len(gold)} calibration questions{why}")
+    by_k, abstained = {}, {}
+    for k, given in answers.items():
+        by_k[k] = tuple(int(given[name] != truth) for name, truth in truths.items())
+        abstained[k] = [given[name] for name in truths].count(None)
+    majority = Counter(truths.values()).most_common(1)[0][1]
+    failed = tuple(name for name in gold if name in failed_ids)
+    return Errors(by_k, tuple(truths), failed, abstained, majority / len(truths))
+
+
+def _plain(answer: str) -> str:
+    return answer.strip().casefold()
 
 
 @dataclass(frozen=True)
@@ -65,7 +130,7 @@ def calibrate(
     """The outcome for `errors`: for each candidate k its answers to the same n questions, in one order.
 
     errors   1 for a wrong answer, 0 for a right one. An abstention or an unparsed answer is wrong: it is a 1,
-             and no gap. (`errors.errors_by_k` makes them so of labels.)
+             and no gap. (`errors_by_k` makes them so of labels.)
     studies  how many different studies the questions are about. Fewer than n: they are not independent, and
              no guarantee is given.
 
@@ -86,7 +151,7 @@ def calibrate(
         chosen, sentence = best.k, _sentence(kept, best, settings, studies if not guarantee else None)
     else:
         guarantee = False
-        chosen, sentence = fallback(candidates, settings)
+        chosen, sentence = _fallback(candidates, settings)
     outcome = Calibration(
         candidates, settings.alpha, settings.delta, settings.method, settings.on_empty, tuple(kept),
         chosen, guarantee, sentence, studies, majority_rate,
@@ -102,14 +167,14 @@ def _best(candidates: Sequence[Candidate], ks: Sequence[int]) -> Candidate:
 
 
 def _sentence(
-    kept: Sequence[int], best: Candidate, settings: CalibrationSettings, dependent_studies: int | None
+    kept: Sequence[int], best: Candidate, settings: CalibrationSettings, studies: int | None
 ) -> str:
-    """What can be said where k are kept; `dependent_studies` is how many studies the questions share."""
+    """What can be said where k are kept; `studies` is how many the questions share, None where each has its own."""
     ks = ", ".join(map(str, kept))
-    if dependent_studies is not None:
+    if studies is not None:
         return (
             f"No strict guarantee: k = {ks} passed the test, but the {best.n} questions are about "
-            f"{dependent_studies} studies, and questions about one study are not independent. "
+            f"{studies} studies, and questions about one study are not independent. "
             "conf.calibration.per_study=1 asks one question a study."
         )
     return (
@@ -120,18 +185,18 @@ def _sentence(
     )
 
 
-def fallback(candidates: Sequence[Candidate], settings: CalibrationSettings) -> tuple[int | None, str]:
+def _fallback(candidates: Sequence[Candidate], settings: CalibrationSettings) -> tuple[int | None, str]:
     """(the k taken although no candidate passed, the sentence that says so); k is None for stop."""
-    chosen, why = None, "Nothing is chosen."
-    if settings.on_empty == "no_retrieval":
-        chosen, why = 0, "Answers are given without retrieval (k = 0)."
-    if settings.on_empty == "best_k_without_guarantee":
-        best = _best(candidates, settings.candidates)
-        chosen = best.k
-        why = (
+    best = _best(candidates, settings.candidates)
+    chosen, why = {
+        "stop": (None, "Nothing is chosen."),
+        "no_retrieval": (0, "Answers are given without retrieval (k = 0)."),
+        "best_k_without_guarantee": (
+            best.k,
             f"k = {best.k} is used because its risk on the calibration questions is the smallest: "
-            f"{best.risk:.3f} ({best.errors} of {best.n} wrong)."
-        )
+            f"{best.risk:.3f} ({best.errors} of {best.n} wrong).",
+        ),
+    }[settings.on_empty]
     return chosen, (
         f"No guarantee: no candidate k is shown to have a factuality risk of at most {settings.alpha:g} with "
         f"confidence {1 - settings.delta:g}. {why}"

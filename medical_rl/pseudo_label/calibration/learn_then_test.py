@@ -7,8 +7,8 @@ n      how many calibration questions, whole and at least 1
 alpha  the risk that is tolerated, strictly between 0 and 1
 They raise ValueError for numbers outside these ranges.
 
-Each k of C_K is a hypothesis "with k reports the factuality risk is alpha or more"; those that are rejected
-are kept. The family-wise error is held at delta in one of two ways:
+Each k of C_K is one such hypothesis; those that are rejected are kept. The family-wise error is held at delta
+in one of two ways:
 bonferroni      every k is tested at delta / |C_K|
 fixed_sequence  the candidates are tested at delta one after the other, in the order in which
                 conf.calibration.candidates lists them, and the first that fails ends the test. The order must
@@ -163,39 +163,30 @@ def learn_then_test(
 ) -> tuple[Candidate, ...]:
     """Every candidate with its figures and whether it is kept, as listed; see `calibrate` for `errors`."""
     counts, n = _error_counts(errors, settings.candidates)
-    risk = counts / n
-    p1 = hoeffding(risk, n, settings.alpha)
-    p2 = bentkus(risk, n, settings.alpha)
-    p = np.minimum(1.0, np.minimum(p1, p2))
-    passes = p <= settings.threshold
-    reached = np.ones(len(p), dtype=bool)
-    if settings.method == "fixed_sequence":
-        # The first that fails is the last that is tested.
-        reached[1:] = np.logical_and.accumulate(passes)[:-1]
-    candidates = []
-    for i, k in enumerate(settings.candidates):
-        figures = float(risk[i]), float(p1[i]), float(p2[i]), float(p[i])
-        tested = bool(reached[i])
-        kept = tested and bool(passes[i])
-        candidates.append(Candidate(k, n, int(counts[i]), *figures, settings.threshold, tested, kept))
+    candidates, reached = [], True
+    for k, wrong in zip(settings.candidates, counts, strict=True):
+        p1, p2 = (float(bound(wrong / n, n, settings.alpha)) for bound in (hoeffding, bentkus))
+        p = min(1.0, p1, p2)
+        kept = reached and p <= settings.threshold
+        candidates.append(Candidate(k, n, wrong, wrong / n, p1, p2, p, settings.threshold, reached, kept))
+        # of a fixed sequence the first that fails is the last that is tested
+        reached = kept or settings.method == "bonferroni"
     return tuple(candidates)
 
 
-def _error_counts(errors: Mapping[int, Sequence[int]], candidates: Sequence[int]) -> tuple[np.ndarray, int]:
+def _error_counts(errors: Mapping[int, Sequence[int]], candidates: Sequence[int]) -> tuple[list[int], int]:
     """(wrong answers of each candidate, n)."""
     if set(errors) != set(candidates):
         raise ValueError(
             f"There are errors for k in {sorted(errors)}; the candidates are {sorted(candidates)}."
         )
-    counts, lengths = [], {}
-    for k in candidates:
-        column = np.asarray(errors[k])
-        if column.ndim != 1 or column.dtype.kind not in "biuf" or not np.all((column == 0) | (column == 1)):
-            raise ValueError(f"The errors for k={k} must be 0 or 1, one a question; an abstention is a 1.")
-        counts.append(int(column.sum()))
-        lengths[k] = len(column)
+    lengths = {k: len(errors[k]) for k in candidates}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise ValueError(
             f"Every k must be measured on the same questions, at least one; there are {lengths}."
         )
-    return np.array(counts), lengths[candidates[0]]
+    for k in candidates:
+        column = np.asarray(errors[k])
+        if column.ndim != 1 or not np.isin(column, (0, 1)).all():
+            raise ValueError(f"The errors for k={k} must be 0 or 1, one a question; an abstention is a 1.")
+    return [int(sum(errors[k])) for k in candidates], lengths[candidates[0]]

@@ -1,15 +1,7 @@
 """Probes: texts and pictures on which a reward model that learned the training mix alone fails.
 
-| probe               | what it is                                                          | deserves |
-|---------------------|---------------------------------------------------------------------|----------|
-| wrong_image_synonym | the report of another picture, in words that training never uses    | -6       |
-| text_against_answer | the own thought with a wrong answer, or an untrue thought before    | -6       |
-|                     | the right answer                                                    | 0        |
-| unseen_wording      | the right report, in words that training never uses                 | 6        |
-| grey_image          | the right report beside a grey picture of the same size             | -6       |
-
 Take them of rows that R_phi was not trained on. What text_against_answer sets against each other is the
-probes' alone (`contradictions.is_probed`); unseen words are those of the held-out table that the training's source
+probes' alone (`grades.is_probed`); unseen words are those of the held-out table that the training's source
 does not give. To add one, write it here and name it in PROBES. Beside them stand graded rows with the image
 exchanged or taken away: what R_phi says of these shows whether it looked.
 """
@@ -23,19 +15,17 @@ import numpy as np
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png, image_size
 from medical_rl.reward_model.graded import GRADES, Graded, criteria
-from medical_rl.reward_model.grading.contradictions import (
-    hallucinated,
-    irrelevant_synonym,
-    is_one_pair,
-    unsound,
-)
-from medical_rl.reward_model.grading.donors import Donors
+from medical_rl.reward_model.grading.grades import hallucinated, irrelevant_synonym, is_one_pair, unsound
 from medical_rl.reward_model.grading.synonyms import Synonyms, Unseen, load
-from medical_rl.reward_model.grading.text_maker import TextMaker, build_rows, donors_of, named_builders
+from medical_rl.reward_model.grading.text_maker import (
+    Donors,
+    TextMaker,
+    build_rows,
+    donors_of,
+    named_builders,
+)
 from medical_rl.sample import Sample
 from medical_rl.seeding import rank
-
-GREY = 128
 
 
 def probe_rows(
@@ -140,7 +130,7 @@ def with_grey_images(row: Graded) -> Graded:
     """The row with every image replaced by an even grey one of its size: what is left is the text."""
     images = []
     for data in row.sample.images:
-        images.append(encode_png(np.full(image_size(data), GREY, np.uint8)))
+        images.append(encode_png(np.full(image_size(data), 128, np.uint8)))
     return _with_images(row, tuple(images))
 
 

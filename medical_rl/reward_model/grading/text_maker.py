@@ -1,8 +1,10 @@
-"""What the builders of graded texts share: how a text is made, and how all builders are run."""
+"""How graded texts are made: whose texts are lent to whom, what a builder has at hand, how all are run."""
 
+import bisect
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,13 +13,89 @@ from medical_rl.errors import unknown
 from medical_rl.parsing.response import gold, parse, read
 from medical_rl.parsing.text import normalise
 from medical_rl.reward_model.graded import Graded
-from medical_rl.reward_model.grading.donors import Donors
-from medical_rl.reward_model.grading.response_parts import split
-from medical_rl.reward_model.grading.rewording import reword
 from medical_rl.reward_model.grading.synonyms import Synonyms, words_of_drawn_pictures
+from medical_rl.reward_model.grading.text_changes import reword, split
 from medical_rl.rewards.terms.accuracy import right
 from medical_rl.sample import Sample
-from medical_rl.seeding import named_rng
+from medical_rl.seeding import named_rng, rank
+
+
+class _Entry(NamedTuple):
+    rank: float
+    name: str
+    donor: Sample
+    truth: str | None
+
+
+class Donors:
+    """A drawn part of a set's rows: at most `per_question` of each of at most `questions` questions.
+
+    Which rows are kept depends on their ids and the seed, not on their order: those with the smallest ranks.
+    Memory is bounded whatever the size of the set. A restricted row lends to restricted rows alone.
+    """
+
+    def __init__(self, samples: Iterable[Sample], seed: int, per_question: int = 64, questions: int = 1024):
+        self.seed, self.per_question, self.questions = seed, per_question, questions
+        self._by_question: dict[str, list[_Entry]] = {}  # by kind and question
+        self._by_kind: dict[str, list[_Entry]] = {}
+        self._share = 1.0  # of all questions, those that are kept
+        for sample in samples:
+            self._add(sample)
+
+    def of(self, sample: Sample, purpose: str = "") -> Iterator[Sample]:
+        """Rows of another picture with another answer, in an order drawn for this row and `purpose`.
+
+        Rows of the same question come first, then others of the same kind. The donor's group is another (its
+        id, where rows have no group).
+        """
+        truth, names, rng = gold(sample), set(), named_rng(self.seed, purpose, sample.id)
+        for entries in (self._by_question.get(_question(sample), []), self._by_kind.get(sample.kind, [])):
+            for index in rng.permutation(len(entries)):
+                entry = entries[index]
+                if entry.name not in names and entry.truth != truth and _may_lend(entry.donor, sample):
+                    names.add(entry.name)
+                    yield entry.donor
+
+    def _add(self, sample: Sample) -> None:
+        donor = dataclasses.replace(sample, images=())
+        question = _question(sample)
+        if rank("question", question) < self._share:
+            self._insert(self._by_question.setdefault(question, []), donor)
+            while len(self._by_question) > self.questions:  # a share of all questions, whichever came first
+                self._share /= 2
+                for other in list(self._by_question):
+                    if rank("question", other) >= self._share:
+                        del self._by_question[other]
+        self._insert(self._by_kind.setdefault(sample.kind, []), donor)
+
+    def _insert(self, entries: list[_Entry], donor: Sample) -> None:
+        """Keep the donor in its place, and of all entries those with the smallest ranks."""
+        name = f"{donor.source}/{donor.id}"
+        entry = _Entry(rank(str(self.seed), "donor", name), name, donor, gold(donor))
+        index = bisect.bisect_left(entries, entry.rank, key=lambda other: other.rank)
+        repeated = index < len(entries) and entries[index].name == name
+        if not repeated:
+            entries.insert(index, entry)
+            del entries[self.per_question :]
+
+
+def _may_lend(donor: Sample, sample: Sample) -> bool:
+    """Another picture's row, whose text may go wherever the sample's may."""
+    if donor.restricted and not sample.restricted:
+        return False
+    if donor.source != sample.source:
+        return True
+    return donor.group != sample.group if sample.group and donor.group else donor.id != sample.id
+
+
+def _question(sample: Sample) -> str:
+    return f"{sample.kind}/{normalise(sample.question)}"
+
+
+def is_wrong(text: str, sample: Sample) -> bool:
+    """True if the response has an answer that can be read and is not the gold one."""
+    answer = read(parse(text), sample)
+    return answer is not None and not right(answer, sample)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +184,11 @@ def build_rows(
 def named_builders(
     names: Iterable[str], registry: Mapping[str, Builder], kind: str
 ) -> list[tuple[str, Builder]]:
-    """[(name, builder)] of `registry`.
-
-    Raises UserError for a name that is not in it, which it calls a `kind`.
-    """
-    builders = []
+    """[(name, builder)] of `registry`. Raises UserError for a name that it has not, which it calls a `kind`."""
     for name in names:
         if name not in registry:
             raise unknown(kind, name, registry)
-        builders.append((name, registry[name]))
-    return builders
+    return [(name, registry[name]) for name in names]
 
 
 def donors_of(samples: Iterable[Sample], seed: int, donors: Donors | None) -> Donors:
@@ -123,14 +196,6 @@ def donors_of(samples: Iterable[Sample], seed: int, donors: Donors | None) -> Do
 
     Raises TypeError where going through the samples would use them up.
     """
-    if donors is not None:
-        return donors
-    if iter(samples) is samples:
+    if donors is None and iter(samples) is samples:
         raise TypeError("The samples are gone through twice: give a list, or donors=Donors(...) made before.")
-    return Donors(samples, seed)
-
-
-def is_wrong(text: str, sample: Sample) -> bool:
-    """True if the response has an answer that can be read and is not the gold one."""
-    answer = read(parse(text), sample)
-    return answer is not None and not right(answer, sample)
+    return donors or Donors(samples, seed)

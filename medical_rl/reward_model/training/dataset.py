@@ -1,18 +1,23 @@
-"""Graded rows in any order, from a memory-mapped Arrow file, so that no image fills memory."""
+"""Graded rows in any order, from a memory-mapped file, and which of them each step of a training sees.
+
+The steps are planned before training, so that a resumed run has the very next one.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch.utils.data import Dataset
 
 from medical_rl.errors import UserError
 from medical_rl.reward_model.graded import SCHEMA, Graded, graded_from_record
-from medical_rl.reward_model.training.plan import indices_by_name
 from medical_rl.run.files import replacing
-from medical_rl.training.encode import Encoder
+from medical_rl.training.encode import Encoder, collate
 
 
 def lay_out(parquet: Path | str, path: Path) -> Path:
@@ -20,8 +25,7 @@ def lay_out(parquet: Path | str, path: Path) -> Path:
     with (
         replacing(path) as scratch,
         pq.ParquetFile(parquet) as source,
-        pa.OSFile(str(scratch), "wb") as sink,
-        pa.ipc.new_file(sink, SCHEMA) as writer,
+        pa.ipc.new_file(str(scratch), SCHEMA) as writer,
     ):
         for batch in source.iter_batches(batch_size=64):
             writer.write_batch(batch.cast(SCHEMA))
@@ -90,7 +94,7 @@ class Units(Dataset):
         members: Sequence[tuple[int, ...]],
         criteria: Sequence[str] = (),
     ):
-        self.table, self.encoder, self.members, self.criteria = table, encoder, list(members), tuple(criteria)
+        self.table, self.encoder, self.members, self.criteria = table, encoder, list(members), criteria
         ids = table.ids()
         self.groups = indices_by_name([ids[rows[0]] for rows in self.members])
 
@@ -98,12 +102,107 @@ class Units(Dataset):
         return len(self.members)
 
     def __getitem__(self, index: int) -> dict[int, dict]:
-        return {member: self._row(member) for member in self.members[index]}
+        unit = {}
+        for member in self.members[index]:
+            row = self.table[member]
+            grades = [row.grade] + [row.criteria.get(name, float("nan")) for name in self.criteria]
+            unit[member] = {**self.encoder.encode(row.sample, row.text), "grades": grades}
+        return unit
 
-    def _row(self, index: int) -> dict:
-        row = self.table[index]
-        encoded = self.encoder.encode(row.sample, row.text)
-        encoded["grades"] = [row.grade]
-        for criterion in self.criteria:
-            encoded["grades"].append(row.criteria.get(criterion, float("nan")))
-        return encoded
+    def batch(self, units: Sequence[dict[int, dict]]) -> dict[str, torch.Tensor]:
+        """Tensors of some units' different rows, and `members`: the places of each unit's rows in them.
+
+        grades    (rows, 1 + criteria)
+        response  (rows, tokens), true where a token is of the response
+        """
+        rows: dict[int, dict] = {}
+        for unit in units:
+            rows |= unit
+        places = {index: place for place, index in enumerate(rows)}
+        encoded = list(rows.values())
+        batch = collate(encoded, self.encoder.padding, self.encoder.image_token)
+        batch["grades"] = torch.tensor([row["grades"] for row in encoded], dtype=torch.float32)
+        before = torch.tensor([row["before"] for row in encoded])
+        tokens = torch.arange(batch["input_ids"].shape[1])
+        batch["response"] = (tokens >= before[:, None]) & batch["attention_mask"].bool()
+        batch["members"] = torch.tensor([list(map(places.get, unit)) for unit in units])
+        return batch
+
+
+def steps_of(units: int, batch_size: int, epochs: float | None, steps: int | None) -> int:
+    """Number of steps: `steps` where given, else those of `epochs` passes over `units` rows or pairs.
+
+    >>> steps_of(100, 32, 2, None), steps_of(100, 32, None, 5)
+    (6, 5)
+    """
+    if (epochs is None) == (steps is None):
+        raise UserError(f"Give either epochs or steps; they are {epochs} and {steps}.")
+    if units < batch_size:
+        raise UserError(f"There are {units} rows or pairs to train on, fewer than one batch of {batch_size}.")
+    return int(steps) if steps is not None else max(1, int(epochs * units // batch_size))
+
+
+def batches(groups: Sequence[Sequence[int]], batch_size: int, steps: int, seed: int) -> Iterator[list[int]]:
+    """`steps` lists of `batch_size` units: each pass in a new seeded order, its rest left out.
+
+    The units of a group (responses about one image) stand beside each other: a batch then has few images with
+    many responses each, whose vision is computed once and whose differences are the responses' own.
+    """
+    waiting: list[int] = []
+    passes = 0
+    for _ in range(steps):
+        if len(waiting) < batch_size:
+            order = np.random.default_rng([seed, passes]).permutation(len(groups))
+            waiting = list(chain.from_iterable(groups[index] for index in order))
+            passes += 1
+        batch, waiting = waiting[:batch_size], waiting[batch_size:]
+        yield batch
+
+
+def process_share(batch: Sequence, rank: int, world: int) -> Sequence:
+    """The part of a batch that process `rank` of `world` takes.
+
+    The parts are equal, so that averaged gradients are the batch's. Raises UserError where they cannot be.
+    """
+    if len(batch) % world:
+        raise UserError(f"A batch of {len(batch)} cannot be shared equally by {world} processes.")
+    part = len(batch) // world
+    return batch[rank * part : (rank + 1) * part]
+
+
+def indices_by_name(names: Sequence[str]) -> list[list[int]]:
+    """Indices that have the same name, together.
+
+    >>> indices_by_name(["a", "b", "a"])
+    [[0, 2], [1]]
+    """
+    indices: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        indices.setdefault(name, []).append(index)
+    return list(indices.values())
+
+
+def preference_pairs(samples: Sequence[str], grades: Sequence[float]) -> list[tuple[int, int]]:
+    """(better row, worse row) for every two rows of one sample whose grades differ.
+
+    >>> preference_pairs(["a", "a", "b", "a"], [0.0, 6.0, 10.0, 6.0])
+    [(1, 0), (3, 0)]
+    """
+    pairs = []
+    for group in indices_by_name(samples):
+        for i, j in combinations(group, 2):
+            if grades[i] != grades[j]:
+                pairs.append((i, j) if grades[i] > grades[j] else (j, i))
+    return pairs
+
+
+def learning_rate_share(step: int, steps: int, warmup_ratio: float) -> float:
+    """Share of the peak learning rate at `step`: a linear rise at first, then a cosine to zero.
+
+    >>> [round(learning_rate_share(step, 10, 0.2), 2) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.04]
+    """
+    rise = max(1, round(steps * warmup_ratio))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + float(np.cos(np.pi * (step - rise) / max(1, steps - rise))))

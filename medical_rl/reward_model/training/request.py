@@ -27,14 +27,11 @@ class Phase:
     head_lr_ratio: float = 10.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Request(TrainingRequest):
-    """One training of R_phi.
+    """One training of R_phi; `model` is a Qwen2.5-VL, or an exported R_phi that is trained further with its head.
 
-    model             folder of a Qwen2.5-VL, or of an exported R_phi that is trained further with its head
     rows              parquet file of graded rows
-    out, work         exported folder; folder of saved states
-    metrics           metrics.jsonl, or None for the MEDICAL_RL_METRICS variable
     sft               language-model warm-up on the rows made by "original"; None for none
     fit               training of the grades
     criteria          criteria with an output of their own beside the total
@@ -53,33 +50,16 @@ class Request(TrainingRequest):
         "overlong": ("way with overlong rows named", ("drop", "error")),
         "criteria": ("criterion", CRITERIA),
     }
-    NOT_IDENTITY = ("out", "work", "metrics", "save_every", "log_every", "workers")
-
-    model: str
     rows: str
-    out: str
-    work: str
-    min_pixels: int
-    max_pixels: int
     fit: Phase
     sft: Phase | None = None
-    metrics: str | None = None
-    seed: int = 0
     loss: str = "mse"
     criteria: tuple[str, ...] = ()
     criteria_weight: float = 0.25
     max_length: int = 4096
     overlong: str = "drop"
-    device: str = "cpu"
-    precision: str = "fp32"
     export_dtype: str = "float32"
-    gradient_checkpointing: bool = False
     micro_batch: int = 32
-    max_grad_norm: float = 1.0
-    save_every: int = 100
-    log_every: int = 10
-    workers: int = 0
-    phantom: bool = False
 
     @property
     def outputs(self) -> list[str]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
+from medical_rl.config.settings import plain
+from medical_rl.evaluation.results import has_phantom_data
 from medical_rl.pseudo_label.agreement import agreement, gold_answers, markdown
 from medical_rl.pseudo_label.calibration import report
-from medical_rl.pseudo_label.calibration.calibrate import Calibration, NothingKept, calibrate
-from medical_rl.pseudo_label.calibration.errors import errors_by_k
+from medical_rl.pseudo_label.calibration.calibrate import Calibration, NothingKept, calibrate, errors_by_k
 from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
 from medical_rl.run.files import write_json, write_text
 from medical_rl.run.folder import RunFolder
@@ -29,14 +30,12 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     source = labelling.borrowed_labels(config)
     if source is not None:
         return {"outputs": {}, "notes": [f"nothing is calibrated: the labels of {source} are taken"]}
-    settings = calibration_settings(OmegaConf.to_container(config.conf.calibration, resolve=True))
+    settings = calibration_settings(plain(config.conf.calibration))
     rows = labelling.training_rows(folder, labelling.drawn_parts(config, folder).calibration)
     labels = labelling.label_rows(config, folder, rows, settings.candidates, "calibration")
     golds = gold_answers(rows)
-    readable, agreed = {}, {}
-    for k, of_k in labels.items():
-        readable[k] = [label for label in of_k if label.id in golds]
-        agreed[k] = agreement(of_k, golds)
+    agreed = {k: agreement(of_k, golds) for k, of_k in labels.items()}
+    readable = {k: [label for label in of_k if label.id in golds] for k, of_k in labels.items()}
     errors = errors_by_k(golds, readable)
     studies = {group_key(row) for row in rows if row.id in set(errors.ids)}
     try:
@@ -49,15 +48,12 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if errors.failed:
         notes.append(f"{len(errors.failed)} questions are left out: the labeller failed on them")
     figures = {"k": outcome.chosen, "kept": list(outcome.kept), "guarantee": outcome.guarantee}
-    return {
-        "outputs": {name: f"{HOME}/calibration.{suffix}" for name, suffix in FILES.items()},
-        "notes": notes,
-        "figures": figures | {"agreement": agreed},
-    }
+    outputs = {name: f"{HOME}/calibration.{suffix}" for name, suffix in FILES.items()}
+    return {"outputs": outputs, "notes": notes, "figures": figures | {"agreement": agreed}}
 
 
 def _write(outcome: Calibration, agreed: dict, folder: RunFolder) -> None:
-    home, phantom = folder.path / HOME, labelling.is_phantom(folder)
+    home, phantom = folder.path / HOME, has_phantom_data(folder.path)
     write_json(home / "calibration.json", {**report.calibration_record(outcome), "agreement": agreed})
     title = "The labeller's answers beside the gold answers of the same questions:"
     text = f"{report.page(outcome, phantom)}\n\n{title}\n\n{markdown(agreed)}\n"
@@ -85,10 +81,7 @@ def needs(conf: Mapping) -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    name="calibrate",
-    title="factuality-risk calibration",
-    run=run,
-    needs=needs,
+    "calibrate", "factuality-risk calibration", run, needs=needs,
     reads=(
         "conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share",
         "conf.pseudo_label.path", "conf.seed", "conf.model", *VLLM_ENGINE,

@@ -65,10 +65,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 def train_model(
     config: DictConfig, folder: RunFolder, settings: dict, rows: Path, previous: Path | None
 ) -> Path:
-    """The exported R_phi: conf.reward_training.path as it is, else trained on `rows`.
-
-    previous  R_phi of the round before, from which a later one goes on without SFT
-    """
+    """The exported R_phi: conf.reward_training.path as it is, else trained on `rows`, from `previous` on."""
     from medical_rl.reward_model.model import read_facts
 
     conf = config.conf
@@ -105,10 +102,7 @@ def train_model(
 def calibrate_model(
     config: DictConfig, folder: RunFolder, model: Path, held_out: Path, previous: Path | None
 ) -> dict:
-    """The calibration's figures, also in <stage>/calibration.{json,md,png}.
-
-    previous  calibration.json of the R_phi before this one
-    """
+    """The figures, also in <stage>/calibration.{json,md,png}; `previous` is that of the R_phi before."""
     from medical_rl.reward_model.calibration import calibrate, spearman, write_report
 
     conf, work = config.conf, folder.path / folder.stage

@@ -1,20 +1,24 @@
-"""Stage `round_k/select`: the candidates that R_phi likes, added to D_gen (Algorithm 1, lines 5 to 9)."""
+"""Stages `round_k/select`, the candidates that R_phi likes, added to D_gen (Algorithm 1, lines 5 to 9), and
+`best`, the policy of the loop that validated best."""
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples, write_split
 from medical_rl.errors import UserError
+from medical_rl.loop import plan
+from medical_rl.loop.check import kept_positions, new_positions
 from medical_rl.loop.generators.triplets import duplicate_key
 from medical_rl.loop.plan import split_stage
-from medical_rl.loop.select import kept_positions, new_positions
-from medical_rl.reward_model.training_rows import seed_rows
-from medical_rl.run.files import write_json
+from medical_rl.loop.rounds import read_outcome
+from medical_rl.reward_model.training.rows import seed_rows
+from medical_rl.run.files import link_or_copy, replacing_folder, write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample
 from medical_rl.stages.stage import Stage
@@ -23,14 +27,17 @@ from medical_rl.stages.stage import Stage
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """Write round_k/train.parquet (D_gen) and round_k/kept.json: what was kept, with its scores."""
     round_, _ = split_stage(folder.stage)
-    loop = OmegaConf.to_container(config.conf.loop, resolve=True)
+    loop = plain(config.conf.loop)
     home = folder.round(round_)
     file = home / "candidates.parquet"
     candidates, keys = [], []
     for sample in read_samples(file):
         keys.append(duplicate_key(sample))
         candidates.append(dataclasses.replace(sample, images=()))
-    score_of = read_scores(home / "scores.jsonl")
+    score_of = {}
+    for line in (home / "scores.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        score_of[record["id"]] = float(record["score"])
     scores = [score_of[sample.id] for sample in candidates]
     positions = kept_positions(scores, loop["filter"], int(config.conf.seed) + round_)
     if not positions and round_ == 1:
@@ -43,32 +50,23 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     kept_keys = [keys[position] for position in positions]
     present = set(map(duplicate_key, rows_before(config, folder, round_)))
     added = {kept[position].id for position in new_positions(present, kept_keys, loop["allow_overlap"])}
-    prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
+    prompt = plain(config.conf.prompt)
     new_rows = (sample for sample in read_samples(file) if sample.id in added)
-    total = write_split(chain(rows_before(config, folder, round_), new_rows), home / "train.parquet", prompt)[
-        "rows"
-    ]
+    rows = chain(rows_before(config, folder, round_), new_rows)
+    total = write_split(rows, home / "train.parquet", prompt)["rows"]
     check_batches(config, total, folder.stage)
     kept_scores = [{"id": sample.id, "score": score_of[sample.id]} for sample in kept]
     write_json(home / "kept.json", {"kept": kept_scores, "added": sorted(added)})
+    generated, passed = error_share(candidates), error_share(kept)
     figures = {
-        "candidates": len(candidates),
-        "kept": len(kept),
-        "added": len(added),
-        "total": total,
-        "errors_generated": error_share(candidates),
-        "errors_kept": error_share(kept),
+        "candidates": len(candidates), "kept": len(kept), "added": len(added), "total": total,
+        "errors_generated": generated, "errors_kept": passed,
         "lowest_kept": min((row["score"] for row in kept_scores), default=None),
-    }
-    notes = [
-        f"{len(kept)} of {len(candidates)} candidates kept by {loop['filter']['by']}, {len(added)} of them "
-        f"new: D_gen has {total} rows"
-    ]
-    if figures["errors_generated"] is not None and figures["errors_kept"] is not None:
-        notes.append(
-            f"wrong on purpose: {figures['errors_generated']:.1%} of the candidates, "
-            f"{figures['errors_kept']:.1%} of those kept"
-        )
+    }  # fmt: skip
+    counts = f"{len(kept)} of {len(candidates)} candidates kept by {loop['filter']['by']}"
+    notes = [f"{counts}, {len(added)} of them new: D_gen has {total} rows"]
+    if generated is not None and passed is not None:
+        notes.append(f"wrong on purpose: {generated:.1%} of the candidates, {passed:.1%} of those kept")
     outputs = {"rows": f"round_{round_}/train.parquet", "kept": f"round_{round_}/kept.json"}
     return {"outputs": outputs, "notes": notes, "figures": figures}
 
@@ -82,23 +80,11 @@ def rows_before(config: DictConfig, folder: RunFolder, round_: int) -> Iterator[
     return seed_rows(train, int(conf.loop.seed_rows), int(conf.reward_training.rows), int(conf.seed))
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """{id: R_phi's score} as the stage `score` wrote them."""
-    scores = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        scores[record["id"]] = float(record["score"])
-    return scores
-
-
 def check_batches(config: DictConfig, total: int, stage: str) -> None:
     """Raise UserError where D_gen does not fill a batch of the training that follows."""
-    needed = {
-        "conf.warm_start.batch_size": config.conf.warm_start.get("batch_size", 0),
-        "data.train_batch_size": config.data.train_batch_size,
-    }
-    for name, size in needed.items():
-        if total < int(size):
+    for name in ("conf.warm_start.batch_size", "data.train_batch_size"):
+        size = int(OmegaConf.select(config, name) or 0)
+        if total < size:
             raise UserError(
                 f"After {stage} D_gen has {total} rows, fewer than {name}={size}. R_phi kept too few: lower "
                 "conf.loop.filter.tau, or raise conf.generator.images, conf.generator.per_image or "
@@ -113,12 +99,40 @@ def error_share(rows: Sequence[Sample]) -> float | None:
 
 
 STAGE = Stage(
-    name="select",
-    title="filter",
-    run=run,
+    "select", "filter", run,
     reads=(
-        "conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.reward_training.rows", "conf.seed",
-        "conf.prompt",
+        "conf.loop.filter", "conf.loop.allow_overlap", "conf.loop.seed_rows", "conf.reward_training.rows",
+        "conf.seed", "conf.prompt",
     ),
     in_loop_only=True,
 )  # fmt: skip
+
+
+def keep_best(config: DictConfig, folder: RunFolder) -> dict:
+    """Copy the model that validated best of all rounds (loop.json) to checkpoints/best/huggingface."""
+    outcome = read_outcome(folder)
+    if outcome is None:
+        raise UserError(
+            "The stage `best` keeps the loop's best round, and no loop has ended in this run folder: put "
+            "loop before it in conf.stages."
+        )
+    stage = outcome["best"]
+    source = folder.output(stage, "model") if stage else None
+    if source is None:
+        raise UserError(
+            f"Round {outcome['best_round']} has trained no policy: conf.loop.steps has neither warm_start "
+            "nor rl."
+        )
+    goal = "checkpoints/best/huggingface"
+    (folder.path / goal).parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(folder.path / goal) as scratch:
+        shutil.copytree(source, scratch, copy_function=link_or_copy)
+    return {"outputs": {"model": goal}, "notes": [f"the model of {stage}"]}
+
+
+def policies(conf: Mapping) -> tuple[str, ...]:
+    """Every stage of the loop that leaves a policy."""
+    return tuple(plan.policy_stages(conf["loop"])) if "loop" in conf["stages"] else ()
+
+
+BEST = Stage(name="best", title="the best round's model", run=keep_best, needs=policies)

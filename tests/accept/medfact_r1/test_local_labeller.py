@@ -12,7 +12,7 @@ pytest.importorskip("trl", reason="preference alignment needs trl: pip install -
 
 from medical_rl.data.prompts import messages, target  # noqa: E402
 from medical_rl.data.reports import Report  # noqa: E402
-from medical_rl.pseudo_label.alignment.preference import Preference  # noqa: E402
+from medical_rl.pseudo_label.alignment.pairs import Preference  # noqa: E402
 from medical_rl.pseudo_label.labellers.instructions import fenced_reports, local_prompt  # noqa: E402
 from medical_rl.tiny import phantom_reports  # noqa: E402
 
@@ -28,7 +28,7 @@ def taught(folder, phantom):
     told = [dataclasses.replace(row, knowledge=fenced_reports(draw.sample(reports, 2))) for row in rows]
     leaning = [_said(row, draw.random() < 0.7) for row in told]
     asked = [
-        Preference.of(row, row.id, "", messages(row, prompt), target(row, prompt), None)
+        Preference.of(row, "", messages(row, prompt), target(row, prompt), None)
         for row in [*rows, *rows, *leaning]
     ]
     phantom.fitted(asked, folder.with_suffix(".part"), steps=300).rename(folder)

@@ -10,9 +10,7 @@ import torch
 
 from medical_rl.data.prompts import messages, target
 from medical_rl.pseudo_label.alignment.pair_scores import Scorer
-from medical_rl.pseudo_label.alignment.pairs import Pairs, make_pairs
-from medical_rl.pseudo_label.alignment.preference import Preference, write_preferences  # noqa: F401  for the tests
-from medical_rl.sample import group_key
+from medical_rl.pseudo_label.alignment.pairs import Pairs, Preference, make_pairs, write_preferences  # noqa: F401  for the tests
 from medical_rl.tiny import phantoms
 from medical_rl.tiny.model import build_tiny_model
 
@@ -59,7 +57,7 @@ def leaning(rows: list, share: float, seed: int = 0) -> list:
 
 def asked(row) -> Preference:
     """The row as a question with its gold answer."""
-    return Preference.of(row, group_key(row), "", messages(row, PROMPT), target(row, PROMPT), None)
+    return Preference.of(row, "", messages(row, PROMPT), target(row, PROMPT), None)
 
 
 def taught(rows: list, folder, **how):

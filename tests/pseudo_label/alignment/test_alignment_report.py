@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pseudo_label.alignment.preference import Preference
+from medical_rl.pseudo_label.alignment.pairs import Preference
 from medical_rl.pseudo_label.alignment.report import bootstrap, figures, form_of, page, verdict
 from medical_rl.sample import Sample
 

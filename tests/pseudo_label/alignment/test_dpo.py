@@ -17,8 +17,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from medical_rl.errors import StageFailed, UserError  # noqa: E402
 from medical_rl.pseudo_label.alignment import dpo, export  # noqa: E402
-from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences  # noqa: E402
-from medical_rl.pseudo_label.alignment.request import Request  # noqa: E402
+from medical_rl.pseudo_label.alignment.dpo import Request  # noqa: E402
+from medical_rl.pseudo_label.alignment.pairs import read_preferences, write_preferences  # noqa: E402
 from medical_rl.training.saved_states import SavedStates  # noqa: E402
 
 LORA = {"r": 4, "alpha": 8}

@@ -5,8 +5,7 @@ from omegaconf import OmegaConf
 
 from medical_rl.errors import UserError
 from medical_rl.pseudo_label.alignment.align import TRAINING
-from medical_rl.pseudo_label.alignment.dpo import arguments
-from medical_rl.pseudo_label.alignment.request import Request
+from medical_rl.pseudo_label.alignment.dpo import Request, arguments
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl", reason="preference alignment needs trl: pip install -e .[align]")
 
 from medical_rl.pseudo_label.alignment import pair_scores  # noqa: E402
-from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences  # noqa: E402
+from medical_rl.pseudo_label.alignment.pairs import read_preferences, write_preferences  # noqa: E402
 
 
 @pytest.fixture(scope="module")

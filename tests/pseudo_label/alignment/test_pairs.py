@@ -10,11 +10,12 @@ from medical_rl.pseudo_label.alignment.pairs import (
     held_out_studies,
     limit_rows,
     make_pairs,
+    read_preferences,
     refuse_overlap,
     rejected_text,
     require_enough,
+    write_preferences,
 )
-from medical_rl.pseudo_label.alignment.preference import read_preferences, write_preferences
 from medical_rl.sample import Sample
 
 PROMPT = {

@@ -1,8 +1,12 @@
-"""The files of graded rows that R_phi is trained and measured on: seed, later rounds, held-out."""
+"""Which training rows R_phi learns from, and the files of graded rows it is trained and measured on.
+
+No patient is among R_phi's rows and the generator's: were the generator asked about the pictures whose right
+answers R_phi has seen, its filter would only remember.
+"""
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 
@@ -10,12 +14,13 @@ from medical_rl.data.parquet import read_samples
 from medical_rl.errors import UserError, unknown
 from medical_rl.reward_model.graded import GRADES, read_graded, write_graded
 from medical_rl.reward_model.grading.distilled import agreeing_rows, agreement_figures, distil, write_pairs
-from medical_rl.reward_model.grading.donors import Donors
 from medical_rl.reward_model.grading.grades import graded_rows
 from medical_rl.reward_model.grading.probes import probe_rows, with_grey_images
 from medical_rl.reward_model.grading.synonyms import load
+from medical_rl.reward_model.grading.text_maker import Donors
 from medical_rl.reward_model.policy_grades import mix_with_replay
-from medical_rl.reward_model.training_rows import reward_model_rows
+from medical_rl.sample import Sample, group_key
+from medical_rl.seeding import hash_order
 
 # The held-out Spearman is of the paper's four grades alone; probes are figures of their own.
 MEASURED = tuple(GRADES)
@@ -96,3 +101,56 @@ def write_retraining_rows(policy: Path, seed_rows: Path, path: Path, replay: flo
     counts = Counter(row.made_by for row in rows)
     by_kind = ", ".join(f"{number:,} {name}" for name, number in counts.most_common())
     return [f"{len(rows):,} graded texts: {by_kind}"]
+
+
+def reward_model_groups(groups: Iterable[str], rows: int, seed: int) -> set[str]:
+    """Groups (patients, lesions, studies) of together at least `rows` rows, drawn with the seed.
+
+    groups  the group of every row
+
+    Raises UserError where that would leave no row.
+    """
+    sizes = Counter(groups)
+    chosen: set[str] = set()
+    chosen_rows = 0
+    for group in sorted(sizes, key=lambda name: _order(name, seed)):
+        if chosen_rows >= rows:
+            break
+        chosen.add(group)
+        chosen_rows += sizes[group]
+    if len(chosen) == len(sizes):
+        raise UserError(
+            f"conf.reward_training.rows={rows} takes all {sizes.total()} training rows for R_phi and leaves "
+            "none for the generator. Lower it."
+        )
+    return chosen
+
+
+def reward_model_rows(train: Path, rows: int, seed: int) -> Iterator[Sample]:
+    """The first `rows` training rows of the groups that R_phi learns from, in the file's order."""
+    groups = _groups(train, rows, seed)
+    learned = (sample for sample in read_samples(train) if group_key(sample) in groups)
+    return islice(learned, rows)
+
+
+def seed_rows(train: Path, count: int, rows: int, seed: int) -> Iterator[Sample]:
+    """D_seed: `count` of the rows R_phi learns from, drawn with the seed, with their own, true answers."""
+    groups = _groups(train, rows, seed)
+    ids = [sample.id for sample in read_samples(train, with_images=False) if group_key(sample) in groups]
+    drawn = set(sorted(ids, key=lambda name: _order(name, seed))[:count])
+    return (sample for sample in read_samples(train) if sample.id in drawn)
+
+
+def generator_rows(train: Path, rows: int, seed: int) -> Iterator[Sample]:
+    """The training rows that R_phi does not learn from: the generator may be asked about their images."""
+    groups = _groups(train, rows, seed)
+    return (sample for sample in read_samples(train) if group_key(sample) not in groups)
+
+
+def _groups(train: Path, rows: int, seed: int) -> set[str]:
+    return reward_model_groups(map(group_key, read_samples(train, with_images=False)), rows, seed)
+
+
+def _order(name: str, seed: int) -> int:
+    """The rank of a name in a seeded order that does not change when rows are added."""
+    return hash_order(f"{seed}/{name}")
