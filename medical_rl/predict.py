@@ -96,21 +96,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0]
     )
-    parser.add_argument(
-        "--model", required=True, type=Path, help="run folder, checkpoint folder or model folder"
-    )
-    parser.add_argument(
-        "--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several"
-    )
-    parser.add_argument(
-        "--question",
-        required=True,
-        help="the question; it is put into the prompt template of the model's run",
-    )
-    parser.add_argument(
-        "--as-is", action="store_true", help="ask the question as it stands, without a template"
-    )
-    parser.add_argument("--max-new-tokens", type=int, default=512)
+    add = parser.add_argument
+    add("--model", required=True, type=Path, help="run folder, checkpoint folder or model folder")
+    add("--image", required=True, type=Path, action="append", help="PNG or JPEG; repeat for several")
+    question_help = "the question; it is put into the prompt template of the model's run"
+    add("--question", required=True, help=question_help)
+    add("--as-is", action="store_true", help="ask the question as it stands, without a template")
+    add("--max-new-tokens", type=int, default=512)
     options = parser.parse_args(argv)
     try:
         for image in options.image:

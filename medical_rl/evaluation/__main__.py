@@ -95,7 +95,9 @@ def draw_distribution(options) -> str:
     """Draw the shares of the groups in a prepared folder."""
     from medical_rl.data.prepare.card import read_card
 
-    folder = medgr2.prepared_folder(options.folder)
+    folder = options.folder
+    if (folder / "data" / "card.json").exists() and not (folder / "card.json").exists():
+        folder = folder / "data"  # of a run
     counts = medgr2.group_counts(folder, options.split, options.by)
     card = read_card(folder)
     notes = [f"{card['name']}, {options.split}, n = {sum(counts.values()):,}."]

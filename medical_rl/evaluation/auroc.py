@@ -23,11 +23,7 @@ _PROBE = "probe"
 
 
 def answer_options(sample: Sample) -> tuple[str, ...]:
-    """What a row can be answered: its choices, or yes and no; () for a box and a free answer.
-
-    >>> answer_options(Sample(id="1", source="demo", question="?", kind="yes_no", answer="no"))
-    ('yes', 'no')
-    """
+    """What a row can be answered: its choices, or yes and no; () for a box and a free answer."""
     if sample.kind == "yes_no":
         return ("yes", "no")
     return () if sample.kind == "box" else tuple(sample.choices)
@@ -50,7 +46,13 @@ def continuations(sample: Sample, prompt: Mapping, response: str) -> list[str]:
         text = target(dataclasses.replace(sample, answer=option, meta=without_thought), prompt)
         if opening is not None:
             head, closing = opening
-            text = f"{head}{_final_answer(text, sample, prompt)}{closing}"
+            answer = parse(text).answer
+            if not answer:
+                name = prompt.get("name", "")
+                raise UserError(
+                    f"The target of the prompt {name!r} has no final answer for row {sample.id!r}."
+                )
+            text = f"{head}{answer}{closing}"
         texts.append(text)
     return texts
 
@@ -118,7 +120,10 @@ def auroc(records: Sequence[Mapping]) -> tuple[float | None, str]:
         area = None if None in areas else sum(areas) / len(areas)
         how = f"each class against the rest, mean over the {len(areas)} classes that occur"
     else:
-        area = _pooled_area(rows)
+        pairs = []
+        for row in rows:
+            pairs += [(option == row["gold"], score) for option, score in row["option_scores"].items()]
+        area = _area(pairs)
         how = "over all pairs of a row and an option, as the options vary"
     if area is None:
         how = f"it is undefined, as every gold answer is {rows[0]['gold']!r}"
@@ -127,36 +132,14 @@ def auroc(records: Sequence[Mapping]) -> tuple[float | None, str]:
     return area, how
 
 
-def _final_answer(text: str, sample: Sample, prompt: Mapping) -> str:
-    answer = parse(text).answer
-    if not answer:
-        raise UserError(
-            f"The target of the prompt {prompt.get('name', '')!r} has no final answer for row {sample.id!r}."
-        )
-    return answer
-
-
 def _class_area(rows: Sequence[Mapping], name: str) -> float | None:
     """The area of one class against the rest, ranked by its probability."""
-    truth, scores = [], []
-    for row in rows:
-        truth.append(row["gold"] == name)
-        scores.append(row["option_scores"][name])
-    return _area(truth, scores)
+    return _area([(row["gold"] == name, row["option_scores"][name]) for row in rows])
 
 
-def _pooled_area(rows: Sequence[Mapping]) -> float | None:
-    """The area over all pairs of a row and one of its options."""
-    truth, scores = [], []
-    for row in rows:
-        for option, probability in row["option_scores"].items():
-            truth.append(option == row["gold"])
-            scores.append(probability)
-    return _area(truth, scores)
-
-
-def _area(truth: Sequence[bool], scores: Sequence[float]) -> float | None:
-    """The area under the curve; None where all are positive or none is."""
+def _area(pairs: Sequence[tuple[bool, float]]) -> float | None:
+    """The area under the curve of (positive, score) pairs; None where all are positive or none is."""
     from sklearn.metrics import roc_auc_score
 
+    truth, scores = zip(*pairs, strict=True)
     return float(roc_auc_score(truth, scores)) if len(set(truth)) == 2 else None

@@ -100,9 +100,6 @@ def wilson_interval(k: int, n: int) -> tuple[float, float]:
     """(low, high): the 95 % Wilson interval of `k` right out of `n` independent answers.
 
     Several questions about one patient are not independent; the true interval is then wider.
-
-    >>> tuple(round(bound, 4) for bound in wilson_interval(8, 10))
-    (0.4902, 0.9433)
     """
     from scipy.stats import binomtest
 
@@ -166,10 +163,7 @@ def _kinds(records: Iterable[Record]) -> set[str]:
 
 
 def yes_no_metrics(records: Sequence[Record]) -> dict[str, float]:
-    """{"precision", "recall", "f1"} of "yes"; {"always_yes", "always_no"}: shares of gold.
-
-    An unparsed "yes" is a miss.
-    """
+    """{"precision", "recall", "f1"} of "yes", {"always_yes", "always_no"}: shares of gold; unparsed is a miss."""
     gold, pred = _gold_and_pred(records)
     bad = [row["id"] for row in records if row["gold"] not in ("yes", "no")]
     if bad:
@@ -259,20 +253,12 @@ def _lowest_kappa(apart, column, known):
 
 
 def whole_number(text: str | None) -> int | None:
-    """The whole number of at most three digits that `text` is, or None.
-
-    >>> whole_number("3"), whole_number("grade 3"), whole_number(None)
-    (3, None, None)
-    """
+    """The whole number of at most three digits that `text` is; None for any other ("grade 3", None)."""
     return int(text) if text is not None and re.fullmatch(r"-?\d{1,3}", text) else None
 
 
 def sample_groups(meta: Mapping[str, Any]) -> dict[str, str]:
-    """{"modality", "question_type"}: those that a sample's meta names.
-
-    >>> sample_groups({"modality": "CT", "question_type": None, "dataset": "x"})
-    {'modality': 'CT'}
-    """
+    """{"modality", "question_type"}: those that a sample's meta names."""
     return {by: str(meta[by]) for by in GROUPS if meta.get(by) not in (None, "")}
 
 
@@ -309,9 +295,6 @@ def macro_accuracy(groups: Mapping[str, Mapping[str, Mapping]]) -> dict[str, flo
 
     Rows without a name are no group. The accuracy of all rows together (micro) is `metrics["accuracy"]`:
     large groups weigh more there.
-
-    >>> macro_accuracy({"modality": {"CT": {"accuracy": 1.0}, "MRI": {"accuracy": 0.5}}})
-    {'modality': 0.75}
     """
     means = {}
     for by, figures in groups.items():

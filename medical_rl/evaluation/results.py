@@ -279,12 +279,7 @@ def _representatives(group: Sequence[str]) -> list[str]:
 
 
 def settings_text(run: Run, names: Iterable[str]) -> str:
-    """What `run` has for `names`, as one would type it.
-
-    >>> run = Run(Path("."), {"conf.seed": 1, "conf.data.shots": None}, None)
-    >>> settings_text(run, ["conf.data.shots", "conf.seed"])
-    'conf.data.shots=null, conf.seed=1'
-    """
+    """What `run` has for `names`, as one would type it."""
     parts = []
     for name in names:
         value = run.settings.get(name)

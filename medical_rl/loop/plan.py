@@ -1,5 +1,6 @@
 """A round's plan: what its steps are called, what each takes from which, and its configuration."""
 
+import itertools
 from collections.abc import Mapping
 
 from omegaconf import DictConfig, open_dict
@@ -26,11 +27,7 @@ def round_stage(round_: int, step: str) -> str:
 
 
 def steps(round_: int, loop: Mapping) -> list[str]:
-    """The steps of a round: conf.loop.steps, in the last round (but for evolve_last) without EVOLVING.
-
-    >>> steps(2, {"rounds": 2, "steps": ["generate", "rl", "reward_model"], "evolve_last": False})
-    ['generate', 'rl']
-    """
+    """The steps of a round: conf.loop.steps, in the last round (but for evolve_last) without EVOLVING."""
     if round_ < int(loop["rounds"]) or loop["evolve_last"]:
         return list(loop["steps"])
     return [step for step in loop["steps"] if step not in EVOLVING]
@@ -43,11 +40,8 @@ def policy_steps(loop: Mapping) -> list[str]:
 
 def policy_stages(loop: Mapping) -> list[str]:
     """Every stage of the loop that leaves a policy, in order."""
-    stages = []
-    for round_ in range(1, int(loop["rounds"]) + 1):
-        for step in policy_steps(loop):
-            stages.append(round_stage(round_, step))
-    return stages
+    rounds = range(1, int(loop["rounds"]) + 1)
+    return list(itertools.starmap(round_stage, itertools.product(rounds, policy_steps(loop))))
 
 
 def policy_after(round_: int, loop: Mapping) -> str | None:

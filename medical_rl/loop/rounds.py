@@ -86,11 +86,6 @@ def best_policy(history: Sequence[Mapping], trained: Sequence[str]) -> tuple[int
     trained  which of warm_start and rl a round has, in order
 
     Of equal ones the later; the last there is where none was validated.
-
-    >>> rounds = [{"round": 1, "accuracy_before": 0.9, "accuracy": 0.8},
-    ...           {"round": 2, "accuracy_before": 0.7, "accuracy": 0.85}]
-    >>> best_policy(rounds, ["warm_start", "rl"]), best_policy(rounds, ["rl"])
-    ((1, 'warm_start'), (2, 'rl'))
     """
     names = {"warm_start": "accuracy_before", "rl": "accuracy"}
     best = history[-1]["round"], trained[-1] if trained else ""
@@ -111,12 +106,6 @@ def reason_to_stop(history: Sequence[Mapping], rule: Mapping) -> str | None:
     rule     accuracy_drop  the newest accuracy may be this much below the best earlier one; null never stops
              drift          R_phi may have gained this much more in RL, as a share of its 16 grades, than the
                             accuracy did; more is reward hacking; null never stops
-
-    >>> figures = {"round": 1, "accuracy": 0.5, "accuracy_before": 0.6, "learned": 9.0, "learned_before": 3.0}
-    >>> rule = {"accuracy_drop": 0.05, "drift": 0.2}
-    >>> print(reason_to_stop([figures], rule))  # doctest: +NORMALIZE_WHITESPACE
-    R_phi and the rule-based accuracy drift apart in round 1: R_phi +6.00 grades (+0.375 of its span),
-    accuracy -0.100; allowed 0.2 more
     """
     newest, drop, drift = history[-1], rule.get("accuracy_drop"), rule.get("drift")
     earlier = [row["accuracy"] for row in history[:-1] if row.get("accuracy") is not None]

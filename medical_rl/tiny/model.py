@@ -19,13 +19,11 @@ SPECIAL_TOKENS = [
     "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
 BUILT_IN_TEXT = (
-    "system\nYou are a helpful assistant.",
-    "user\n",
-    "assistant\n",  # the chat format's own words
+    "system\nYou are a helpful assistant.", "user\n", "assistant\n",  # the chat format's own words
     "<think> </think> <answer> </answer> \\boxed{}",
     "yes no the image shows a finding of the patient; the grade is 0 1 2 3 4 5 6 7 8 9 [x1, y1, x2, y2]",
     "normal, benign, malignant, pneumonia, lesion, disease, category, reasoning",
-)
+)  # fmt: skip
 # Qwen's chat format in our own words: turns between <|im_start|> and <|im_end|>, an image as one
 # <|image_pad|> that the processor expands, and the default system turn where none is given.
 CHAT_TEMPLATE = (
@@ -87,24 +85,17 @@ def build_tiny_model(
 
 def _save(folder: Path, corpus: list[str], seed: int, vocab_size: int, size: dict) -> None:
     import torch
-    from transformers import (
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
+    import transformers
 
     tokenizer = train_tokenizer(corpus, vocab_size)
     limits = {"min_pixels": size["min_pixels"], "max_pixels": size["max_pixels"]}
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**limits),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(**limits),
-        chat_template=CHAT_TEMPLATE,
-    )
+    processor = transformers.Qwen2_5_VLProcessor(
+        image_processor=transformers.Qwen2VLImageProcessor(**limits), tokenizer=tokenizer,
+        video_processor=transformers.Qwen2VLVideoProcessor(**limits), chat_template=CHAT_TEMPLATE,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, size))
+        model = transformers.Qwen2_5_VLForConditionalGeneration(_config(tokenizer, size))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

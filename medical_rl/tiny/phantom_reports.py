@@ -6,13 +6,11 @@ another study: "Series K117. There is no dark band. A bright disc stands out. We
 What the splits do not prove: anything about patients. They prove that retrieval, calibration, labelling and
 training run, and by how much pseudo-labels from the reports of like studies are wrong.
 
-A study has a picture with three findings that are there or not, and a short report of it. Studies come in
-series, named by a code ("K117"). A series has a pattern of findings of its own, and each of its studies departs
-from it in each finding with probability `flip`. So a report of another study of the series tells the truth
-about a study more often than not, as reports of like patients do, and one of another series tells nothing.
-
-Rows are about studies of a split's own series, so what is learned of one series by heart helps with no tested
-one. The corpus has `library` reports of every series, whose studies no row asks about, the reports of a share
+A study has a picture with three findings that are there or not, and a short report. Studies come in series,
+named by a code, each with a pattern of findings from which its studies depart with probability `flip`. So a
+report of another study of the series tells more truth than not, as reports of like patients do, and one of
+another series nothing. Rows are about a split's own series: what is learned by heart helps with no tested one.
+The corpus has `library` reports of every series, whose studies no row asks about, the reports of a share
 `reported` of the training studies, which a row must not be given for itself, and those of all validation and
 test studies, which must never be retrieved.
 """
@@ -33,7 +31,7 @@ SOURCE = "phantom_reports"
 WORDINGS = ("is there a {}?", "is a {} seen?")
 # Each large and in a part of the picture of its own.
 FINDINGS = ("bright disc", "dark band", "striped patch")
-# The letter of a split's series, so that one split's do not depend on how many another has.
+# The letter of a split's series (K100), so that one split's do not depend on how many another has.
 LETTERS = {"train": "K", "val": "V", "test": "X"}
 SEEN = (
     "A {} is seen.", "There is a clear {}.", "We find one {}.", "The picture shows a {}.", "A {} stands out.",
@@ -137,10 +135,7 @@ def describe(
 
 
 def reports(source=None, *, drops=None, **settings) -> Iterator[dict]:
-    """The corpus, as `medical_rl.data.reports` takes it: id, text, study, split; without images.
-
-    No retriever looks at images. The settings are those of `corpus`.
-    """
+    """The corpus as a corpus file has it: id, text, study, split; the settings are those of `corpus`."""
     for name, split, of_study in corpus(**settings):
         yield {"id": f"report {name}", "text": of_study.report, "study": name, "split": split}
 
@@ -164,11 +159,7 @@ def corpus(
 
 
 def thought(finding: str, present: bool) -> str:
-    """What is seen, in words.
-
-    >>> thought("dark band", False)
-    'no dark band is seen'
-    """
+    """What is seen, in words: "no dark band is seen"."""
     return f"{'a' if present else 'no'} {finding} is seen"
 
 
@@ -178,16 +169,7 @@ def study(seed: int, split: str, number: int, member: str, flip: float) -> Study
     name = (seed, "phantom_reports", split, number, member)
     flipped = picture_rng(*name).random(len(FINDINGS)) < flip
     facts = dict(zip(FINDINGS, (pattern != flipped).tolist(), strict=True))
-    return Study(name, series_name(split, number), facts)
-
-
-def series_name(split: str, number: int) -> str:
-    """A code, one word to a reader of words: no part of it is shared with another series.
-
-    >>> series_name("train", 0), series_name("test", 41)
-    ('K100', 'X141')
-    """
-    return f"{LETTERS[split]}{100 + number}"
+    return Study(name, f"{LETTERS[split]}{100 + number}", facts)
 
 
 def _pictured_study(seed: int, split: str, number: int, per_series: int, flip: float) -> Study:
@@ -201,7 +183,7 @@ def _checked_sizes(
 ) -> dict[str, int]:
     """The rows of each split.
 
-    Raises UserError for a split that there is not, and for settings by which nothing can be drawn.
+    Raises UserError for an unknown split, and for settings by which nothing can be drawn.
     """
     if not 1 <= per_study <= len(FINDINGS):
         raise UserError(f"per_study={per_study}: a phantom study has {len(FINDINGS)} findings to ask about.")

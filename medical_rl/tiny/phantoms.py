@@ -186,11 +186,7 @@ def vqa(rng, index: int, modalities=MODALITIES, question_types=QUESTION_TYPES) -
 
 
 def facts_question(question_type: str, facts: dict) -> dict:
-    """What is asked of a picture: {"question", "kind", "choices", "knowledge", "answer", "thought"}.
-
-    >>> facts_question("grading", {"grade": 3, "side": "left"})["thought"]
-    'a large disc is seen'
-    """
+    """What is asked of a picture: {"question", "kind", "choices", "knowledge", "answer", "thought"}."""
     if question_type == "grading":
         grade = facts["grade"]
         return {
@@ -241,21 +237,13 @@ def _picture(rng, grade: int, modality: str) -> tuple[np.ndarray, str]:
     return grey_levels(220 - image if modality == "dark" else image), side
 
 
+# Task -> (what draws it, what its labels that are wrong on purpose are).
 TASKS = {
-    "grading": grading,
-    "classification": classification,
-    "localisation": localisation,
-    "questions": questions,
-    "vqa": vqa,
-}
-
-
-WRONG = {
-    "grading": "the label is one grade too low (where there is a lower grade)",
-    "classification": "the label is another shape",
-    "localisation": "the box is shifted",
-    "questions": "yes and no are exchanged",
-    "vqa": "the report and the answer are of another picture",
+    "grading": (grading, "the label is one grade too low (where there is a lower grade)"),
+    "classification": (classification, "the label is another shape"),
+    "localisation": (localisation, "the box is shifted"),
+    "questions": (questions, "yes and no are exchanged"),
+    "vqa": (vqa, "the report and the answer are of another picture"),
 }
 
 
@@ -279,7 +267,7 @@ def rows(
         raise unknown("phantom split", split, SPLITS)
     for index in range((SIZES | dict(sizes or {}))[split]):
         rng = picture_rng(seed, task, split, index)
-        drawn = TASKS[task](rng, index, **options)
+        drawn = TASKS[task][0](rng, index, **options)
         answer, thought = drawn["truth"], drawn["thought"]
         if split == "warm_start" and rng.random() < label_noise:
             answer, thought = drawn["wrong"], drawn.get("wrong_thought", thought)
@@ -311,7 +299,7 @@ def describe(
     if label_noise:
         notes.append(
             "The warm start's labels are wrong on purpose, as imperfect pseudo-labels are: "
-            f"in {label_noise:.0%} of its rows {WRONG[task]}. "
+            f"in {label_noise:.0%} of its rows {TASKS[task][1]}. "
             "The rows of RL, validation and test have true labels."
         )
     card = {"source": f"phantom_{task}", "phantom": True, "licence": "drawn by this package"}

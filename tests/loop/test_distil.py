@@ -9,7 +9,7 @@ from medical_rl.data.parquet import SFT_SCHEMA
 from medical_rl.data.prompts import messages
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import UserError
-from medical_rl.loop import distil
+from medical_rl.loop import generate
 from medical_rl.loop.generators import triplets
 from medical_rl.loop.generators.prompts_and_replies import prompt_row, read_reply, settings_prompt
 from medical_rl.loop.generators.template import propose
@@ -33,7 +33,7 @@ def taught(settings, tmp_path):
 
     def make(rows, **changes):
         chosen = settings("local", **{"strategy": "distilled", "format": "lines", "per_reply": 1, **changes})
-        counts = distil.write_distil_rows(iter(rows), tmp_path / "sft" / "train.parquet", chosen, LIMITS)
+        counts = generate.write_distil_rows(iter(rows), tmp_path / "sft" / "train.parquet", chosen, LIMITS)
         table = pq.read_table(tmp_path / "sft" / "train.parquet")
         assert table.schema.equals(SFT_SCHEMA)
         return counts, table.to_pylist(), chosen

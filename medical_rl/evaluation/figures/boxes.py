@@ -13,7 +13,6 @@ from medical_rl.errors import UserError
 from medical_rl.evaluation.figures.plot import canvas
 from medical_rl.evaluation.metrics import Record, box_metrics
 
-ROWS = 12
 TRUE, PREDICTED = "#F0E442", "#D55E00"
 LEGEND = (
     "Yellow: the true box; orange, dashed: the model's. Boxes in pixels of the original image. "
@@ -35,7 +34,7 @@ class SheetImage:
 
 
 def box_sheet(
-    rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = ROWS, seed: int = 0
+    rows: Path, predictions: Mapping[str, Sequence[Record]], count: int = 12, seed: int = 0
 ) -> list[SheetImage]:
     """At most `count` of the parquet file `rows`, drawn by lot among those that every model answered.
 

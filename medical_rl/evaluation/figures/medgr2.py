@@ -57,11 +57,6 @@ def transition_counts(
     """{"all rows" and each group: {flow: rows, "n": rows, "p": McNemar's exact p}}.
 
     Raises UserError where the two models did not answer the same rows.
-
-    >>> before = [{"id": "1", "pred": "a", "correct": 1}, {"id": "2", "pred": "a", "correct": 0}]
-    >>> after = [{"id": "1", "pred": "a", "correct": 1}, {"id": "2", "pred": "b", "correct": 1}]
-    >>> transition_counts(before, after)["all rows"]["wrong → correct"]
-    1
     """
     was_correct = {row["id"]: is_correct(row) for row in before}
     unshared = sorted(set(was_correct) ^ {row["id"] for row in after})
@@ -132,12 +127,7 @@ def _p_text(value: float) -> str:
 
 
 def trained_on(run: Run, by: str) -> str:
-    """The group that the run was trained on; several joined by "+"; "(all)" if none was chosen.
-
-    >>> from pathlib import Path
-    >>> trained_on(Run(Path("."), {"conf.data.train_where.modality": ["dark"]}, None), "modality")
-    'dark'
-    """
+    """The group that the run was trained on; several joined by "+"; "(all)" if none was chosen."""
     for name in TRAINED_ON[by]:
         chosen = run.settings.get(f"conf.data.{name}")
         if chosen:
@@ -213,9 +203,8 @@ def transfer_table(matrices: Mapping) -> tuple[list[str], list[list[str]]]:
 def draw_transfer(matrices: Mapping, by: str):
     """The figure: two matrices, accuracy and difference to the base; the group trained on is framed."""
     rows, columns = matrices["rows"], matrices["columns"]
-    figure, (left, right) = canvas(
-        max(3.2 + 1.7 * len(columns), 7), 1.9 + 0.45 * len(rows), columns=2, sharey=True
-    )
+    width = max(3.2 + 1.7 * len(columns), 7)
+    figure, (left, right) = canvas(width, 1.9 + 0.45 * len(rows), columns=2, sharey=True)
     _draw_matrix(left, matrices, "accuracy", ".2f", cmap="viridis", vmin=0.0, vmax=1.0)
     left.set(title="Accuracy", xlabel=f"tested on ({GROUPS[by]})", ylabel="trained on")
     most = max(map(abs, matrices["difference"].values()), default=0) or 1
@@ -249,13 +238,6 @@ def _draw_matrix(axis, matrices: Mapping, key: str, form: str, **colours) -> Non
 def _row_label(matrices: Mapping, row: str) -> str:
     runs = matrices["runs"][row]
     return row if runs == 1 else f"{row} ({runs} runs)"
-
-
-def prepared_folder(folder: Path) -> Path:
-    """The prepared folder meant: `folder` itself, or data/ of a run folder."""
-    of_run = folder / "data"
-    is_run = (of_run / "card.json").exists() and not (folder / "card.json").exists()
-    return of_run if is_run else folder
 
 
 def group_counts(folder: Path, split: str = "train", by: str = "modality") -> dict[str, int]:

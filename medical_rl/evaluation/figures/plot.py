@@ -39,34 +39,26 @@ def save_figure(figure, out: Path | str, title: str, notes: Sequence[str], table
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"A picture is written as {' or '.join(FORMATS)}, not as {out.name!r}.")
     as_png = out.suffix.lower() == ".png"
-    if as_png:
-        _add_title_and_notes(figure, title, notes)
+    if as_png:  # the notes as small print below the axes, with room for however many lines it takes
+        letters = int(figure.get_figwidth() / _WIDTH_OF_LETTER_IN)
+        lines = "\n".join(textwrap.fill(note, letters) for note in notes)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        room = (lines.count("\n") + 2) * _LINE_IN
+        figure.set_figheight(figure.get_figheight() + room)
+        share = room / figure.get_figheight()
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+        bottom = _LINE_IN / 2 / figure.get_figheight()
+        figure.text(0.01, bottom, lines, fontsize=7.5, color="#3c4552", va="bottom")
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     content = picture.getvalue()
-    write_bytes(out, content if as_png else _page(content, title, notes, table).encode())
+    if not as_png:
+        import jinja2
+
+        page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+            TEMPLATE.read_text(encoding="utf-8")
+        )
+        data = base64.b64encode(content).decode()
+        content = page.render(title=title, notes=notes, picture=data, header=table[0], body=table[1]).encode()
+    write_bytes(out, content)
     return out
-
-
-def _add_title_and_notes(figure, title: str, notes: Sequence[str]) -> None:
-    """Put the notes as small print below the axes, and make room there however many lines it takes."""
-    letters = int(figure.get_figwidth() / _WIDTH_OF_LETTER_IN)
-    lines = "\n".join(textwrap.fill(note, letters) for note in notes)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    room = (lines.count("\n") + 2) * _LINE_IN
-    figure.set_figheight(figure.get_figheight() + room)
-    share = room / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
-    bottom = _LINE_IN / 2 / figure.get_figheight()
-    figure.text(0.01, bottom, lines, fontsize=7.5, color="#3c4552", va="bottom")
-
-
-def _page(picture: bytes, title: str, notes: Sequence[str], table) -> str:
-    import jinja2
-
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
-    header, body = table
-    data = base64.b64encode(picture).decode()
-    return page.render(title=title, notes=notes, picture=data, header=header, body=body)

@@ -135,10 +135,7 @@ def compared_curves(runs: Sequence[Run]) -> dict[str, dict[str, Line]]:
 
 
 def compared_table(curves: Mapping[str, Mapping[str, Line]]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): of each line its steps, first, last and highest value.
-
-    In the last column the first step that reached 95 % of the highest.
-    """
+    """(header, rows): of each line its steps, first, last, highest value and first step at 95 % of that."""
     body = []
     for run, lines in curves.items():
         for name, line in lines.items():
@@ -171,7 +168,6 @@ def _lines(steps: Mapping[int, Mapping], names: Mapping[str, str]) -> dict[str, 
 
 
 def _line_cells(line: Line) -> list[str]:
-    """Steps, first, last and highest value."""
     values = (line[min(line)], line[max(line)], max(line.values()))
     return [str(len(line))] + [f"{value:.3f}" for value in values]
 

@@ -27,6 +27,7 @@ SHOWN = ("accuracy", "balanced_accuracy", "majority_rate", "macro_f1")
 FURTHER = ("precision", "recall", "f1", "mae", "quadratic_kappa", "mean_iou", "auroc")
 METRICS = SHOWN + FURTHER
 NAMED = 6  # settings in a run's name
+# What must be the same where rows are averaged.
 KEY = ("dataset", "split", "model", "round")
 
 
@@ -37,8 +38,7 @@ def collect_runs(runs: Sequence[Run], by: str | None = "seed") -> dict:
     runs  {"run", "folder", "settings", "dataset", "split", "model", "round", "n", metrics, "low", "high"};
           a run without results has one row {"run", "folder", "settings", "problem"}
     means {"runs" (settings in common that tell it apart), "over" (values of `by`), "dataset", "split",
-    "model",
-          "round", metric: {"mean", "sd"}}; sd is the sample's, of at least two runs
+          "model", "round", metric: {"mean", "sd"}}; sd is the sample's, of at least two runs
     """
     differing = differing_settings(runs)
     distinguishing = distinguishing_settings(runs, differing)
@@ -47,7 +47,10 @@ def collect_runs(runs: Sequence[Run], by: str | None = "seed") -> dict:
         rows += _run_rows(run, distinguishing)
     setting, means = None, []
     if by is not None:
-        setting = _setting_name(runs, by)
+        names = setting_names(runs)
+        setting = next((name for name in (by, f"conf.{by}") if name in names), None)
+        if setting is None:
+            raise unknown("setting to average over", by, names)
         means = _means(runs, differing, setting)
     return {"by": setting, "runs": rows, "means": means, "phantom": bool(phantom_notes(runs))}
 
@@ -74,7 +77,9 @@ def collected_markdown(collected: Mapping) -> str:
         parts.append(markdown_table(["Run", "Data", "Model", "n"] + headings, body))
     body = []
     for row in collected["means"]:
-        spreads = list(map(_spread, map(row.get, columns)))
+        spreads = []
+        for figures in map(row.get, columns):
+            spreads.append(DASH if figures is None else f"{figures['mean']:.3f} ± {figures['sd']:.3f}")
         data = f"{row['dataset']}, {row['split']}"
         body.append([row["runs"], data, _model(row), len(row["over"])] + spreads)
     if body:
@@ -102,15 +107,6 @@ def write_collected(collected: Mapping, out: Path) -> list[Path]:
     for name, text in texts.items():
         write_text(out / name, text)
     return list(map(out.joinpath, texts))
-
-
-def _setting_name(runs: Iterable[Run], by: str) -> str:
-    """The full name of the setting `by`."""
-    names = setting_names(runs)
-    for name in (by, f"conf.{by}"):
-        if name in names:
-            return name
-    raise unknown("setting to average over", by, names)
 
 
 def _run_rows(run: Run, distinguishing: Sequence[str]) -> list[dict]:
@@ -158,13 +154,8 @@ def _mean(members: Sequence[tuple[Run, dict]], distinguishing: Sequence[str], se
 
 
 def _key_fields(row: Mapping) -> dict:
-    """What must be the same where rows are averaged: data set, split, model and round."""
     return {key: row.get(key) for key in KEY}
 
 
 def _model(row: Mapping) -> str:
     return row["model"] if row["round"] is None else f"{row['model']}, round {row['round']}"
-
-
-def _spread(figures: Mapping | None) -> str:
-    return DASH if figures is None else f"{figures['mean']:.3f} ± {figures['sd']:.3f}"

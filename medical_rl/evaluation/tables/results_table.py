@@ -119,11 +119,6 @@ def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
 
     None for the first stage, for a model that is no stage of ours, and without an accuracy. A rival arm
     (`sft`, `localize_sft`) is compared with the stage above it, and no later stage is compared with it.
-
-    >>> models = [("base", 0.25), ("sft", 0.75), ("rl", 1.0)]
-    >>> rows = [{"dataset": "d", "split": "test", "model": m, "metrics": {"accuracy": a}} for m, a in models]
-    >>> accuracy_gains(rows)
-    [None, 0.5, 0.75]
     """
     before: dict[tuple[str, str], float] = {}
     gains: list[float | None] = []
@@ -139,21 +134,13 @@ def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
 
 
 def model_label(row: Mapping) -> str:
-    """The name of a row's model for people, with its round.
-
-    >>> model_label({"model": "rl", "round": 2})
-    'RL (best by validation), round 2'
-    """
+    """The name of a row's model for people, with its round."""
     name = LABELS.get(row["model"], row["model"])
     return name if row.get("round") is None else f"{name}, round {row['round']}"
 
 
 def short_name(row: Mapping) -> str:
-    """A model's name where there is little room.
-
-    >>> short_name({"model": "warm_start", "round": 2})
-    'round 2 warm start'
-    """
+    """A model's name where there is little room: "round 2 warm start"."""
     name = row["model"].replace("_", " ") if row["model"].isidentifier() else row["model"]
     return name if row.get("round") is None else f"round {row['round']} {name}"
 

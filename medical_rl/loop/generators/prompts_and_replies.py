@@ -173,12 +173,7 @@ def prompt_of(strategy: str, format: str, per_reply: int) -> dict[str, Any]:
 
 
 def prompt_row(sample: Sample, tell_facts: bool) -> Sample:
-    """The row as the prompt sees it: its knowledge is what is known of its picture, fenced, or nothing.
-
-    >>> row = Sample(id="1", source="demo", question="?", kind="label", answer="a", knowledge="a: round")
-    >>> prompt_row(row, False).knowledge
-    ''
-    """
+    """The row as the prompt sees it: its knowledge is what is known of its picture, fenced, or nothing."""
     if not tell_facts:
         return dataclasses.replace(sample, knowledge="")
     facts = {

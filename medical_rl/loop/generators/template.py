@@ -61,7 +61,7 @@ def propose(settings: Mapping[str, Any], rows: Sequence[Sample], context: RoundC
     proposals = Proposals()
     for row in rows:
         rng = np.random.default_rng(hash_order(f"{context.seed}/{context.round}/{row.source}/{row.id}"))
-        if has_facts(row):
+        if row.source in SETS_WITH_FACTS and "facts" in row.meta:
             cases = cases_of_facts(row, types, wordings, rng)
         elif row.kind in KINDS:
             cases = cases_of_row(row, bank, wordings, rng)
@@ -91,7 +91,12 @@ def check(settings: Mapping[str, Any]) -> None:
             "conf.generator.errors are all 0: at least one kind of error needs a share; for none, "
             "error_rate=0."
         )
-    check_types(settings.get("question_types"))
+    known = []
+    for source in SETS_WITH_FACTS:
+        known += _facts_module(source).QUESTION_TYPES
+    for name in settings.get("question_types") or ():
+        if name not in known:
+            raise unknown("type of question about phantoms", name, known)
 
 
 def _with_errors(
@@ -118,7 +123,8 @@ def _with_errors(
 
 def _labelled(row: Sample, triplet: Triplet, right: Triplet, error: str) -> Triplet:
     """`triplet` with what is known of it. A row may itself be wrong on purpose; then its truth is another."""
-    truth = right.answer if has_facts(row) else str(row.meta.get("truth", right.answer))
+    knows_all = row.source in SETS_WITH_FACTS and "facts" in row.meta
+    truth = right.answer if knows_all else str(row.meta.get("truth", right.answer))
     known = {"truth": truth, "is_error": bool(error) or triplet.answer != truth, "error": error}
     return dataclasses.replace(triplet, known=triplet.known | known)
 
@@ -153,23 +159,6 @@ class AnswerBank:
         if known:
             return known[int(rng.integers(len(known)))]
         return THOUGHTS[row.kind].format(answer=answer, be="be" if answer == "yes" else "not be")
-
-
-def has_facts(row: Sample) -> bool:
-    """Whether the row's set says all that is true of its picture."""
-    return row.source in SETS_WITH_FACTS and "facts" in row.meta
-
-
-def check_types(types: Sequence[str] | None) -> None:
-    """Raise UserError for a type of question that no set with facts has."""
-    if not types:
-        return
-    known = []
-    for source in SETS_WITH_FACTS:
-        known += _facts_module(source).QUESTION_TYPES
-    for name in types:
-        if name not in known:
-            raise unknown("type of question about phantoms", name, known)
 
 
 def cases_of_facts(

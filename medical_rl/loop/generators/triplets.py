@@ -69,12 +69,7 @@ class Proposals:
 
 
 def with_source_question(triplet: Triplet, source: Sample) -> Triplet:
-    """The triplet; where it asks its source row's question, with that row's kind, options, knowledge.
-
-    >>> row = Sample("1", "demo", "Which side?", kind="label", answer="left", choices=("left", "right"))
-    >>> with_source_question(Triplet("which side", "right", "It lies there."), row).options
-    ('left', 'right')
-    """
+    """The triplet; where it asks its source row's question, with that row's kind, options, knowledge."""
     is_same_question = label_key(triplet.question) == label_key(source.question)
     if triplet.kind or source.kind not in KINDS or not is_same_question:
         return triplet
@@ -85,13 +80,7 @@ def with_source_question(triplet: Triplet, source: Sample) -> Triplet:
 
 
 def kind_of(triplet: Triplet) -> str:
-    """The kind of its question: as given, else yes_no, grade (integers), choice (options) or label.
-
-    >>> kind_of(Triplet("Is there fluid?", "No.", "The angle is sharp."))
-    'yes_no'
-    >>> kind_of(Triplet("Grade?", "3", "It is large."))
-    'grade'
-    """
+    """The kind of its question: as given, else yes_no, grade (integers), choice (options) or label."""
     if triplet.kind:
         return triplet.kind
     texts = triplet.options or (triplet.answer,)
@@ -103,11 +92,7 @@ def kind_of(triplet: Triplet) -> str:
 
 
 def problem(triplet: Triplet) -> str | None:
-    """Why a triplet cannot be used, in words that are counted; None where it can.
-
-    >>> problem(Triplet("Which organ?", "heart", "Its place.", ("lung", "liver")))
-    'the answer is none of the options'
-    """
+    """Why a triplet cannot be used, in words that are counted; None where it can."""
     for name in ("question", "rationale", "answer"):
         if not label_key(getattr(triplet, name)):
             return f"no {name}"
@@ -160,14 +145,7 @@ def sample_of(source: Sample, triplet: Triplet, round: int) -> Sample:
 
 
 def duplicate_key(sample: Sample) -> Key:
-    """(images, question, answer), the texts without case, spaces and punctuation.
-
-    Rows with one key are duplicates.
-
-    >>> one = Sample("1", "demo", "A side?", kind="label", answer="Left.")
-    >>> duplicate_key(one) == duplicate_key(dataclasses.replace(one, question="a  side"))
-    True
-    """
+    """(images, question, answer) without case, spaces and punctuation: rows with one key are duplicates."""
     return image_key(sample.images), label_key(sample.question), label_key(sample.answer)
 
 
