@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
-    signal.signal(signal.SIGTERM, _stop)
+    # A scheduler's SIGTERM ends a run as Ctrl-C does: children ended, what was done kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Hydra prints its own traceback and exits with 1 unless asked to raise.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -34,12 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         print(choices, flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
-        message = (
-            STOPPED
-            if submits(arguments)
-            else "Stopped. What was done is kept; the same command goes on from there."
-        )
-        print(f"\n{message}", file=sys.stderr)
+        kept = "Stopped. What was done is kept; the same command goes on from there."
+        print(f"\n{STOPPED if submits(arguments) else kept}", file=sys.stderr)
         return 130
     except (UserError, StageFailed) as error:
         print(f"\n{error}", file=sys.stderr)
@@ -59,31 +56,21 @@ def _explain(error: Exception, arguments: list[str]) -> tuple[str | None, int]:
     from medical_rl.config.hydra_errors import explain
     from medical_rl.config.slurm import explain_failure
 
-    failure = explain_failure(error)
-    if failure:
+    if failure := explain_failure(error):
         return str(failure), failure.exit_code
-    paragraph = explain(error, arguments)
-    if paragraph is not None:
+    if paragraph := explain(error, arguments):
         return paragraph, UserError.exit_code
     if isinstance(error, OSError) and error.errno in DISK:
         where = error.filename or "no file named"
         return (
-            f"The run folder or disk failed: {error.strerror} ({where}). What was done is kept; "
-            "the same command goes on from there."
+            f"The run folder or disk failed: {error.strerror} ({where}). What was done is kept; the same "
+            "command goes on from there."
         ), StageFailed.exit_code
     return None, 1
 
 
-def _stop(*_) -> None:
-    """End a run at a scheduler's SIGTERM as Ctrl-C does: children ended, what was done kept."""
-    raise KeyboardInterrupt
-
-
 def _hydra(arguments: list[str]) -> int:
-    """Run the jobs and return 0, or the exit code of the first that failed.
-
-    The other jobs of a sweep still run.
-    """
+    """Run the jobs and return 0, or the exit code of the first that failed; the others still run."""
     import hydra
 
     from medical_rl.config.compose import NAME, root, store_primary

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from medical_rl.errors import UserError
-from medical_rl.pipeline.superseded import supersede
+from medical_rl.pipeline.fingerprint import supersede
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from medical_rl.config.compose import choices, groups
 from medical_rl.config.recipes import learns_boxes, tiny_choices
+from medical_rl.config.slurm import ANNOUNCED, check_launcher
 from medical_rl.config.slurm import LAUNCHERS as SLURM
-from medical_rl.config.slurm import announcement, check_launcher
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 
 LOCAL_LAUNCHERS = ("local", "basic", "joblib")
 SWEEP = ("-m", "--multirun")
@@ -53,33 +53,34 @@ def with_default_scale_and_engine(arguments: list[str]) -> tuple[list[str], str]
     _check_choices(arguments)
     launcher = _value(arguments, "conf/launcher") or _value(arguments, "hydra/launcher") or "local"
     scale, engine = _value(arguments, "conf/scale"), _value(arguments, "conf/engine")
-    if launcher not in LOCAL_LAUNCHERS:
-        _check_remote(launcher, scale, engine)
+    lacking = [name for name, value in (("conf/scale", scale), ("conf/engine", engine)) if not value]
+    if launcher not in LOCAL_LAUNCHERS and lacking:
+        raise UserError(
+            f"With the launcher {launcher!r} give {' and '.join(lacking)}: the job runs on another machine, "
+            f"so its scale and engine cannot be read off this one. Scales: {', '.join(choices('scale'))}. "
+            f"Engines: {', '.join(choices('engine'))}."
+        )
     if launcher in SLURM:
         check_launcher(arguments, str(engine))
     chosen, line = _choose_scale_and_engine(scale, engine)
-    stand_ins = {}
-    if chosen["conf/scale"] == "tiny" and "," not in recipe:
-        stand_ins = tiny_choices(recipe)
-    added = []
-    for name, choice in (chosen | stand_ins).items():
-        if _value(arguments, name) is None:
-            added.append(f"{name}={choice}")
+    stand_ins = tiny_choices(recipe) if chosen["conf/scale"] == "tiny" and "," not in recipe else {}
+    missing = {
+        name: choice for name, choice in (chosen | stand_ins).items() if _value(arguments, name) is None
+    }
+    added = [f"{name}={choice}" for name, choice in missing.items()]
     line = f"# {line}" if {"--cfg", "-c"} & set(arguments) else line
     others = [argument for argument in arguments if argument not in SWEEP]
     if len(others) == len(arguments):
         return added + others, line
     added.append(name_jobs_by_what_differs(others, equal=stand_ins))
     if launcher in SLURM:
-        line += "\n" + announcement(_value(arguments, "conf.run_dir") or f"runs/{recipe}")
+        line += "\n" + ANNOUNCED.format(_value(arguments, "conf.run_dir") or f"runs/{recipe}")
     # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
     return added + others + ["-m"], line
 
 
 def default_engine(scale: str, gpus: int) -> str:
-    """The engine for a scale on a host with `gpus` GPUs.
-
-    Paper scale without one composes a GPU node's settings.
+    """The engine for a scale on a host with `gpus` GPUs; paper scale without one composes a GPU node's.
 
     >>> default_engine("tiny", 0), default_engine("tiny", 4)
     ('cpu', 'gpu_single')
@@ -113,11 +114,8 @@ def name_jobs_by_what_differs(arguments: list[str], equal: Iterable[str] = ()) -
 
 def _value(arguments: list[str], key: str) -> str | None:
     """The value that `arguments` give to `key`, None where they do not."""
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name.lstrip("+") == key:
-            return value
-    return None
+    pairs = (argument.lstrip("+").partition("=") for argument in arguments)
+    return next((value for name, _, value in pairs if name == key), None)
 
 
 def _choose_scale_and_engine(scale: str | None, engine: str | None) -> tuple[dict[str, str], str]:
@@ -129,25 +127,12 @@ def _choose_scale_and_engine(scale: str | None, engine: str | None) -> tuple[dic
     chosen = {"conf/scale": scale or ("paper" if gpus else "tiny")}
     chosen["conf/engine"] = engine or default_engine(chosen["conf/scale"], gpus)
     line = (
-        f"scale: {chosen['conf/scale']} ({'given' if scale else seen}); "
-        f"engine: {chosen['conf/engine']} ({'given' if engine else seen})"
+        f"scale: {chosen['conf/scale']} ({'given' if scale else seen}); engine: {chosen['conf/engine']} "
+        f"({'given' if engine else seen})"
     )
     if engine is None and gpus > 1 and chosen["conf/engine"] == "gpu_node":
         chosen["conf.engine.ranks"] = str(gpus)  # the GPUs that are there
     return chosen, line
-
-
-def _check_remote(launcher: str, scale: str | None, engine: str | None) -> None:
-    missing = []
-    for name, value in (("conf/scale", scale), ("conf/engine", engine)):
-        if not value:
-            missing.append(name)
-    if missing:
-        raise UserError(
-            f"With the launcher {launcher!r} give {' and '.join(missing)}: the job runs on another machine, "
-            f"so its scale and engine cannot be read off this one. Scales: {', '.join(choices('scale'))}. "
-            f"Engines: {', '.join(choices('engine'))}."
-        )
 
 
 def _with_boxes_meant(argument: str, recipe: str) -> str:
@@ -161,9 +146,8 @@ def _with_boxes_meant(argument: str, recipe: str) -> str:
     name, _, value = argument.partition("=")
     if name != "conf/data" or recipe not in choices() or not learns_boxes(recipe):
         return argument
-    known, sets = choices("data"), []
-    for set_ in value.split(","):
-        sets.append(f"{set_}_boxes" if f"{set_}_boxes" in known else set_)
+    known = choices("data")
+    sets = [f"{set_}_boxes" if f"{set_}_boxes" in known else set_ for set_ in value.split(",")]
     return f"{name}={','.join(sets)}"
 
 
@@ -175,11 +159,9 @@ def _check_choices(arguments: list[str]) -> None:
             kind, available = "recipe", choices()
         elif name.startswith("conf/"):
             group = name.removeprefix("conf/").split("@")[0]
-            if group not in groups():
-                raise unknown("group", f"conf/{group}", [f"conf/{g}" for g in groups()])
+            check_known("group", f"conf/{group}", [f"conf/{known}" for known in groups()])
             kind, available = f"conf/{group}", choices(group)
         else:
             continue
         for choice in value.split(","):
-            if choice not in available:
-                raise unknown(kind, choice, available)
+            check_known(kind, choice, available)

@@ -1,11 +1,10 @@
 """Where the configuration lives and how it is composed: our `conf/` over verl's own `ppo_trainer`.
 
-The primary config is held in Hydra's store; a recipe (`conf=<recipe>`) is a file of the
-group `conf`, which starts from verl's `ppo_trainer`, found by path so that verl, torch and ray
-are not imported.
+A recipe (`conf=<recipe>`) starts from verl's file, found by path so that verl and torch are not imported.
 """
 
 import importlib.util
+import re
 from pathlib import Path
 
 from medical_rl.errors import UserError
@@ -27,8 +26,8 @@ def verl_config_folder() -> Path:
     spec = importlib.util.find_spec("verl")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
-            "verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt or "
-            "requirements/gpu.txt."
+            "verl is not installed in this environment: run `make setup`, or install requirements/cpu.txt "
+            "or requirements/gpu.txt."
         )
     return Path(list(spec.submodule_search_locations)[0]) / "trainer" / "config"
 
@@ -40,12 +39,9 @@ def choices(group: str = "") -> list[str]:
 
 def groups() -> list[str]:
     """The groups below `conf/`, a group within a group as `warm_start/source`."""
-    top, names = root() / "conf", []
-    for folder in top.rglob("*/"):
-        name = folder.relative_to(top).as_posix()
-        if folder.is_dir() and "/_" not in f"/{name}" and "/." not in f"/{name}":
-            names.append(name)
-    return sorted(names)
+    top = root() / "conf"
+    names = (folder.relative_to(top).as_posix() for folder in top.rglob("*/") if folder.is_dir())
+    return sorted(name for name in names if not re.search(r"(^|/)[_.]", name))
 
 
 def store_primary() -> None:
@@ -53,16 +49,10 @@ def store_primary() -> None:
     from hydra.core.config_store import ConfigStore
 
     nowhere = {"run": {"dir": "."}, "sweep": {"dir": "${conf.run_dir}", "subdir": "."}, "output_subdir": None}
-    primary = {
-        "defaults": [
-            {"conf": "???"},
-            "_self_",
-            {"override hydra/hydra_logging": "none"},
-            {"override hydra/job_logging": "none"},
-        ],
-        "hydra": {"searchpath": [f"file://{verl_config_folder()}"], **nowhere},
-    }
-    ConfigStore.instance().store(name=NAME, node=primary)
+    loggers = [{f"override hydra/{name}_logging": "none"} for name in ("hydra", "job")]
+    hydra = {"searchpath": [f"file://{verl_config_folder()}"], **nowhere}
+    node = {"defaults": [{"conf": "???"}, "_self_", *loggers], "hydra": hydra}
+    ConfigStore.instance().store(name=NAME, node=node)
 
 
 def compose(overrides: list[str]):
@@ -76,10 +66,7 @@ def compose(overrides: list[str]):
 
 
 def choose(group: str, name: str):
-    """The DictConfig of one choice, `conf/<group>/<name>.yaml` with its defaults.
-
-    It is unresolved: it may refer to other groups.
-    """
+    """The DictConfig of `conf/<group>/<name>.yaml` with its defaults, unresolved."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

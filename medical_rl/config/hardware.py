@@ -19,14 +19,9 @@ def count_gpus() -> int:
     if smi is None:
         return 0
     try:
-        listed = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    if listed.returncode != 0:
+        listed = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
         return 0
     gpus = len(re.findall(r"^GPU ", listed.stdout, re.MULTILINE))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return gpus
-    devices = [device for device in visible.split(",") if device.strip() not in ("", "-1")]
-    return min(gpus, len(devices))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all," * gpus).split(",")
+    return min(gpus, len([device for device in visible if device.strip() not in ("", "-1")]))

@@ -15,10 +15,7 @@ RENAMED = {"on_met": "on_budget"}  # of conf.judge, and of the services of gener
 
 
 def explain(error: BaseException, arguments: list[str], compose: Callable | None = None) -> str | None:
-    """One paragraph for an error of composing or reading the configuration, None for any other error.
-
-    `compose` composes choices of groups alone, to say what there is (default: a whole recipe).
-    """
+    """One paragraph for an error of the configuration (None for others); `compose` says what there is."""
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -44,10 +41,8 @@ def explain(error: BaseException, arguments: list[str], compose: Callable | None
         return f"The setting {lacking} has no value{also}. Write {lacking}=VALUE."
     source = re.search(r"'([^']+)'", text)
     if isinstance(error, InterpolationKeyError) and source:
-        return (
-            f"The setting {name} is taken from {source[1]}, which is not in the configuration. Write "
-            f"{name}=VALUE, or +{source[1]}=VALUE."
-        )
+        missing = f"The setting {name} is taken from {source[1]}, which is not in the configuration."
+        return f"{missing} Write {name}=VALUE, or +{source[1]}=VALUE."
     if isinstance(error, OmegaConfBaseException) and name:
         return f"The setting {name} cannot be used: {first_line}. Write another {name}=VALUE."
     return " ".join(text.split())
@@ -63,7 +58,7 @@ def explain_key(key: str, arguments: list[str], compose: Callable | None = None)
     if name in RENAMED:
         new = f"{group}.{RENAMED[name]}"
         return f"The setting {key} is called {new} now: write {new}=VALUE."
-    config = compose(list(filter(_chooses_group, arguments)))
+    config = compose([argument for argument in arguments if re.match(r"conf(/[^=,]*)?=[^,]*$", argument)])
     parent, node = key, None
     while node is None:
         parent = parent.rpartition(".")[0]
@@ -77,12 +72,6 @@ def explain_key(key: str, arguments: list[str], compose: Callable | None = None)
         f"There is no setting {key!r}.{hint} Available under {parent or 'the top level'}: "
         f"{', '.join(sorted(map(str, names)))}. To add a key that is not there, write +{key}=VALUE."
     )
-
-
-def _chooses_group(argument: str) -> bool:
-    """Whether an argument of a single job chooses the recipe or one of a group."""
-    name = argument.partition("=")[0]
-    return (name == "conf" or name.startswith("conf/")) and "," not in argument
 
 
 def _explain_missing_file(error, arguments: list[str]) -> str:

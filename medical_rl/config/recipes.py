@@ -21,11 +21,7 @@ _TINY_FILES = {
 
 
 def lineage(recipe: str) -> list[str]:
-    """The recipe and those that its defaults list is built on, nearest first.
-
-    >>> lineage("vrft_aug")
-    ['vrft_aug']
-    """
+    """The recipe and those that its defaults list is built on, nearest first."""
     names = [recipe]
     for entry, choice in _defaults(recipe):
         parent = entry.rpartition("/")[2]
@@ -80,9 +76,8 @@ def _has_tiny_file(group: str, recipe: str) -> bool:
 
 def _is_alike(name: str, recipe: str) -> bool:
     """Whether another recipe that has tiny settings has the stages and the kind of data of `recipe`."""
-    if name == recipe or not _has_tiny_file("conf/scale/_tiny", name):
-        return False
-    return _stages(name) == _stages(recipe) and learns_boxes(name) == learns_boxes(recipe)
+    is_other = name != recipe and _has_tiny_file("conf/scale/_tiny", name)
+    return is_other and _stages(name) == _stages(recipe) and learns_boxes(name) == learns_boxes(recipe)
 
 
 def _stages(recipe: str) -> list[list[str]]:
@@ -92,8 +87,7 @@ def _stages(recipe: str) -> list[list[str]]:
 
 
 def _check_stages(recipe: str) -> None:
-    named = dict.fromkeys(sum(_stages(recipe), []))
-    unknown = [stage for stage in named if stage not in TINY_STAGES]
+    unknown = [stage for stage in dict.fromkeys(sum(_stages(recipe), [])) if stage not in TINY_STAGES]
     if unknown:
         examples = sorted(path.stem for path in (root() / "conf/scale/_tiny").glob("*.yaml"))
         raise UserError(
@@ -111,7 +105,4 @@ def _load(recipe: str) -> dict:
 def _defaults(recipe: str) -> Iterator[tuple[str, str | None]]:
     """(group, choice) of the entries of a recipe's defaults list; (name, None) of one that names a file."""
     for entry in _load(recipe).get("defaults") or ():
-        if isinstance(entry, str):
-            yield entry, None
-        else:
-            yield from entry.items()
+        yield from {entry: None}.items() if isinstance(entry, str) else entry.items()

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from medical_rl.errors import UserError, unknown
+from medical_rl.errors import UserError, check_known
 
 SECRET = re.compile(r"(api_?key|secret|password|(^|[_.])token)$", re.IGNORECASE)
 
@@ -28,11 +28,13 @@ def flatten(config: Mapping, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def refuse_secrets(config: DictConfig) -> None:
-    """Raise UserError if a setting looks like a secret.
+def plain(node):
+    """A node of the configuration resolved to dicts and lists; any other value as it is."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
-    They belong in the environment, never in a config or manifest.
-    """
+
+def refuse_secrets(config: DictConfig) -> None:
+    """Raise UserError for a secret: they belong in the environment, never in a config or manifest."""
     for name, value in flatten(OmegaConf.to_container(config, resolve=False)).items():
         if SECRET.search(name) and isinstance(value, str) and value:
             raise UserError(
@@ -59,11 +61,9 @@ def settings_of_kind(
     if not given:
         raise UserError(f"No {group} is chosen: conf/{group}={choices}.")
     settings, kind = dict(given), given.get("kind")
-    if kind not in names:
-        raise unknown(f"kind of {group}", kind, names)
+    check_known(f"kind of {group}", kind, names)
     for name in settings:
-        if name not in names[kind]:
-            raise unknown(f"setting of a {group} of kind {kind} named", name, names[kind])
+        check_known(f"setting of a {group} of kind {kind} named", name, names[kind])
     missing = [name for name in names[kind] if name not in settings]
     if missing:
         raise UserError(f"conf.{group} lacks {', '.join(missing)}, which a {group} of kind {kind} needs.")

@@ -21,6 +21,8 @@ from medical_rl.errors import StageFailed, UserError
 
 LAUNCHERS = ("slurm", "submitit_slurm")
 PLUGIN = "hydra_plugins.hydra_submitit_launcher"
+ANNOUNCED = """# Slurm: jobs are submitted and waited for; squeue shows them, {}/.submitit what they print. \
+Ctrl-C ends the waiting, not the jobs."""
 STOPPED = "Stopped waiting. Jobs that were submitted stay with Slurm: squeue shows them, scancel ends them."
 # Longer than the grace time of most partitions; then the process ends by itself.
 WAIT_S = 1800.0
@@ -54,21 +56,10 @@ def check_launcher(arguments: Sequence[str], engine: str) -> None:
         )
 
 
-def announcement(run_dir: str) -> str:
-    """What a person who submits is told."""
-    return (
-        f"# Slurm: jobs are submitted and waited for; squeue shows them, {run_dir}/.submitit what they "
-        "print. Ctrl-C ends the waiting, not the jobs."
-    )
-
-
 def submits(arguments: Sequence[str]) -> bool:
     """True if `arguments` ask for a sweep on Slurm."""
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name in ("conf/launcher", "hydra/launcher") and value in LAUNCHERS:
-            return True
-    return False
+    named = [f"{group}/launcher={launcher}" for group in ("conf", "hydra") for launcher in LAUNCHERS]
+    return not set(named).isdisjoint(arguments)
 
 
 def explain_failure(error: Exception) -> UserError | StageFailed | None:
@@ -87,11 +78,6 @@ def explain_failure(error: Exception) -> UserError | StageFailed | None:
     )
 
 
-def in_job() -> bool:
-    """True in a job that submitit started on Slurm."""
-    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-
-
 class TakenBack(KeyboardInterrupt):
     """Slurm asked this job to end (SIGTERM)."""
 
@@ -105,7 +91,7 @@ def ending_in_order() -> Iterator[None]:
     exits within its grace time counts as ended, and Slurm does not queue it again (seen with Slurm 22.05,
     with exit codes 0 and 143).
     """
-    if not in_job():
+    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":  # no job that submitit started on Slurm
         yield
         return
     signal.signal(signal.SIGTERM, _take_back)
@@ -114,19 +100,15 @@ def ending_in_order() -> Iterator[None]:
     except TakenBack:
         message = "Slurm takes this job back. What was done is kept; queued again, it goes on from there."
         print(f"\n{message}", flush=True)
-        _wait_to_be_killed()
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            time.sleep(1)
+        sys.exit(128 + signal.SIGTERM)
 
 
 def _take_back(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the ending
     raise TakenBack
-
-
-def _wait_to_be_killed() -> None:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        time.sleep(1)
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _installed(module: str) -> bool:

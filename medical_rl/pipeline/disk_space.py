@@ -24,10 +24,7 @@ def count_parameters(config: DictConfig) -> float:
 
 
 def bytes_needed(config: DictConfig) -> int:
-    """The bytes a run will take at most.
-
-    They are those of the RL steps it keeps, the one being written, the best and the supervised models.
-    """
+    """The bytes a run takes at most: RL steps it keeps, one being written, best and supervised models."""
     saves = config.conf.max_ckpt_to_keep
     if not saves:
         saves = max(1, int(config.trainer.total_training_steps or 1) // int(config.trainer.save_freq))
@@ -42,17 +39,14 @@ def bytes_needed(config: DictConfig) -> int:
 
 
 def check_disk_space(config: DictConfig) -> str:
-    """The space needed and the space free, as a sentence.
-
-    Raises UserError where the folder cannot be written or is too small.
-    """
+    """The space needed and free, as a sentence; a UserError for a folder unwritable or too small."""
     folder = Path(str(config.conf.run_dir)).expanduser().resolve()
     while not os.path.exists(folder):  # False, not an error, below a folder that may not be searched
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(
-            f"The run folder {config.conf.run_dir} cannot be made: {folder} cannot be written. "
-            "Choose another conf.run_dir."
+            f"The run folder {config.conf.run_dir} cannot be made: {folder} cannot be written. Choose "
+            "another conf.run_dir."
         )
     needed, free = bytes_needed(config), shutil.disk_usage(folder).free
     sentence = f"about {needed / 1e9:.1f} GB needed below {folder}, {free / 1e9:.1f} GB free"
@@ -61,10 +55,10 @@ def check_disk_space(config: DictConfig) -> str:
     engine = config.conf.engine
     if engine.device != "cpu" and count_gpus() < int(engine.ranks):
         return (
-            f"{sentence}: [yellow]too little here[/yellow], but neither are this run's GPUs; "
-            "see to it where it will run"
+            f"{sentence}: [yellow]too little here[/yellow], but neither are this run's GPUs; see to it "
+            "where it will run"
         )
     raise UserError(
-        f"Not enough disk: {sentence}. Choose another conf.run_dir, "
-        "or keep fewer steps (conf.max_ckpt_to_keep)."
+        f"Not enough disk: {sentence}. Choose another conf.run_dir, or keep fewer steps "
+        "(conf.max_ckpt_to_keep)."
     )

@@ -28,10 +28,7 @@ from medical_rl.stages.common.prepare import first_split, refuse_missing_splits,
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
-    """Print a line for everything that was checked.
-
-    Raises UserError if anything in it would stop the run.
-    """
+    """Print a line for everything that was checked; a UserError if anything in it would stop the run."""
     heading = "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained"
     console.print(heading, highlight=False)
     with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
@@ -51,12 +48,13 @@ def dry_run(config: DictConfig, console: Console) -> None:
 
 def _steps(config: DictConfig, scratch: Path) -> dict[str, Callable[[], str]]:
     """The checks in order, by what they check; each returns a sentence or raises UserError."""
-    out = scratch / "data"
+    out, model = scratch / "data", config.conf.model
+    path = model.path
     steps: dict[str, Callable[[], str]] = {
         "stages": lambda: ", ".join(config.conf.stages),
         "data": lambda: _check_data(config, out),
         "rewards on the gold answers": lambda: _check_gold(config, out),
-        "model": lambda: _check_base_model(config),
+        "model": lambda: _check_model(str(path)) if path else f"{model.name}: built by the stage prepare",
         "disk": lambda: check_disk_space(config),
         "hardware": lambda: _describe_hardware(config),
     }
@@ -74,10 +72,9 @@ def _check_data(config: DictConfig, out: Path) -> str:
     card = prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=batch_size)
     refuse_missing_splits(config, card)
     prepare_warm_start_sets(config, out.parent)
-    counts = []
-    for split, facts in card["splits"].items():
+    for split in card["splits"]:
         check_columns(out / f"{split}.parquet")
-        counts.append(f"{split} {facts['rows']} rows")
+    counts = [f"{split} {facts['rows']} rows" for split, facts in card["splits"].items()]
     return "; ".join([", ".join(counts), *card["about"].get("notes", []), *card["notes"]])
 
 
@@ -89,13 +86,6 @@ def _check_gold(config: DictConfig, out: Path) -> str:
     for split in ("train", "val") if reinforces(config.conf.stages) else ():
         check_rewards_on_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
     return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
-
-
-def _check_base_model(config: DictConfig) -> str:
-    path = config.conf.model.path
-    if path is None:
-        return f"{config.conf.model.name}: built by the stage prepare"
-    return _check_model(str(path))
 
 
 def _check_model(path: str) -> str:

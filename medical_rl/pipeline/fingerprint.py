@@ -1,13 +1,16 @@
-"""What a stage depends on: the settings it declares to read, flat, so that a change can be named."""
+"""What a stage depends on, flat, so that a change can be named; what is outdated goes to superseded/."""
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from medical_rl.config.settings import flatten
+from medical_rl.config.settings import flatten, plain
+from medical_rl.run.files import write_text
+from medical_rl.run.folder import RunFolder
 from medical_rl.stages import declared
 
 # Of the settings of a language model's client, what changes no result.
@@ -39,33 +42,21 @@ def _below(name: str, prefixes: Iterable[str]) -> bool:
 def stage_config(config: DictConfig, stage: str) -> dict[str, object]:
     """The flat settings that `stage` (round_1/rl counts as rl) depends on, the run folder as $RUN.
 
-    They are those of its `reads` that are not NEUTRAL, and the content of reward functions in files of the
-    user's.
+    They are those of its `reads` that are not NEUTRAL, and the content of the user's reward functions.
     """
-    reads = declared(stage).reads
-    flat = flatten(OmegaConf.to_container(config, resolve=True))
-    settings = {}
-    for name, value in flat.items():
+    reads, settings = declared(stage).reads, {}
+    for name, value in flatten(plain(config)).items():
         if _below(name, reads) and not _below(name, NEUTRAL):
             settings[name] = value
-            settings |= _users_file(name, value)
+            file = Path(str(value).rpartition(":")[0]).expanduser()
+            is_function = name.startswith("conf.rewards.terms.") and name.endswith(".fn")
+            if is_function and file.suffix == ".py" and file.is_file():  # edited, it is another reward
+                settings[f"{name} sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     run = str(config.conf.run_dir)
     return {
         name: value.replace(run, "$RUN") if isinstance(value, str) else value
         for name, value in sorted(settings.items())
     }
-
-
-def _users_file(name: str, value) -> dict[str, str]:
-    """The {"<term>.fn sha256": hash} of a setting that names a reward function in a file, else {}.
-
-    An edited function is another reward.
-    """
-    path = Path(str(value).rpartition(":")[0]).expanduser()
-    is_function = name.startswith("conf.rewards.terms.") and name.endswith(".fn")
-    if not (is_function and path.suffix == ".py" and path.is_file()):
-        return {}
-    return {f"{name} sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def fingerprint(settings: Mapping, inputs: Mapping) -> str:
@@ -92,3 +83,31 @@ def only_grew(old: Mapping, new: Mapping) -> bool:
     differing = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
     grew = [name in GROWS and (old.get(name) or 0) < (new.get(name) or 0) for name in differing]
     return bool(grew) and all(grew)
+
+
+def supersede(folder: RunFolder, stage: str) -> Path | None:
+    """Move what an outdated run of `stage` left to a folder and return it; None if nothing was there.
+
+    Checkpoints, rollouts, TensorBoard files and the stage's lines of metrics.jsonl are moved, so that nothing
+    old is taken for progress of the new run, and nothing that cost time is deleted.
+    """
+    places = [f"checkpoints/{stage}", f"rollouts/{stage}", f"tensorboard/{stage}"]
+    if declared(stage).trains == "reinforced":
+        places.append(str(Path("rollouts", stage).with_name("validation")))
+    present = [place for place in places if (folder.path / place).exists()]
+    mark = f'{{"stage": {json.dumps(stage)},'  # how the engine's tracking begins a line
+    own, others = [], []
+    file = folder.metrics_file
+    for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else ():
+        (own if line.startswith(mark) else others).append(line)
+    if not present and not own:
+        return None
+    goal = folder.path / "superseded" / f"{stage.replace('/', '.')}.{time.strftime('%Y%m%d-%H%M%S')}"
+    for place in present:
+        (goal / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / place).rename(goal / place)
+    if own:
+        goal.mkdir(parents=True, exist_ok=True)
+        (goal / "metrics.jsonl").write_text("".join(own), encoding="utf-8")
+        write_text(folder.metrics_file, "".join(others))
+    return goal

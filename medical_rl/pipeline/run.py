@@ -24,10 +24,7 @@ from medical_rl.stages import LOOP, declared, needs, planned
 
 
 def run(config: DictConfig, console: Console) -> RunFolder:
-    """Run every planned stage and return the run folder.
-
-    Raises UserError or StageFailed.
-    """
+    """Run every planned stage and return the run folder; else a UserError or StageFailed."""
     folder = RunFolder(config.conf.run_dir)
     folder.create()
     lock = folder.lock()
@@ -110,9 +107,7 @@ def _run_stage(stage: str, config: DictConfig, folder: RunFolder, console: Conso
     wall = time.monotonic() - start
     notes = result.get("notes", [])
     fields = {"outputs": outputs, "notes": notes, "wall_s": round(wall, 1), "finished": now()}
-    for name in ("judge", "figures"):
-        if result.get(name):
-            fields[name] = result[name]
+    fields |= {name: result[name] for name in ("judge", "figures") if result.get(name)}
     folder.update_stage(stage, status="done", **fields)
     for note in notes:
         console.print(f"  {note}", highlight=False)
@@ -146,6 +141,6 @@ def _resume_or_supersede(
     )
 
 
-def _short(path: Path) -> str:
+def _short(path: Path) -> Path:
     """The path from here where it lies below, else whole."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -18,10 +18,7 @@ from medical_rl.stages import declared
 
 
 def main(stage: str, folder: str) -> int:
-    """Run the stage; return 0 when it ended well, 2 on a user's error, 1 on anything else.
-
-    The traceback of anything else is in the log.
-    """
+    """Run the stage; return 0 when it ended well, 2 on a user's error, 1 on anything else (see its log)."""
     run = RunFolder(folder, stage)
     result = run.log(stage).with_suffix(".result.json")
     config = with_round_paths(OmegaConf.load(run.path / "config.yaml"), stage)

@@ -4,7 +4,6 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -20,12 +19,7 @@ POLL_S = 0.25
 
 
 def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console: Console) -> dict:
-    """Run the stage in a process of its own and return its result.
-
-    Its progress is shown; it is ended when it stalls or the user stops.
-
-    Raises UserError with the stage's own words, or StageFailed.
-    """
+    """Run the stage in a process, its progress shown: its result, else its own UserError or StageFailed."""
     log = folder.log(stage)
     result_file = log.with_suffix(".result.json")
     result_file.unlink(missing_ok=True)
@@ -35,7 +29,8 @@ def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console
     command = [sys.executable, "-m", "medical_rl.pipeline.stage_main", stage, str(folder.path)]
     child = processes.start(command, log, environment)
     limit, stalled = float(config.conf.engine.stall_timeout_s), False
-    steps = declared(stage).steps(config, folder, stage)
+    count_steps = declared(stage).steps
+    steps = count_steps(config, folder, stage) if count_steps else None
     try:
         with StageProgress(console, stage, folder.metrics_file, log, steps) as progress:
             while child.poll() is None and not stalled:
@@ -47,28 +42,20 @@ def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console
             child.terminate()
         processes.end_all(folder.id)
         child.wait()
-    reason = f"nothing happened for {duration(limit)}" if stalled else _exit_reason(child.returncode)
+    code = child.returncode
     result = json.loads(result_file.read_text()) if result_file.exists() else {}
-    if reason is None and "outputs" in result:
+    if code == 0 and not stalled and "outputs" in result:
         return result
     folder.update_stage(stage, status="failed", finished=now())
     if "error" in result:
         raise UserError(result["error"])
-    raise _stage_failed(stage, reason, log, begins)
-
-
-def _exit_reason(code: int) -> str | None:
-    """The meaning of an exit code in words; None for 0."""
-    if code == 0:
-        return None
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _stage_failed(stage: str, reason: str | None, log: Path, begins: int) -> StageFailed:
-    """The error of a stage without a result: why it ended, its log's last error, and the log's path."""
-    last_error = processes.last_error(log, begins)
-    return StageFailed(
-        f"The stage {stage} failed ({reason or 'it gave no result'}). {last_error}Its log: {log}. "
+    reason = "it gave no result"
+    if stalled:
+        reason = f"nothing happened for {duration(limit)}"
+    elif code:
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+    raise StageFailed(
+        f"The stage {stage} failed ({reason}). {processes.last_error(log, begins)}Its log: {log}. "
         "What was done is kept; the same command goes on from there."
     )
 

@@ -99,12 +99,13 @@ def _check_training(config: DictConfig) -> None:
     )
     _refuse(
         filtering and filtering.enable and not filtering.metric,
-        "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, for instance reward or acc.",
+        "algorithm.filter_groups.enable=true needs algorithm.filter_groups.metric, for instance reward or "
+        "acc.",
     )
     _refuse(
         config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0,
-        "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by validation "
-        "among the saved steps.",
+        "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by "
+        "validation among the saved steps.",
     )
     unknown_metric = f"conf.validation.metric={metric} is unknown. Available: acc, reward."
     _refuse(metric not in ("acc", "reward"), unknown_metric)
@@ -122,8 +123,8 @@ def _check_estimator(config: DictConfig) -> None:
     _refuse(
         drops and (estimator not in ("grpo", "rloo", "gdpo") or in_reward),
         "conf.rewards.on_failure=drop_sample works with grpo, rloo and gdpo without "
-        f"algorithm.use_kl_in_reward, not with {estimator}{' and the KL in the reward' if in_reward else ''}. "
-        "Use conf.rewards.on_failure=group_mean.",
+        f"algorithm.use_kl_in_reward, not with {estimator}{' and the KL in the reward' if in_reward else ''}."
+        " Use conf.rewards.on_failure=group_mean.",
     )
     _refuse(
         estimator == "gdpo" and in_reward,

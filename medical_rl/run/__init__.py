@@ -1,4 +1,1 @@
-"""A run on disk and in processes.
-
-Its folder and manifest, atomic files, processes, progress, the log of a training.
-"""
+"""A run on disk and in processes: its folder and manifest, atomic files, processes, progress."""

@@ -17,8 +17,7 @@ from filelock import FileLock, Timeout
 def replacing(path: Path | str) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` on success and is removed on any failure.
 
-    A reader of `path` sees the old file or the new one, never half of it. The folder is made where it is
-    missing.
+    A reader of `path` sees the old file or the new one, never half of it; a missing folder is made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,11 +48,9 @@ def write_json(path: Path | str, content: Any) -> None:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A scratch path beside `path`.
+    """A scratch path that replaces the folder `path` if the block ends well; a failure leaves the old one.
 
-    What the block made there replaces the folder, and a failure leaves the old one.
-
-    The old folder is renamed before it is removed: only a kill between two renames leaves none at `path`.
+    Only a kill between two renames leaves none at `path`.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -70,12 +67,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """The lock of the file `path`, held until `release()` or the process's end.
+    """The lock of the file `path`, held until `release()`; None where another process holds it.
 
-    None where another process holds it.
-
-    Some network disks have no locks. There it is not held, and two processes at a time are the user's to
-    avoid.
+    Some network disks have no locks. There two processes at a time are the user's to avoid.
     """
     lock = FileLock(path)
     try:
@@ -89,10 +83,7 @@ def try_lock(path: Path) -> FileLock | None:
 
 
 def link_or_copy(source: str, target: str) -> str:
-    """Link `target` to `source` where the file system allows, else copy it.
-
-    For files never edited in place.
-    """
+    """Link `target` to `source` (files never edited in place) where the file system allows, else copy it."""
     try:
         os.link(source, target)
     except OSError:
@@ -106,22 +97,17 @@ def digest(path: Path) -> str:
     for file in _files(path):
         sha.update(str(file.relative_to(path)).encode() + b"\0")
         with file.open("rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
+            while block := stream.read(1 << 20):
                 sha.update(block)
     return sha.hexdigest()
 
 
 def stamp(path: Path) -> list:
     """Sizes and modification times below `path`: equal stamps need no second hashing of many gigabytes."""
-    stamps = []
-    for file in _files(path):
-        facts = file.stat()
-        stamps.append([str(file.relative_to(path)), facts.st_size, facts.st_mtime_ns])
-    return stamps
+    facts = [(file, file.stat()) for file in _files(path)]
+    return [[str(file.relative_to(path)), stat.st_size, stat.st_mtime_ns] for file, stat in facts]
 
 
 def _files(path: Path) -> list[Path]:
     """The file itself, or all files below a folder, in order."""
-    if path.is_file():
-        return [path]
-    return sorted(filter(Path.is_file, path.rglob("*")))
+    return [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))

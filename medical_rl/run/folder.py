@@ -35,21 +35,18 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise UserError(
-                f"The run folder {self.path} cannot be written: {error.strerror or error}. "
-                "Choose another with conf.run_dir=FOLDER."
+                f"The run folder {self.path} cannot be written: {error.strerror or error}. Choose another "
+                "with conf.run_dir=FOLDER."
             ) from None
 
     def lock(self) -> FileLock:
-        """The lock of this folder, held until its `release()`.
-
-        Raises UserError if another process works in this folder.
-        """
+        """The lock of this folder until its `release()`; a UserError if another process works here."""
         file = self.path / ".lock"
         lock = try_lock(file)
         if lock is None:
             raise UserError(
-                f"Another process ({file.read_text().strip() or 'unknown'}) is working in {self.path}. "
-                "Wait for it, end it, or choose another conf.run_dir."
+                f"Another process ({file.read_text().strip() or 'unknown'}) is working in {self.path}. Wait "
+                "for it, end it, or choose another conf.run_dir."
             )
         file.write_text(f"pid {os.getpid()}")
         return lock
@@ -65,10 +62,7 @@ class RunFolder:
         return path
 
     def manifest(self) -> dict:
-        """The manifest; an empty one where there is none.
-
-        Raises UserError if it is not readable JSON.
-        """
+        """The manifest, an empty one where there is none; a UserError if it is not readable JSON."""
         if not self.manifest_file.exists():
             return {"stages": {}}
         try:
@@ -94,9 +88,7 @@ class RunFolder:
     def holds(self, output: dict) -> bool:
         """True if an output described earlier is there unchanged."""
         path = self.path / output["path"]
-        if not path.exists():
-            return False
-        return stamp(path) == output["stamp"] or digest(path) == output["sha256"]
+        return path.exists() and (stamp(path) == output["stamp"] or digest(path) == output["sha256"])
 
     def output(self, stage: str, name: str) -> Path | None:
         """Path of a done stage's output, None where the stage is not done or has no such output."""

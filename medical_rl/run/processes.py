@@ -1,9 +1,9 @@
 """The processes of a run: a stage as a child that dies with its parent, and the end of all it leaves.
 
-Ray and vLLM start processes in sessions of their own. Each carries MEDICAL_RL_RUN in its
-environment, by which all of them are found, those of an earlier run that was killed too.
+Ray and vLLM start processes in sessions of their own; all are found by MEDICAL_RL_RUN in their environment.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -27,20 +27,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def start(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen:
-    """Start a child in a session of its own (Ctrl-C reaches the parent alone), killed with its parent.
-
-    Its output is appended to `log`.
-    """
+    """Start a child in a session of its own (no Ctrl-C), killed with its parent; its output goes to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+            start_new_session=True, preexec_fn=_die_with_parent,
+        )  # fmt: skip
 
 
 def _die_with_parent() -> None:
@@ -51,11 +43,11 @@ def processes_of_run(run_id: str) -> list[psutil.Process]:
     """Processes other than this one that carry the run's mark."""
     marked = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(
+            psutil.Error, OSError
+        ):  # ended meanwhile, or another user's: not ours to end
             if process.pid != os.getpid() and process.environ().get(RUN) == run_id:
                 marked.append(process)
-        except (psutil.Error, OSError):
-            continue  # ended meanwhile, or another user's: not ours to end
     return marked
 
 
@@ -71,17 +63,12 @@ def end_all(run_id: str, wait_s: float = 3.0) -> int:
 
 def _send(processes: Iterable[psutil.Process], number: int) -> None:
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-        except psutil.NoSuchProcess:
-            continue
 
 
 def last_error(log: Path, begins: int = 0) -> str:
-    """The last line after byte `begins` of the log that names an error, as a sentence.
-
-    Empty where there is none.
-    """
+    """The last line after byte `begins` of the log that names an error, as a sentence; "" without one."""
     if not log.exists():
         return ""
     with log.open("rb") as file:

@@ -1,8 +1,6 @@
 """What a person sees of long work: a bar on a terminal, elsewhere a plain line now and then.
 
-Rows of a preparation and items of a known number are counted as they pass. A stage is another process and
-prints nothing itself: what is shown of it is read off metrics.jsonl (one line a step) and, before its first
-step, its log.
+A stage is another process: its steps are read off metrics.jsonl and, before the first one, off its log.
 """
 
 import json
@@ -33,18 +31,12 @@ PHASES = {
 }
 VALIDATION = "validation/score"
 SHOWN = {
-    "reward/total": "reward",
-    "reward/accuracy": "accuracy",
-    VALIDATION: "validation",
-    "train/loss": "loss",
-}
+    "reward/total": "reward", "reward/accuracy": "accuracy", VALIDATION: "validation", "train/loss": "loss",
+}  # fmt: skip
 
 
 class Progress:
-    """One display of work that goes on.
-
-    `with Progress() as progress:`, then `count` rows or `advance` to a total.
-    """
+    """One display of work: `with Progress() as progress:`, then `count` rows or `advance` to a total."""
 
     def __init__(self, console: Console | None = None, title: str = "", total: int | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -54,15 +46,12 @@ class Progress:
         self.bar = None
         if self.console.is_terminal:
             self.bar = rich_progress.Progress(
-                rich_progress.SpinnerColumn(),
-                rich_progress.TextColumn("{task.description}", markup=False),
+                rich_progress.SpinnerColumn(), rich_progress.TextColumn("{task.description}", markup=False),
                 rich_progress.BarColumn(bar_width=24),
                 rich_progress.TextColumn("{task.fields[text]}", style="dim", markup=False),
-                rich_progress.TimeElapsedColumn(),
-                rich_progress.TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
+                rich_progress.TimeElapsedColumn(), rich_progress.TimeRemainingColumn(),
+                console=self.console, transient=True,
+            )  # fmt: skip
             self.task = self.bar.add_task(title, total=total, text="")
 
     def __enter__(self):
@@ -75,10 +64,7 @@ class Progress:
             self.bar.stop()
 
     def count(self, split: str, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows, with their number and rate shown while they pass.
-
-        How many a source has is known at its end only.
-        """
+        """The rows, with their number and rate shown while they pass (their total is known at the end)."""
         start = time.monotonic()
         for number, row in enumerate(rows, start=1):
             now = time.monotonic()
@@ -151,7 +137,8 @@ class StageProgress(Progress):
         figures = steps[newest]
         important = self.bar or newest == self.total or VALIDATION in figures
         if important or now - self.shown >= STEP_LINE_S:
-            self._report(", ".join(_figures(figures)), now)
+            shown = [f"{heading} {figures[name]:.3f}" for name, heading in SHOWN.items() if name in figures]
+            self._report(", ".join(shown), now)
 
     def _report(self, text: str, now: float) -> None:
         of_total = f"/{self.total}" if self.total else ""
@@ -173,18 +160,10 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else -1
 
 
-def _figures(metrics: dict) -> Iterator[str]:
-    for name, heading in SHOWN.items():
-        if name in metrics:
-            yield f"{heading} {metrics[name]:.3f}"
-
-
 def read_metrics(path: Path, stage: str) -> dict[int, dict]:
     """{step: metrics} of a stage; of a step that ran twice (before and after a resume) the later line."""
     steps: dict[int, dict] = {}
-    if not path.exists():
-        return steps
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             record = json.loads(line)
         except ValueError:
@@ -202,9 +181,7 @@ def phase(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 20000))
         text = file.read().decode("utf-8", "replace")
     positions = [(-1, "starting")]
-    for words, meaning in PHASES.items():
-        if words in text:
-            positions.append((text.rfind(words), meaning))
+    positions += [(text.rfind(words), meaning) for words, meaning in PHASES.items() if words in text]
     for line in re.finditer(rf"^{MARK}(.+)$", text, re.MULTILINE):
         positions.append((line.start(), line[1]))
     return max(positions)[1]
@@ -216,11 +193,9 @@ def rows_read(split: str, count: int, seconds: float) -> str:
     >>> rows_read("train", 12345, 100.0), rows_read("val", 3, 0.0), rows_read("test", 5, 20.0)
     ('train, 12,345 rows read, 123 a second', 'val, 3 rows read', 'test, 5 rows read, 0.2 a second')
     """
-    text = f"{split}, {count:,} rows read"
-    if not seconds or not count:
-        return text
-    rate = count / seconds
-    return f"{text}, {rate:,.0f} a second" if rate >= 10 else f"{text}, {rate:,.1f} a second"
+    rate = count / seconds if seconds else 0
+    pace = f", {rate:,.{0 if rate >= 10 else 1}f} a second" if rate else ""
+    return f"{split}, {count:,} rows read{pace}"
 
 
 def duration(seconds: float) -> str:
@@ -229,9 +204,8 @@ def duration(seconds: float) -> str:
     >>> duration(42), duration(150), duration(7300)
     ('42 s', '2 min 30 s', '2 h 1 min')
     """
-    seconds = int(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

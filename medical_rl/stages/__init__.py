@@ -21,17 +21,17 @@ STAGES = {
     "align": "medical_rl.stages.medfact_r1.align:STAGE",
     "pseudo_label": "medical_rl.stages.medfact_r1.pseudo_label:STAGE",
     "warm_start": "medical_rl.stages.common.warm_start:STAGE",
-    "sft": "medical_rl.stages.common.sft:STAGE",
+    "sft": "medical_rl.stages.common.warm_start:SFT",
     "rl": "medical_rl.stages.common.rl:STAGE",
-    "localize_sft": "medical_rl.stages.common.sft:LOCALIZE",
+    "localize_sft": "medical_rl.stages.common.warm_start:LOCALIZE_SFT",
     "localize_rl": "medical_rl.stages.common.rl:LOCALIZE",
     "reward_model": "medical_rl.stages.medgr2.reward_model:STAGE",
     "generate": "medical_rl.stages.medgr2.generate:STAGE",
     "score": "medical_rl.stages.medgr2.score:STAGE",
     "select": "medical_rl.stages.medgr2.select:STAGE",
     "preferences": "medical_rl.stages.medgr2.preferences:STAGE",
-    "distil": "medical_rl.stages.medgr2.distil:STAGE",
-    "best": "medical_rl.stages.medgr2.best:STAGE",
+    "distil": "medical_rl.stages.medgr2.generate:DISTIL",
+    "best": "medical_rl.stages.medgr2.select:BEST",
     "evaluate": "medical_rl.stages.common.evaluate:STAGE",
 }
 LOOP = "loop"
@@ -44,10 +44,7 @@ def declared(name: str) -> Stage:
 
 
 def planned(conf: Mapping) -> list[str]:
-    """The stages to run, in order.
-
-    Raises UserError for one that does not exist or has its place in the loop alone.
-    """
+    """The stages to run, in order; a UserError for one that is none, or has its place in the loop."""
     names = list(conf["stages"])
     for name in names:
         if name != LOOP and (name not in STAGES or declared(name).in_loop_only):
@@ -67,16 +64,9 @@ def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
 
 
 def that_train(how: str | None = None) -> list[str]:
-    """The stages that train the policy, in the order of STAGES.
-
-    how  "supervised" or "reinforced"; None for both
-    """
-    training = []
-    for name in STAGES:
-        trains = declared(name).trains
-        if trains and how in (None, trains):
-            training.append(name)
-    return training
+    """The stages that train the policy `how` ("supervised", "reinforced"; None: both), in STAGES' order."""
+    trains = {name: declared(name).trains for name in STAGES}
+    return [name for name, by in trains.items() if by and how in (None, by)]
 
 
 def supervised_arms(stages: Iterable[str]) -> list[str]:
@@ -86,5 +76,4 @@ def supervised_arms(stages: Iterable[str]) -> list[str]:
 
 def reinforces(stages: Iterable[str]) -> bool:
     """True if one of `stages` scores responses by the rewards."""
-    reinforcing = {LOOP, *that_train("reinforced")}
-    return not reinforcing.isdisjoint(stages)
+    return not {LOOP, *that_train("reinforced")}.isdisjoint(stages)

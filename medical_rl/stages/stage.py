@@ -16,14 +16,6 @@ TRAINING_ENGINE = (
 )  # fmt: skip
 
 
-def _no_steps(config: DictConfig, folder: RunFolder, stage: str) -> None:
-    return None
-
-
-def _no_splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Stage:
     """A stage of a recipe.
@@ -41,8 +33,7 @@ class Stage:
     trains        how it trains the policy: its output `model` is then evaluated, and it starts from the warm
                   start's
     in_loop_only  True for a step that has a place in the loop alone
-    splits        `(config, {split: facts} of the prepared data) -> splits` that it reads of the run's own
-                  data
+    splits        what it reads of the run's own data, or `(config, {split: facts} of it) -> splits`
     steps         `(config, folder, stage) -> number of training steps`, None where that is not known
     """
 
@@ -53,5 +44,5 @@ class Stage:
     reads: tuple[str, ...] = ()
     trains: Literal["supervised", "reinforced"] | None = None
     in_loop_only: bool = False
-    splits: Callable[[DictConfig, Mapping], tuple[str, ...]] = _no_splits
-    steps: Callable[[DictConfig, RunFolder, str], int | None] = _no_steps
+    splits: tuple[str, ...] | Callable[[DictConfig, Mapping], tuple[str, ...]] = ()
+    steps: Callable[[DictConfig, RunFolder, str], int | None] | None = None

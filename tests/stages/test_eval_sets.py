@@ -8,7 +8,7 @@ from medical_rl.data.parquet import count_rows, read_samples, write_split
 from medical_rl.data.prepare.prepare import prepare
 from medical_rl.errors import UserError
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages.common.eval_sets import eval_sets
+from medical_rl.stages.common.evaluated import eval_sets
 from medical_rl.stages.common.further_sets import further_sets
 
 TINY = ("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu", "conf/data=phantom_vqa")
@@ -124,7 +124,7 @@ def test_composing_a_choice_leaves_hydras_own_state_alone():
 def test_the_scored_rows_are_those_that_are_not_left_out_with_their_groups(run, tmp_path):
     import json
 
-    from medical_rl.stages.common.eval_sets import EvalSet
+    from medical_rl.stages.common.evaluated import EvalSet
     from medical_rl.stages.common.evaluate import score
 
     _, (own,) = run(composed(""))

@@ -6,7 +6,7 @@ from medical_rl.config.compose import compose
 from medical_rl.errors import UserError
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages.common.evaluated_models import evaluated_models, trained_models
+from medical_rl.stages.common.evaluated import evaluated_models, trained_models
 
 
 @pytest.fixture

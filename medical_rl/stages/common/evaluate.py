@@ -32,7 +32,7 @@ BOXES = "boxes"  # pictures of boxes, below the run folder
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Write results.json and results.md, set by set and model by model; draw boxes where rows ask for them."""
+    """Write results.json and results.md, set by set and model by model; draw boxes where rows have them."""
     evaluation = config.conf.evaluation
     models, stale = evaluated_models(config, folder)
     sets = eval_sets(config, folder)
@@ -108,15 +108,10 @@ def labelled(eval_set: EvalSet, labels_file: Path, limit: int | None) -> list[di
 def prediction(sample: Sample, response: str, answer: str | None, correct: bool) -> dict:
     """The record of one answered row, as it stands in predictions/."""
     return {
-        "id": sample.id,
-        "kind": sample.kind,
-        "gold": gold(sample),
-        "pred": answer,
-        "choices": list(sample.choices),
-        "response": response,
-        "correct": correct,
+        "id": sample.id, "kind": sample.kind, "gold": gold(sample), "pred": answer,
+        "choices": list(sample.choices), "response": response, "correct": correct,
         "groups": sample_groups(sample.meta),
-    }
+    }  # fmt: skip
 
 
 def predictions_file(folder: RunFolder, model: EvaluatedModel, eval_set: EvalSet) -> Path:
@@ -148,23 +143,20 @@ def with_option_scores(records: list[dict], scores: Path) -> list[dict]:
     by_id = {}
     for line in map(json.loads, scores.read_text(encoding="utf-8").splitlines()):
         by_id[line["id"]] = option_probabilities(line["options"], line["scores"])
-    rows = []
-    for record in records:
-        known = record["id"] in by_id
-        rows.append({**record, "option_scores": by_id[record["id"]]} if known else record)
-    return rows
+    return [
+        {**record, "option_scores": by_id[record["id"]]} if record["id"] in by_id else record
+        for record in records
+    ]
 
 
 def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dict:
     """The request to medical_rl.engine.vllm.generate, without where the answers go."""
-    evaluation = config.conf.evaluation
-    tokens = int(evaluation.max_new_tokens)
-    whole = engine_request(config, model.model, eval_set.rows, eval_set.prompt, tokens)
-    return whole | {"limit": evaluation.limit}
+    tokens, limit = int(config.conf.evaluation.max_new_tokens), config.conf.evaluation.limit
+    return engine_request(config, model.model, eval_set.rows, eval_set.prompt, tokens) | {"limit": limit}
 
 
 def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
-    """The records of the rows: gold answer, answer read from the response (None: unparsed), if it is right."""
+    """The records of the rows: gold, answer read from the response (None: unparsed), whether it is right."""
     texts = {}
     # not `splitlines`: a response may hold separators that JSON leaves as they are
     with responses.open(encoding="utf-8") as lines:
@@ -181,8 +173,7 @@ def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
 
 def write_predictions(path: Path, records: list[dict]) -> None:
     """Write one scored row a line, the file whole or not at all."""
-    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-    write_text(path, "".join(lines))
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def needs(conf: Mapping) -> tuple[str, ...]:
@@ -192,10 +183,7 @@ def needs(conf: Mapping) -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    name="evaluate",
-    title="greedy evaluation",
-    run=run,
-    needs=needs,
+    "evaluate", "greedy evaluation", run, needs=needs,
     reads=("conf.evaluation", "conf.model", "conf.prompt.frame", "conf.seed", *VLLM_ENGINE),
     splits=lambda config, prepared: (str(config.conf.evaluation.split),),
-)
+)  # fmt: skip

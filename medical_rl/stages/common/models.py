@@ -1,4 +1,4 @@
-"""The model a stage starts from, and where a trained one is left."""
+"""The model and the rows a stage starts from, and where a trained model is left."""
 
 import json
 import os
@@ -36,8 +36,8 @@ def base_model(config: DictConfig, run: RunFolder) -> str:
     if config.conf.model.path is None:
         if built is None:
             raise UserError(
-                "The tiny model is built by the stage `prepare`, which has not run in this folder: "
-                "add it to conf.stages."
+                "The tiny model is built by the stage `prepare`, which has not run in this folder: add it "
+                "to conf.stages."
             )
         return str(built)
     return resolve_model(str(config.conf.model.path))
@@ -76,26 +76,18 @@ def resolve_model(path: str, download: bool = True, setting: str = "conf.model.p
     folder = Path(path).expanduser()
     if is_local(path):
         missing = [n for n in ("config.json", "tokenizer_config.json") if not (folder / n).is_file()]
-        if missing:
-            raise UserError(
-                f"{folder} is not a model folder: {', '.join(missing)} not found. "
-                f"{setting} takes a Hugging Face folder or hub id."
-            )
-        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-            raise UserError(
-                f"{folder} has no weights (*.safetensors or *.bin). "
-                f"{setting} takes a Hugging Face folder or hub id."
-            )
+        problem = f"is not a model folder: {', '.join(missing)} not found" if missing else ""
+        if not missing and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+            problem = "has no weights (*.safetensors or *.bin)"
+        if problem:
+            raise UserError(f"{folder} {problem}. {setting} takes a Hugging Face folder or hub id.")
         return str(folder.resolve())
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return snapshot_download(
-            path,
-            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"],
-            local_files_only=not download,
-        )
+        patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+        return snapshot_download(path, allow_patterns=patterns, local_files_only=not download)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         example = "/path/to/folder" if setting == "conf.model.path" else "[/path/to/folder]"
@@ -114,26 +106,23 @@ def starting_model(config: DictConfig, run: RunFolder, stage: str) -> str:
         warm = run.output("warm_start", "model")
         if warm is None:
             raise UserError(
-                f"The stage `{stage}` starts from the warm start's model, "
-                "and no warm start is done in this run folder. "
-                "Add warm_start to conf.stages, or start from the base model with conf/warm_start=none."
+                f"The stage `{stage}` starts from the warm start's model, and no warm start is done in this "
+                "run folder. Add warm_start to conf.stages, or start from the base model with "
+                "conf/warm_start=none."
             )
         return str(warm)
     return base_model(config, run)
 
 
 def policy_of(stage: str | None, config: DictConfig, run: RunFolder) -> str:
-    """The model that `stage` of the loop trained; the base model where `stage` is None.
-
-    Raises UserError where it is not there.
-    """
+    """The model that `stage` of the loop trained (None: the base model); a UserError where there is none."""
     if stage is None:
         return base_model(config, run)
     model = run.output(stage, "model")
     if model is None:
         raise UserError(
-            f"{stage} has trained no policy in {run.path}, and a later step of the loop begins from it. "
-            "Add its step to conf.loop.steps, or begin each round from the base model: conf.loop.start=base."
+            f"{stage} has trained no policy in {run.path}, and a later step of the loop begins from it. Add "
+            "its step to conf.loop.steps, or begin each round from the base model: conf.loop.start=base."
         )
     return str(model)
 
@@ -155,10 +144,7 @@ def last_saved_step(checkpoints: Path, stage: str, planned: int | None) -> int:
 
 
 def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, stage: str) -> str:
-    """Leave checkpoints/<stage>/huggingface with a model card and return its path below the run folder.
-
-    It is a copy of `source`, or its LoRA merged into `start`.
-    """
+    """Leave `source`, or its LoRA merged into `start`, in checkpoints/<stage>/huggingface: its path there."""
     relative = f"checkpoints/{stage}/huggingface"
     goal = run.path / relative
     goal.parent.mkdir(parents=True, exist_ok=True)
@@ -175,19 +161,19 @@ def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, st
 
 
 def model_card(config: DictConfig, run: RunFolder, stage: str) -> str:
-    """The Markdown card of a stage's model.
-
-    It says what the model was trained from and on, and that it is not for clinical use.
-    """
+    """The Markdown card of a stage's model: what it was trained from and on; not for clinical use."""
     conf, data = config.conf, run.path / "data" / "card.json"
     about = json.loads(data.read_text())["about"] if data.exists() else {}
     return CARD.format(
-        name=f"{conf.recipe} {stage}",
-        recipe=conf.recipe,
-        stage=stage,
-        data=conf.data.name,
-        scale=conf.scale,
-        seed=conf.seed,
-        base=conf.model.path or conf.model.name,
+        name=f"{conf.recipe} {stage}", recipe=conf.recipe, stage=stage, data=conf.data.name, scale=conf.scale,
+        seed=conf.seed, base=conf.model.path or conf.model.name,
         phantom=PHANTOM if about.get("phantom") else "",
-    )
+    )  # fmt: skip
+
+
+def training_rows(folder: RunFolder, split: str = "train") -> Path:
+    """The rows of `split` as this stage takes them: its round's, else pseudo-labelled, else prepared ones."""
+    round_, _ = split_stage(folder.stage)
+    if split == "train" and round_ is not None:
+        return folder.round(round_) / "train.parquet"
+    return folder.output("pseudo_label", split) or folder.path / "data" / f"{split}.parquet"

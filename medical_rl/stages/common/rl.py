@@ -35,10 +35,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     with serve(config, folder) as config:
         conf = plain(config.conf)
-        for split in ("train", "val"):
-            check_rewards_on_rows(
-                read_samples(training_rows(folder, split), with_images=False), rewards, conf
-            )
+        for rows in (training_rows(folder, split) for split in ("train", "val")):
+            check_rewards_on_rows(read_samples(rows, with_images=False), rewards, conf)
         settings, notes = rl_config(config, start)
         run_grpo(settings)
         last_saved_step(checkpoints, stage, config.trainer.total_training_steps)
@@ -55,17 +53,13 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     for overlong in sorted(folder.logs.glob("overlong-*.json")):
         removed = json.loads(overlong.read_text())["removed"]
         notes.append(f"{len(removed)} rows were too long and left out: {overlong.relative_to(folder.path)}")
-    return {
-        "outputs": {"model": leave_model(checkpoints / "best", start, config, folder, stage)},
-        "notes": notes,
-        "best": best,
-        "figures": validated(folder, best),
-        "judge": judge_totals(conf, folder),
-    }
+    outputs = {"model": leave_model(checkpoints / "best", start, config, folder, stage)}
+    figures, judge = validated(folder, best), judge_totals(conf, folder)
+    return {"outputs": outputs, "notes": notes, "best": best, "figures": figures, "judge": judge}
 
 
 def validated(folder: RunFolder, best: dict) -> dict:
-    """Validation before RL and at the best step: accuracy by rule (0 to 1) and R_phi's mean, where there."""
+    """Validation before RL and at the best step: accuracy by rule (0 to 1), and R_phi's mean or None."""
     metrics = read_metrics(folder.metrics_file, folder.stage)
     first, last = min((step for step in metrics if VALIDATION in metrics[step]), default=0), int(best["step"])
     figures = {"step": last}
@@ -76,7 +70,7 @@ def validated(folder: RunFolder, best: dict) -> dict:
 
 
 def mean_metric(logged: Mapping[str, float], name: str) -> float | None:
-    """The mean of verl's metrics val-core/<data>/<name>/... and val-aux/<data>/<name>/...; None without any."""
+    """The mean of verl's metrics val-core|val-aux/<data>/<name>/...; None without any."""
     values = []
     for key, value in logged.items():
         group, *path = key.split("/")
@@ -135,18 +129,14 @@ VERL = (
 )  # fmt: skip
 
 STAGE = Stage(
-    name="rl",
-    title="GRPO",
-    run=run,
-    needs=("prepare", "pseudo_label", "warm_start"),
+    "rl", "GRPO", run, needs=("prepare", "pseudo_label", "warm_start"),
     reads=(
         *VERL, "conf.engine.ranks", "conf.engine.device", "conf.engine.attention",
         "conf.engine.remove_padding", "conf.judge", "conf.model", "conf.reward_model", "conf.rewards",
         "conf.seed", "conf.validation",
     ),
-    trains="reinforced",
-    splits=("train", "val"),  # learned from; chooses the step
     steps=lambda config, folder, stage: config.trainer.total_training_steps,
+    trains="reinforced", splits=("train", "val"),
 )  # fmt: skip
 LOCALIZE = dataclasses.replace(
     STAGE, name="localize_rl", title="localisation by GRPO", needs=("prepare", "warm_start")

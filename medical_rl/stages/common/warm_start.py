@@ -1,15 +1,16 @@
-"""Stage `warm_start`: supervised fine-tuning by verl's SFT trainer, one process a rank."""
+"""Stages `warm_start`, and `sft` and `localize_sft` (GRPO's supervised rivals): verl's SFT trainer."""
 
+import dataclasses
 import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import write_sft_rows
 from medical_rl.engine.verl.settings import sft_length, sft_overrides
 from medical_rl.errors import UserError
@@ -17,9 +18,15 @@ from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets
-from medical_rl.stages.common.models import image_limits, last_saved_step, leave_model, starting_model
-from medical_rl.stages.common.rows import training_rows
+from medical_rl.stages.common.models import (
+    image_limits,
+    last_saved_step,
+    leave_model,
+    starting_model,
+    training_rows,
+)
 from medical_rl.stages.stage import TRAINING_ENGINE, Stage
+from medical_rl.training.request import training_command
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
@@ -27,8 +34,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     settings = config.conf.warm_start
     if not settings.enabled:
         raise UserError(
-            "conf.stages has warm_start, but conf/warm_start=none: "
-            "choose conf/warm_start=sft or take the stage out."
+            "conf.stages has warm_start, but conf/warm_start=none: choose conf/warm_start=sft or take the "
+            "stage out."
         )
     in_loop = split_stage(folder.stage)[0] is not None
     split = settings.split if training_rows(folder, settings.split).exists() and not in_loop else "train"
@@ -45,14 +52,13 @@ def supervise(
     where     its name, for messages
     """
     stage = folder.stage
-    prompt = OmegaConf.to_container(config.conf.prompt, resolve=True)
+    prompt = plain(config.conf.prompt)
     if settings.get("target"):
         prompt["target"] = settings.target
     limits = image_limits(config)
     files = {name: str(folder.path / stage / f"{name}.parquet") for name in ("train", "val")}
-    count = write_sft_rows(
-        training_rows(folder, split), Path(files["train"]), prompt, limits, settings.get("limit")
-    )
+    rows, limit = training_rows(folder, split), settings.get("limit")
+    count = write_sft_rows(rows, Path(files["train"]), prompt, limits, limit)
     write_sft_rows(training_rows(folder, "val"), Path(files["val"]), prompt, limits)
     for path, other_prompt in prepare_warm_start_sets(config, folder.path) if settings.get("also") else ():
         rows = folder.path / stage / f"{path.parent.name}.parquet"
@@ -61,8 +67,8 @@ def supervise(
     if count < int(settings.batch_size):
         what = "The warm start" if where == "conf.warm_start" else f"The stage {stage}"
         raise UserError(
-            f"{what} has {count} rows, fewer than one batch of {settings.batch_size}: "
-            f"lower {where}.batch_size."
+            f"{what} has {count} rows, fewer than one batch of {settings.batch_size}: lower "
+            f"{where}.batch_size."
         )
     model, notes = fine_tune(config, folder, starting_model(config, folder, stage), files, count, settings)
     source = "" if split_stage(stage)[0] else f" of the split {split}"
@@ -89,15 +95,16 @@ def launch(overrides_file: Path, ranks: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    trainer = ["-m", "medical_rl.engine.verl.sft", str(overrides_file)]
-    environment = dict(os.environ)
-    if ranks > 1:
-        torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}", f"--master_port={port}"]
-        trainer = torchrun + trainer
-    else:
-        environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    subprocess.run([sys.executable, *trainer], check=True, env=environment)
+    # The one process of one rank; torchrun gives its processes their own.
+    alone = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    command = training_command("medical_rl.engine.verl.sft", overrides_file, ranks)
+    subprocess.run(command, check=True, env=os.environ | (alone if ranks == 1 else {}))
 
 
 def planned_steps(settings: DictConfig, folder: RunFolder, count: int | None = None) -> int | None:
@@ -138,12 +145,22 @@ def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    name="warm_start",
-    title="supervised warm start",
-    run=run,
-    needs=("prepare", "pseudo_label"),
+    "warm_start", "supervised warm start", run, needs=("prepare", "pseudo_label"),
     reads=("conf.warm_start", "conf.model", "conf.seed", *TRAINING_ENGINE),
-    trains="supervised",
-    splits=splits,
-    steps=steps,
-)
+    trains="supervised", splits=splits, steps=steps,
+)  # fmt: skip
+
+
+def run_sft(config: DictConfig, folder: RunFolder) -> dict:
+    """Train checkpoints/<stage>/huggingface on the rows that GRPO would see; the last step counts."""
+    model, notes = supervise(config, folder, config.conf.sft, "conf.sft", "train")
+    return {"outputs": {"model": model}, "notes": notes}
+
+
+SFT = Stage(
+    "sft", "supervised arm", run_sft, needs=("prepare", "warm_start"),
+    reads=("conf.sft", "conf.model", "conf.seed", *TRAINING_ENGINE),
+    steps=lambda config, folder, stage: planned_steps(config.conf.sft, folder),
+    trains="supervised", splits=("train", "val"),
+)  # fmt: skip
+LOCALIZE_SFT = dataclasses.replace(SFT, name="localize_sft", title="localisation by SFT")

@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prompts import messages, target
+from medical_rl.evaluation.results import has_phantom_data
 from medical_rl.pseudo_label.alignment.align import AlignmentRun, align
 from medical_rl.pseudo_label.alignment.pairs import Pairs, make_pairs, refuse_overlap
 from medical_rl.pseudo_label.answering import questions_with_reports
@@ -24,28 +26,19 @@ MODEL = "checkpoints/align/huggingface"
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Write checkpoints/align/huggingface (the aligned labeller) and pseudo_label/alignment (its figures).
-
-    There is no model where the labeller was kept as it is.
-    """
+    """Write checkpoints/align/huggingface (unless the labeller is kept) and pseudo_label/alignment."""
     source = labelling.borrowed_labels(config)
-    if source is not None:
-        return {"outputs": {}, "notes": [f"nothing is aligned: the labels of {source} are taken"]}
-    reason = labelling.reason_not_aligned(config)
+    reason = f"the labels of {source} are taken" if source else labelling.reason_not_aligned(config)
     if reason is not None:
         return {"outputs": {}, "notes": [f"nothing is aligned: {reason}"]}
     conf = config.conf
-    settings = OmegaConf.to_container(conf.alignment, resolve=True)
+    settings = plain(conf.alignment)
     rows = training_rows(folder, labelling.drawn_parts(config, folder).pairs)
     refuse_overlap(rows, _other_studies(config, folder))
-    engine = {
-        "device": str(conf.engine.device),
-        "dtype": str(conf.engine.dtype),
-        "ranks": int(conf.engine.ranks),
-    }
+    engine = {name: conf.engine[name] for name in ("device", "dtype", "ranks")}
     work = AlignmentRun(
         folder.path / HOME / "alignment", folder.path / MODEL, image_limits(config), engine, int(conf.seed),
-        labelling.is_phantom(folder),
+        has_phantom_data(folder.path),
     )  # fmt: skip
     pairs = _pairs(config, folder, rows, settings)
     report = align(settings, labelling.labeller_model(config, folder), pairs, work)
@@ -75,11 +68,9 @@ def _pairs(config: DictConfig, folder: RunFolder, rows: Sequence[Sample], settin
 
 def reports_shown(config: DictConfig, folder: RunFolder) -> int:
     """The calibrated number of reports; the largest candidate where it comes later or is 0."""
-    if folder.output("calibrate", "calibration") is not None:
-        chosen = labelling.chosen_k(folder)
-        if chosen:
-            return chosen
-    return max(map(int, config.conf.calibration.candidates))
+    is_calibrated = folder.output("calibrate", "calibration") is not None
+    chosen = labelling.chosen_k(folder) if is_calibrated else 0
+    return chosen or max(map(int, config.conf.calibration.candidates))
 
 
 def _response(row: Sample, label: Label, prompt: dict) -> str | None:
@@ -93,7 +84,7 @@ def _response(row: Sample, label: Label, prompt: dict) -> str | None:
 
 def _other_studies(config: DictConfig, folder: RunFolder) -> dict[str, set[str]]:
     """The studies that pairs must not come from."""
-    splits = OmegaConf.to_container(config.conf.retriever.splits, resolve=True)
+    splits = plain(config.conf.retriever.splits)
     reports = labelling.corpus_with_pairs_apart(config, folder, corpus(folder.path / "data"))
     calibration = training_rows(folder, labelling.drawn_parts(config, folder).calibration, images=False)
     studies = {
@@ -101,8 +92,7 @@ def _other_studies(config: DictConfig, folder: RunFolder) -> dict[str, set[str]]
         "the calibration set": set(map(group_key, calibration)),
     }
     for split in ("val", "test"):
-        path = folder.path / "data" / f"{split}.parquet"
-        if path.exists():
+        if (path := folder.path / "data" / f"{split}.parquet").exists():
             studies[f"the split {split}"] = set(map(group_key, read_samples(path, with_images=False)))
     return studies
 
@@ -113,10 +103,7 @@ def needs(conf: Mapping) -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    name="align",
-    title="preference alignment of the labeller",
-    run=run,
-    needs=needs,
+    "align", "preference alignment of the labeller", run, needs=needs,
     reads=(
         "conf.alignment", "conf.calibration", "conf.labeller", "conf.pseudo_label.path", "conf.prompt",
         "conf.seed", "conf.model", *VLLM_ENGINE, "conf.engine.ranks",

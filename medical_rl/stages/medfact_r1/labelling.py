@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.reports import Report
 from medical_rl.engine.vllm.requests import RoundContext
@@ -20,17 +21,13 @@ from medical_rl.pseudo_label.retrieval.corpus import corpus
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample, group_key
-from medical_rl.stages.common.eval_sets import card_notes
 from medical_rl.stages.common.models import base_model, image_limits, resolve_model
 
 HOME = "pseudo_label"
 
 
 def borrowed_labels(config: DictConfig) -> Path | None:
-    """The folder of another run's pseudo-labels that this run takes (conf.pseudo_label.path), or None.
-
-    Raises UserError where it holds none.
-    """
+    """The folder of another run's labels that this run takes, or None; a UserError where it holds none."""
     path = config.conf.pseudo_label.path
     if not path:
         return None
@@ -43,33 +40,24 @@ def borrowed_labels(config: DictConfig) -> Path | None:
     return folder
 
 
-def is_phantom(folder: RunFolder) -> bool:
-    """Whether the run's data are phantoms, by their card."""
-    return any("hantom" in note for note in card_notes(folder.path / "data"))
-
-
 def training_rows(folder: RunFolder, ids: Iterable[str] | None = None, images: bool = True) -> list[Sample]:
     """The prepared training rows (those named by `ids`), without the copies that fill a batch."""
     wanted = None if ids is None else set(ids)
-    rows = []
-    for sample in read_samples(folder.path / "data" / "train.parquet", images):
-        if not sample.meta.get("copy") and (wanted is None or sample.id in wanted):
-            rows.append(sample)
-    return rows
+    rows = read_samples(folder.path / "data" / "train.parquet", images)
+    own = (row for row in rows if not row.meta.get("copy"))
+    return [row for row in own if wanted is None or row.id in wanted]
 
 
 def reason_not_aligned(config: DictConfig) -> str | None:
     """Why no labeller is aligned, as a clause; None where one is."""
-    if not config.conf.alignment.enabled:
-        return "conf/alignment=none"
-    return skip_reason(config.conf.labeller)
+    return skip_reason(config.conf.labeller) if config.conf.alignment.enabled else "conf/alignment=none"
 
 
 def drawn_parts(config: DictConfig, folder: RunFolder) -> Parts:
     """The run's three parts of the training rows."""
     conf = config.conf
     rows = training_rows(folder, images=False)
-    calibration = OmegaConf.to_container(conf.calibration, resolve=True)
+    calibration = plain(conf.calibration)
     pairs_share = 0.0 if reason_not_aligned(config) else float(conf.alignment.share)
     return training_parts(rows, calibration, pairs_share, int(conf.seed))
 
@@ -80,12 +68,10 @@ def corpus_with_pairs_apart(config: DictConfig, folder: RunFolder, reports: Sequ
         return list(reports)
     pairs = drawn_parts(config, folder).pairs
     studies = set(map(group_key, training_rows(folder, pairs, images=False)))
-    divided = []
-    for report in reports:
-        if report.group in studies:
-            report = dataclasses.replace(report, split="pairs")
-        divided.append(report)
-    return divided
+    return [
+        dataclasses.replace(report, split="pairs") if report.group in studies else report
+        for report in reports
+    ]
 
 
 def labeller_model(config: DictConfig, folder: RunFolder) -> str:
@@ -104,24 +90,19 @@ def labeller_model(config: DictConfig, folder: RunFolder) -> str:
 
 def retrieved_reports(folder: RunFolder) -> tuple[dict[str, list[str]], dict[str, Report]]:
     """({row id: ids of its reports, best first}, {report id: report})."""
-    retrieved = {}
-    for row, hits in read_retrieved(folder.path / HOME / FILE).items():
-        retrieved[row] = [hit.id for hit in hits]
+    rankings = read_retrieved(folder.path / HOME / FILE)
+    retrieved = {row: [hit.id for hit in hits] for row, hits in rankings.items()}
     return retrieved, {report.id: report for report in corpus(folder.path / "data")}
 
 
 def label_rows(
-    config: DictConfig,
-    folder: RunFolder,
-    rows: Sequence[Sample],
-    ks: Sequence[int],
-    name: str,
+    config: DictConfig, folder: RunFolder, rows: Sequence[Sample], ks: Sequence[int], name: str,
     settings: dict[str, Any] | None = None,
-) -> dict[int, list[Label]]:
+) -> dict[int, list[Label]]:  # fmt: skip
     """{k: labels of `rows`} by conf.labeller (or other `settings` of one), kept in pseudo_label/<name>/."""
     conf = config.conf
     if settings is None:
-        settings = OmegaConf.to_container(conf.labeller, resolve=True)
+        settings = plain(conf.labeller)
         if conf.labeller.kind == "local":
             settings["model"] = labeller_model(config, folder)
     home = folder.path / HOME / name
@@ -146,6 +127,4 @@ def chosen_k(folder: RunFolder) -> int:
 def before(conf: Mapping, stage: str, other: str) -> tuple[str, ...]:
     """(other,) where the recipe has it before `stage`, else ()."""
     stages = list(conf["stages"])
-    if other in stages and stages.index(other) < stages.index(stage):
-        return (other,)
-    return ()
+    return (other,) if other in stages and stages.index(other) < stages.index(stage) else ()

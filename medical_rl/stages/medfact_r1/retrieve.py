@@ -1,7 +1,8 @@
 """Stage `retrieve`: the reports nearest to every training and test question, never the question's own."""
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from medical_rl.config.settings import plain
 from medical_rl.pseudo_label.retrieval.corpus import corpus
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, PreparedRows, retrieve
 from medical_rl.run.folder import RunFolder
@@ -15,7 +16,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if source is not None:
         return {"outputs": {}, "notes": [f"nothing is retrieved: the labels of {source} are taken"]}
     conf, data = config.conf, folder.path / "data"
-    settings = OmegaConf.to_container(conf.retriever, resolve=True)
+    settings = plain(conf.retriever)
     splits = ["train"]
     if conf.pseudo_label.baseline:
         splits.append(str(conf.evaluation.split))
@@ -32,10 +33,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 STAGE = Stage(
-    name="retrieve",
-    title="reports for every question",
-    run=run,
-    needs=("prepare",),
+    "retrieve", "reports for every question", run, needs=("prepare",),
     reads=(
         "conf.retriever", "conf.calibration", "conf.alignment.enabled", "conf.alignment.share",
         "conf.labeller.kind", "conf.seed", "conf.pseudo_label", "conf.evaluation.split",
