@@ -1,13 +1,15 @@
 """`conf.dry_run=true`: check everything a run needs, train nothing and write nothing lasting.
 
 Data are prepared into a temporary folder exactly as the run would, every row is read back, the gold answers
-are scored by the configured rewards, and the space that the run will take is compared with what the disk has.
+are scored by the configured rewards, verl's own validation and the model's own processor are asked, and the
+space that the run will take is compared with what the disk has. What cannot be checked here is listed.
 """
 
 import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,51 +21,124 @@ from medical_rl.data.parquet import check_columns, read_samples
 from medical_rl.data.prepare.card import read_card
 from medical_rl.data.prepare.gold import check_rewards_on_gold, check_rewards_on_rows
 from medical_rl.data.prepare.prepare import prepare
+from medical_rl.engine.checks import prompt_problems
 from medical_rl.errors import UserError
 from medical_rl.pipeline.disk_space import check_disk_space
+from medical_rl.pipeline.engine_checks import model_in_place, verl_problems
+from medical_rl.pipeline.estimate import estimate
+from medical_rl.pipeline.named import (
+    Findings,
+    NamedModel,
+    check_corpora,
+    check_model_here,
+    check_trackers,
+    named_models,
+    named_services,
+)
 from medical_rl.stages import reinforces
 from medical_rl.stages.common.further_sets import further_sets, prepare_further, prepare_warm_start_sets
-from medical_rl.stages.common.models import is_local, resolve_model
+from medical_rl.stages.common.models import is_local
 from medical_rl.stages.common.prepare import first_split, refuse_missing_splits, settings
+
+
+@dataclass(frozen=True)
+class Check:
+    """A step of the dry run: `ask` returns a sentence or raises UserError; without the step `needs` it is left out."""
+
+    name: str
+    ask: Callable[[], str]
+    needs: str | None = None
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
     """Print a line for everything that was checked; a UserError if anything in it would stop the run."""
     heading = "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained"
     console.print(heading, highlight=False)
+    found, failed, problems = Findings(), set(), []
     with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
-        steps = _steps(config, Path(scratch))
-        problems = []
-        for name, check in steps.items():
+        checks = _checks(config, Path(scratch), found)
+        for check in checks:
+            name = f"[bold]{check.name}[/bold]"
+            if check.needs in failed:
+                failed.add(check.name)
+                found.unchecked.append(f"{check.name}, as {check.needs} failed")
+                continue
             try:
-                console.print(f"[green]✓[/green] [bold]{name}[/bold]: {check()}", highlight=False)
+                console.print(f"[green]✓[/green] {name}: {check.ask()}", highlight=False)
             except UserError as error:
+                failed.add(check.name)
                 problems.append(str(error))
-                console.print(f"[red]✗[/red] [bold]{name}[/bold]", highlight=False)
+                console.print(f"[red]✗[/red] {name}", highlight=False)
+    for sentence in dict.fromkeys(found.unchecked):
+        console.print(f"[yellow]–[/yellow] not checked: {sentence}", highlight=False)
     if problems:
-        raise UserError(
-            f"The run would not work: {len(problems)} of {len(steps)} checks failed. {' '.join(problems)}"
-        )
+        told = " ".join(dict.fromkeys(problems))
+        raise UserError(f"The run would not work: {len(problems)} of {len(checks)} checks failed. {told}")
 
 
-def _steps(config: DictConfig, scratch: Path) -> dict[str, Callable[[], str]]:
-    """The checks in order, by what they check; each returns a sentence or raises UserError."""
-    out, model = scratch / "data", config.conf.model
-    path = model.path
-    steps: dict[str, Callable[[], str]] = {
-        "stages": lambda: ", ".join(config.conf.stages),
-        "data": lambda: _check_data(config, out),
-        "rewards on the gold answers": lambda: _check_gold(config, out),
-        "model": lambda: _check_model(str(path)) if path else f"{model.name}: built by the stage prepare",
-        "disk": lambda: check_disk_space(config),
-        "hardware": lambda: _describe_hardware(config),
-    }
-    evaluation = config.conf.evaluation if "evaluate" in config.conf.stages else {}
-    if evaluation.get("data"):
-        steps["further test sets"] = lambda: _check_further_sets(config, scratch)
-    if evaluation.get("models"):
-        steps["further models"] = lambda: "; ".join(map(_check_model, map(str, evaluation.models)))
-    return steps
+def _checks(config: DictConfig, scratch: Path, found: Findings) -> list[Check]:
+    """The checks in order. What they cannot look at is noted in `found`."""
+    out = scratch / "data"
+    checks = [
+        Check("stages", lambda: ", ".join(config.conf.stages)),
+        Check("verl's settings", lambda: _said(verl_problems(config), "verl takes them")),
+        Check("models", lambda: _check_models(config, found)),
+        Check("corpora, trackers", lambda: _check_named(config, found)),
+        Check("data", lambda: _check_data(config, out)),
+        Check("rewards on the gold answers", lambda: _check_gold(config, out), "data"),
+        Check("a real prompt", lambda: _check_prompt(config, out, found), "data"),
+        Check("estimate", lambda: _estimate(config, out), "data"),
+        Check("disk", lambda: check_disk_space(config)),
+        Check("hardware", lambda: _describe_hardware(config)),
+    ]
+    if "evaluate" in config.conf.stages and config.conf.evaluation.get("data"):
+        checks.append(Check("further test sets", lambda: _check_further_sets(config, scratch)))
+    return checks
+
+
+def _said(problems: list[str], well: str) -> str:
+    if problems:
+        raise UserError(" ".join(problems))
+    return well
+
+
+def _check_models(config: DictConfig, found: Findings) -> str:
+    """What is there and what each stage downloads; all that are missing are named at once."""
+    model, sentences, problems = config.conf.model, [], []
+    if model.path is None:
+        sentences.append(f"{model.name}: built by the stage prepare")
+    for named in named_models(config):
+        try:
+            sentences.append(_check_model(named, found))
+        except UserError as error:
+            problems.append(str(error))
+    return _said(problems, "; ".join(filter(None, sentences)) or "none is named")
+
+
+def _check_named(config: DictConfig, found: Findings) -> str:
+    own = Findings()
+    check_corpora(config, own)
+    check_trackers(config, own)
+    found.unchecked += own.unchecked
+    for setting, address in named_services(config):
+        found.unchecked.append(f"whether {setting}={address} answers: nothing is sent in a dry run")
+    return _said(own.problems, ", ".join(own.there) or "none is named")
+
+
+def _check_prompt(config: DictConfig, out: Path, found: Findings) -> str:
+    if config.conf.model.path is None:
+        return "of the tiny model, whose processor the stage prepare builds: checked when a run has prepared"
+    model = model_in_place(config, None)
+    if model is None:
+        found.unchecked.append(f"a real prompt, as {config.conf.model.path} is not in the cache")
+        return "not asked"
+    rows = out / f"{first_split(read_card(out))}.parquet"
+    return _said(prompt_problems(config, model, rows), "the processor's count of its tokens is ours")
+
+
+def _estimate(config: DictConfig, out: Path) -> str:
+    splits = read_card(out)["splits"]
+    return estimate(config, {split: int(facts["rows"]) for split, facts in splits.items()})
 
 
 def _check_data(config: DictConfig, out: Path) -> str:
@@ -83,18 +158,23 @@ def _check_gold(config: DictConfig, out: Path) -> str:
     rewards = conf["rewards"]
     first = out / f"{first_split(read_card(out))}.parquet"
     rows, mean = check_rewards_on_gold(read_samples(first), rewards, conf["prompt"])
+    said = [f"{rows} rows right by their own reward; mean reward {mean:.3f}"]
     for split in ("train", "val") if reinforces(config.conf.stages) else ():
-        check_rewards_on_rows(read_samples(out / f"{split}.parquet", with_images=False), rewards, conf)
-    return f"{rows} rows right by their own reward; mean reward {mean:.3f}"
+        samples = read_samples(out / f"{split}.parquet", with_images=False)
+        said += [f"{split}: {note}" for note in check_rewards_on_rows(samples, rewards, conf)]
+    return "; ".join(said)
 
 
-def _check_model(path: str) -> str:
-    on_hub = _hub_model(path)
+def _check_model(named: NamedModel, found: Findings) -> str:
+    on_hub = _hub_model(named, found)
     if on_hub is not None:
         return on_hub
-    folder = Path(resolve_model(path, download=False))
+    own = Findings()
+    check_model_here(named, own)
+    _said(own.problems, "")
+    folder = Path(own.there[0].partition("=")[2])
     kind = json.loads((folder / "config.json").read_text()).get("model_type", "unknown")
-    return f"{path}: {kind}, complete"
+    return f"{named.path}: {kind}, complete"
 
 
 def _check_further_sets(config: DictConfig, scratch: Path) -> str:
@@ -105,12 +185,13 @@ def _check_further_sets(config: DictConfig, scratch: Path) -> str:
     return ", ".join(counts)
 
 
-def _hub_model(path: str) -> str | None:
-    """The size of a hub id's model, or why it is not known; None for a folder or a model in the cache."""
+def _hub_model(named: NamedModel, found: Findings) -> str | None:
+    """The size of a hub id's model ("" where it is not known); None for a folder or a model in the cache."""
     from httpx import HTTPError
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
+    path = named.path
     is_here = is_local(path) or isinstance(try_to_load_from_cache(path, "config.json"), str)
     if is_here or os.environ.get("HF_HUB_OFFLINE"):
         return None
@@ -119,15 +200,16 @@ def _hub_model(path: str) -> str | None:
     except RepositoryNotFoundError:
         raise UserError(
             f"There is no model {path!r} on the hub, and no folder of that name. Give a folder or a hub id: "
-            "conf.model.path=..."
+            f"{named.setting}=..."
         ) from None
     except (HfHubHTTPError, HTTPError, OSError):
-        return (
-            f"{path}: [yellow]not checked[/yellow], it is not in the local cache and the hub cannot be "
-            "asked from here"
+        found.unchecked.append(
+            f"{named.setting}={path}: it is not in the local cache, {named.stage} downloads it, and the hub "
+            "cannot be asked from here"
         )
+        return ""
     size = sum(file.size or 0 for file in files if file.rfilename.endswith(".safetensors"))
-    return f"{path}: will be downloaded from the hub, {size / 1e9:.1f} GB"
+    return f"{path}: {named.stage} downloads it from the hub, {size / 1e9:.1f} GB"
 
 
 def _describe_hardware(config: DictConfig) -> str:

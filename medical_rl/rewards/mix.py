@@ -7,26 +7,30 @@ combine: normalised_sum   # the same divided by sum of weight * the term's maxim
 on_failure: group_mean    # a failed term takes its mean over the group's other samples
 on_failure: drop_sample   # the sample takes no part in its group
 max_failure_rate: 0.2     # a term that failed for more of the last samples stops the run: see `failures`
+reading: strict           # the answer is what stands in the last mark outside the thought
+reading: lenient          # where there is none, a mark in the thought or the bare text counts too
 """
 
 import asyncio
 import copy
 import inspect
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from medical_rl.errors import BudgetMet, RewardFailed, UserError, check_known
-from medical_rl.parsing.response import Response, parse
+from medical_rl.parsing.response import PARSERS, Response, parse
 from medical_rl.rewards import REWARDS
 from medical_rl.rewards.term import Term, finite_number, read_term
 from medical_rl.rewards.terms.accuracy import accuracy, detection
 from medical_rl.sample import Sample
 
+LOG = logging.getLogger(__name__)
 COMBINE = ("sum", "normalised_sum")
 ON_FAILURE = ("group_mean", "drop_sample")
 # Keys of results and metrics beside the terms' own.
 RESERVED = frozenset(("score", "acc", "reward", "total"))
-SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate")
+SETTINGS = ("terms", "combine", "on_failure", "max_failure_rate", "reading")
 
 
 class Mix:
@@ -42,15 +46,17 @@ class Mix:
         combine: str = "sum",
         on_failure: str = "group_mean",
         max_failure_rate: float = 0.2,
+        reading: str = "strict",
     ):
         """Raises UserError for an unknown term, parameter or combination, or a term without a weight."""
-        self.combine, self.on_failure = combine, on_failure
+        self.combine, self.on_failure, self.reading = combine, on_failure, reading
         self.max_failure_rate = finite_number(max_failure_rate, "conf.rewards.max_failure_rate")
         self.terms: dict[str, Term] = {}
         for name, settings in (terms or {}).items():
             if settings is not False:
                 self.terms[name] = read_term(name, settings)
         self.services: dict[str, object] = {}
+        self._said: set[str] = set()
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
         self._check()
 
@@ -67,6 +73,7 @@ class Mix:
             raise UserError(f"The reward mix has no terms. Available: {', '.join(REWARDS)}.")
         check_known("way to combine rewards", self.combine, COMBINE)
         check_known("way to treat a failed reward", self.on_failure, ON_FAILURE)
+        check_known("reading of answers (conf.rewards.reading)", self.reading, PARSERS)
         for name in RESERVED.intersection(self.terms):
             raise UserError(
                 f"A reward term cannot be named {name!r}, which results use themselves. Give it another name."
@@ -111,12 +118,15 @@ class Mix:
 
         A term that asks a judge has "<term>/budget" too: 1.0 where it failed because the budget was met.
 
+        A term that does not apply to the row is 0 and left out of the normalised sum, as its maximum is 0.
+
         A term that raises RewardFailed is marked failed (1.0) and adds nothing here; the trainer,
         which knows the group, puts the group's mean in its place. `acc` is the strict accuracy, whatever
         the mix rewards.
         """
         response = parse(text)
-        values = await self._raw_values(response, sample)
+        rewarded = response if self.reading == "strict" else PARSERS[self.reading](text)
+        values = await self._raw_values(rewarded, sample)
         return self._result(values, self._accuracy(response, sample), sample)
 
     def failed_result(self, sample: Sample, error: RewardFailed) -> dict[str, float]:
@@ -146,6 +156,10 @@ class Mix:
         """{term: its raw value, or why it failed}; those that wait are waited for together."""
         values, waiting = {}, {}
         for name, term in self.terms.items():
+            if not term.applies(sample):
+                values[name] = 0.0
+                self._say_once(name, sample)
+                continue
             try:
                 value = term(response, sample, self.services)
             except RewardFailed as error:
@@ -169,6 +183,15 @@ class Mix:
             else:
                 values[name] = float(value)
         return values
+
+    def _say_once(self, name: str, sample: Sample) -> None:
+        """Log the first row that a term does not apply to: a set none of whose rows it applies to looks the same."""
+        if name not in self._said:
+            self._said.add(name)
+            LOG.warning(
+                "The row %r of %s has nothing for the reward term %r to look for (fact: no concepts). The term is left "
+                "out of its reward, and of that of every such row.", sample.id, sample.source, name,
+            )  # fmt: skip
 
     def _accuracy(self, response: Response, sample: Sample) -> float:
         """1.0 if the answer is right; boxes are read in the frame that the detection term names."""

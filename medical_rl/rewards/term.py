@@ -38,8 +38,15 @@ class Term:
             arguments[name] = services[name]
         return self.function(response, sample, **arguments)
 
+    def applies(self, sample: Sample) -> bool:
+        """False where the row lacks what the term is about (concepts, for `fact`): it has no such term then."""
+        applies = getattr(self.function, "applies", None)
+        return applies is None or applies(sample)
+
     def maximum(self, sample: Sample) -> float:
-        """The largest raw value for this sample."""
+        """The largest raw value for this sample; 0 where the term does not apply to it."""
+        if not self.applies(sample):
+            return 0.0
         return float(self.largest(sample, **self.parameters) if callable(self.largest) else self.largest)
 
 

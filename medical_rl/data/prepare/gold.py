@@ -1,6 +1,7 @@
 """Gold answers checked before a row is written, and rewards checked on them before training."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import jinja2
@@ -117,18 +118,30 @@ def check_rewards_on_gold(
     return len(scores), sum(scores) / max(len(scores), 1)
 
 
-def check_rewards_on_rows(samples: Iterable[Sample], rewards: Mapping, conf: Mapping) -> int:
-    """The number of rows, each of which every term can work on.
+def check_rewards_on_rows(samples: Iterable[Sample], rewards: Mapping, conf: Mapping) -> list[str]:
+    """What is to be said of the rows, each of which the terms can work on: how many lack one of the terms.
 
     Every row is tried, on an empty response: verl would fail the group of such a row in silence. `conf` has
     the settings of the judge and the reward model.
-    Raises UserError for one that a term cannot work on (no concepts, no knowledge) or that may not be sent.
+    Raises UserError for one that a term cannot work on (no knowledge) or that may not be sent, and for a term
+    that applies to no row (`fact` where no row has concepts).
     """
-    mix, count = Mix.from_config(rewards), 0
+    mix, count, lacking = Mix.from_config(rewards), 0, Counter()
     services, offline = endpoints(mix, conf), mix.without(mix.needs)
     with asyncio.Runner() as runner:
         for sample in samples:
             check_restricted(services, [sample])
             runner.run(offline.score("", sample))
             count += 1
-    return count
+            lacking.update(name for name, term in mix.terms.items() if not term.applies(sample))
+    for name, number in lacking.items():
+        if number == count:
+            raise UserError(
+                f"The reward term {name!r} applies to none of the {count:,} rows (fact counts concepts, and no row "
+                "has any). Prepare the data with concepts (`python -m medical_rl.data concepts DIR` asks a judge for "
+                f"them), or leave the term out: ~conf.rewards.terms.{name}."
+            )
+    return [
+        f"{number:,} of {count:,} rows have nothing for {name} to look for: it is left out of their reward"
+        for name, number in lacking.items()
+    ]

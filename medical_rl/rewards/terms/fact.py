@@ -63,7 +63,12 @@ def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -
     return most if cap is None else min(most, float(cap))
 
 
-fact.maximum = maximum
+def has_concepts(sample: Sample) -> bool:
+    """Whether the row has anything for the term to look for: without, a mix leaves the term out of its reward."""
+    return bool(sample.concepts)
+
+
+fact.maximum, fact.applies = maximum, has_concepts
 
 
 def _spellings(concept: str) -> list[str]:

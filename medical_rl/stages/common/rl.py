@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples
@@ -33,11 +33,14 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     start = starting_model(config, folder, stage)
     checkpoints = folder.path / "checkpoints" / stage
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
-    with serve(config, folder) as config:
+    with serve(with_training_rows(config, folder), folder) as config:
         conf = plain(config.conf)
-        for rows in (training_rows(folder, split) for split in ("train", "val")):
-            check_rewards_on_rows(read_samples(rows, with_images=False), rewards, conf)
+        lacking = []
+        for split in ("train", "val"):
+            rows = read_samples(training_rows(folder, split), with_images=False)
+            lacking += [f"{split}: {note}" for note in check_rewards_on_rows(rows, rewards, conf)]
         settings, notes = rl_config(config, start)
+        notes += lacking
         run_grpo(settings)
         last_saved_step(checkpoints, stage, config.trainer.total_training_steps)
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
@@ -56,6 +59,14 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     outputs = {"model": leave_model(checkpoints / "best", start, config, folder, stage)}
     figures, judge = validated(folder, best), judge_totals(conf, folder)
     return {"outputs": outputs, "notes": notes, "best": best, "figures": figures, "judge": judge}
+
+
+def with_training_rows(config: DictConfig, folder: RunFolder) -> DictConfig:
+    """A copy of `config` in which verl reads this stage's rows: its round's, pseudo-labelled or prepared ones."""
+    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
+    config.data.train_files = str(training_rows(folder, "train"))
+    config.data.val_files = str(training_rows(folder, "val"))
+    return config
 
 
 def validated(folder: RunFolder, best: dict) -> dict:
