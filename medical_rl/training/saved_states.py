@@ -6,8 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from medical_rl.errors import UserError
+from medical_rl.errors import StageFailed, UserError
 from medical_rl.run.files import write_json
+
+
+def require_all_steps(training: str, reached: int, planned: int) -> None:
+    """Raise StageFailed unless a training reached the last step it planned: half a training is none."""
+    if reached != planned:
+        raise StageFailed(
+            f"{training} ended at step {reached} of {planned}: it is not done, and nothing was exported. The "
+            "same command goes on from its last saved state."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,6 +42,12 @@ def weights(folder: Path) -> dict:
     return load_file(folder / "out" / "model.safetensors")
 
 
+def losses(folder: Path) -> dict[int, float]:
+    """{step: its loss}, the last line of a step that was taken again after a kill."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["train/loss"] for line in lines}
+
+
 def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -111,6 +117,18 @@ def test_a_killed_process_goes_on_too(tiny, parquet, tmp_path, one_thread):
         subprocess.run([*COMMAND, str(file)], check=True, env=one_thread)
     assert read_facts(tmp_path / "out")["steps"]["fit"] == 120
     assert same(weights(tmp_path), weights(other))
+    resumed, uninterrupted = losses(tmp_path), losses(other)
+    assert sorted(resumed) == sorted(uninterrupted) == list(range(1, 4 + 120 + 1))
+    assert resumed[124] == uninterrupted[124]
+    assert read_facts(tmp_path / "out")["last_loss"] == read_facts(other / "out")["last_loss"]
+
+
+def test_a_training_that_ends_early_is_not_done(tiny, parquet, tmp_path, monkeypatch):
+    batches = train.batches
+    monkeypatch.setattr(train, "batches", lambda *asked: list(batches(*asked))[:-1])
+    with pytest.raises(StageFailed, match="phase fit of R_phi's training ended at step 3 of 4"):
+        run(tmp_path, tiny, parquet, sft=None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_different_seed_gives_other_weights(whole, tiny, parquet, tmp_path):

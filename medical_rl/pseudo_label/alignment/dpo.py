@@ -17,7 +17,7 @@ from medical_rl.errors import StageFailed, UserError, exit_code, unknown
 from medical_rl.run.files import digest
 from medical_rl.training.log import log_step
 from medical_rl.training.request import TrainingRequest
-from medical_rl.training.saved_states import SavedStates
+from medical_rl.training.saved_states import SavedStates, require_all_steps
 
 LOSSES = ("sigmoid", "sft")
 # What TRL logs, and what it is called in metrics.jsonl.
@@ -107,6 +107,18 @@ class Request(TrainingRequest):
             )
         return passes
 
+    def planned_steps(self, pairs: int, processes: int) -> int:
+        """Steps of the whole training on so many pairs; the last of a pass over them may be a smaller batch.
+
+        >>> asked = dict(model="m", out="o", work="w", pairs="p", min_pixels=1, max_pixels=1)
+        >>> Request(**asked, epochs=3).planned_steps(33, 1), Request(**asked, steps=5).planned_steps(33, 1)
+        (9, 5)
+        """
+        if self.steps is not None:
+            return self.steps
+        passes = math.ceil(math.ceil(pairs / processes) / self.micro_batch)
+        return math.ceil(self.epochs * max(1, math.ceil(passes / self.accumulation(processes))))
+
 
 def train(request: Request) -> dict:
     """The facts of the aligned model (alignment.json), trained now unless the folder holds it already."""
@@ -129,6 +141,8 @@ def train(request: Request) -> dict:
     # The Trainer writes a state in place, so that a kill may leave half of one: only marked ones count.
     state = states.newest()
     trainer.train(resume_from_checkpoint=str(state["folder"]) if state else None)
+    planned = request.planned_steps(len(rows), trainer.accelerator.num_processes)
+    require_all_steps("Preference tuning", trainer.state.global_step, planned)
     facts = {
         "identity": states.identity, "base": request.model, "pairs": len(rows),
         "steps": trainer.state.global_step, "seconds": round(time.monotonic() - start, 1),

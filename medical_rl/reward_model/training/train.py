@@ -49,7 +49,7 @@ from medical_rl.reward_model.training.request import Phase, Request
 from medical_rl.run.files import write_json
 from medical_rl.training.encode import Encoder, image_limits_of, load_processor, to_device
 from medical_rl.training.log import log_step
-from medical_rl.training.saved_states import SavedStates
+from medical_rl.training.saved_states import SavedStates, require_all_steps
 
 SCALE = 6.0  # grades run from -6 to 10: errors near 1 for AdamW, while the head itself speaks in grades
 CENTRE = 0.01  # weight of the pull to zero
@@ -250,7 +250,7 @@ def optimise(
     )
     module.train()
     losses: list[float] = []
-    last = None
+    last, step = None, first
     for step, units in enumerate(loader, start=first + 1):
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * learning_rate_share(step - 1, steps, phase.lr_warmup_ratio)
@@ -262,6 +262,7 @@ def optimise(
                 log_step(request.metrics, "reward_model", "reward_model", task.name, before + step, figures)
         if step % request.save_every == 0 or (step == steps and task.name == "sft"):
             states.save(accelerator, before + step, phase=task.name, step=step)
+    require_all_steps(f"The phase {task.name} of R_phi's training", step, steps)
     weights = accelerator.get_state_dict(module)
     accelerator.unwrap_model(module, keep_fp32_wrapper=False)
     accelerator.free_memory()

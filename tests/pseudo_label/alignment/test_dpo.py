@@ -205,6 +205,32 @@ def test_a_killed_process_goes_on_to_the_same_weights(small, phantom, tmp_path, 
         subprocess.run([*command, str(file)], check=True, env=one_thread)
     assert json.loads((tmp_path / "out" / "alignment.json").read_text())["steps"] == 40
     assert same(weights(tmp_path), weights(other))
+    losses = []
+    for folder in (tmp_path, other):
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        losses.append({line["step"]: line["train/loss"] for line in lines})
+    assert sorted(losses[0]) == sorted(losses[1]) == list(range(1, 41))
+    assert losses[0][40] == losses[1][40]
+
+
+def test_a_tuning_that_ends_early_is_not_done(small, phantom, tmp_path, monkeypatch):
+    from transformers import TrainerCallback
+
+    build = dpo.build
+
+    class Stopping(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop = state.global_step == 3
+
+    def stopping(*asked):
+        trainer, dtype = build(*asked)
+        trainer.add_callback(Stopping())
+        return trainer, dtype
+
+    monkeypatch.setattr(dpo, "build", stopping)
+    with pytest.raises(StageFailed, match="Preference tuning ended at step 3 of 6"):
+        run(tmp_path, small, phantom)
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_seed_gives_other_weights(whole, small, phantom, tmp_path):
