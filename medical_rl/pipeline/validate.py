@@ -36,7 +36,7 @@ def check_config(config: DictConfig) -> None:
     if LOOP in conf.stages and conf.get("loop"):
         check_loop(plain(conf.get("loop")), plain(conf.get("generator")), plain(conf.get("reward_training")))
     if conf.get("pseudo_label"):
-        groups = ("stages", "retriever", "calibration", "labeller", "pseudo_label", "judge")
+        groups = ("stages", "retriever", "calibration", "labeller", "alignment", "pseudo_label", "judge")
         check_labels({name: plain(conf.get(name)) for name in groups})
     planned(conf)
     if "evaluate" in conf.stages:

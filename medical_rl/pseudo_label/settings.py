@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.judges.endpoint import Endpoint
+from medical_rl.judges.judge import rename_errors
+from medical_rl.pseudo_label.alignment.rule_pairs import read_rule_pairs
 from medical_rl.pseudo_label.calibration.learn_then_test import calibration_settings
 from medical_rl.pseudo_label.labellers import labeller_settings
 from medical_rl.pseudo_label.retrieval import retriever_settings
@@ -26,7 +28,11 @@ def check_labels(conf: Mapping) -> None:
         labeller["model"] = "the run's own"  # the stages give it where none is named
     settings = labeller_settings(labeller)
     if settings["kind"] == "endpoint" and settings["service"].get("mode", "live") == "live":
-        Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
+        with rename_errors("conf.labeller"):
+            Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
+    alignment = conf.get("alignment") or {}
+    if "align" in conf["stages"] and alignment.get("enabled") and alignment.get("pairs"):
+        read_rule_pairs(alignment["pairs"])
     concepts = conf["pseudo_label"]["concepts"]
     if concepts not in CONCEPTS:
         raise unknown("conf.pseudo_label.concepts", concepts, CONCEPTS)

@@ -14,7 +14,9 @@ from medical_rl.sample import Sample
 
 LIMITS = {"min_pixels": 3136, "max_pixels": 3136}
 ENGINE = {"device": "cpu", "dtype": "float32", "gpu_memory_utilization": 0.5}
-GIVEN = {"candidates": [1, 2, 4], "alpha": 0.2, "delta": 0.1, "method": "bonferroni", "on_empty": "stop"}
+GIVEN = {
+    "candidates": [1, 2, 4], "alpha": 0.2, "delta": 0.1, "method": "bonferroni", "on_empty": "stop", "of_labelled": False,
+}  # fmt: skip
 
 
 @pytest.fixture

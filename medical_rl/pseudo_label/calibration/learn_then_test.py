@@ -134,6 +134,8 @@ def calibration_settings(conf: Mapping) -> CalibrationSettings:
         value = conf[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
             raise UserError(f"conf.calibration.{name}={value!r} must lie strictly between 0 and 1.")
+    if type(conf["of_labelled"]) is not bool:
+        raise UserError(f"conf.calibration.of_labelled={conf['of_labelled']!r} must be true or false.")
     for name, available in CHOICES.items():
         if conf[name] not in available:
             raise unknown(f"choice for conf.calibration.{name}", conf[name], available)

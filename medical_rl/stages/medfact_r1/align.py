@@ -11,6 +11,7 @@ from medical_rl.data.prompts import messages, target
 from medical_rl.evaluation.results import has_phantom_data
 from medical_rl.pseudo_label.alignment.align import AlignmentRun, align
 from medical_rl.pseudo_label.alignment.pairs import Pairs, make_pairs, refuse_overlap
+from medical_rl.pseudo_label.alignment.rule_pairs import rule_pairs
 from medical_rl.pseudo_label.answering import questions_with_reports
 from medical_rl.pseudo_label.label import Label
 from medical_rl.pseudo_label.labellers.instructions import local_prompt, prompt_sample
@@ -33,20 +34,26 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         return {"outputs": {}, "notes": [f"nothing is aligned: {reason}"]}
     conf = config.conf
     settings = plain(conf.alignment)
-    rows = training_rows(folder, labelling.drawn_parts(config, folder).pairs)
-    refuse_overlap(rows, _other_studies(config, folder))
+    if settings["pairs"]:
+        pairs, said = rule_pairs(
+            settings["pairs"], settings["images"], local_prompt(), float(settings["held_out"]), int(conf.seed)
+        )
+        refuse_overlap([row.sample for row in pairs.train + pairs.held_out], _other_studies(config, folder))
+    else:
+        rows, said = training_rows(folder, labelling.drawn_parts(config, folder).pairs), []
+        refuse_overlap(rows, _other_studies(config, folder))
+        pairs = _pairs(config, folder, rows, settings)
     engine = {name: conf.engine[name] for name in ("device", "dtype", "ranks")}
     work = AlignmentRun(
         folder.path / HOME / "alignment", folder.path / MODEL, image_limits(config), engine, int(conf.seed),
         has_phantom_data(folder.path),
     )  # fmt: skip
-    pairs = _pairs(config, folder, rows, settings)
     report = align(settings, labelling.labeller_model(config, folder), pairs, work)
     outputs = {"model": MODEL} if report["kept"] == "aligned" else {}
     outputs["report"] = f"{HOME}/alignment/alignment.json"
     outputs["page"] = f"{HOME}/alignment/alignment.md"
     figures = {name: report[name] for name in ("verdict", "kept", "counts")}
-    return {"outputs": outputs, "notes": report["notes"], "figures": figures}
+    return {"outputs": outputs, "notes": report["notes"] + said, "figures": figures}
 
 
 def _pairs(config: DictConfig, folder: RunFolder, rows: Sequence[Sample], settings: dict) -> Pairs:
@@ -83,14 +90,20 @@ def _response(row: Sample, label: Label, prompt: dict) -> str | None:
 
 
 def _other_studies(config: DictConfig, folder: RunFolder) -> dict[str, set[str]]:
-    """The studies that pairs must not come from."""
-    splits = plain(config.conf.retriever.splits)
-    reports = labelling.corpus_with_pairs_apart(config, folder, corpus(folder.path / "data"))
-    calibration = training_rows(folder, labelling.drawn_parts(config, folder).calibration, images=False)
-    studies = {
-        "the retriever's corpus": set(map(group_key, retrievable(reports, splits))),
-        "the calibration set": set(map(group_key, calibration)),
-    }
+    """The studies that pairs must not come from.
+
+    Pairs of a file carry their reports, so that the corpus may hold their studies; the rows to label may not.
+    """
+    parts, studies = labelling.drawn_parts(config, folder), {}
+    named = {"the calibration set": parts.calibration}
+    if config.conf.alignment.pairs:
+        named["the questions that are to be labelled"] = parts.labelled
+    else:
+        splits = plain(config.conf.retriever.splits)
+        reports = labelling.corpus_with_pairs_apart(config, folder, corpus(folder.path / "data"))
+        studies["the retriever's corpus"] = set(map(group_key, retrievable(reports, splits)))
+    for name, ids in named.items():
+        studies[name] = set(map(group_key, training_rows(folder, ids, images=False)))
     for split in ("val", "test"):
         if (path := folder.path / "data" / f"{split}.parquet").exists():
             studies[f"the split {split}"] = set(map(group_key, read_samples(path, with_images=False)))

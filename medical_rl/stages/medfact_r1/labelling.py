@@ -54,11 +54,12 @@ def reason_not_aligned(config: DictConfig) -> str | None:
 
 
 def drawn_parts(config: DictConfig, folder: RunFolder) -> Parts:
-    """The run's three parts of the training rows."""
+    """The run's three parts of the training rows; where pairs are given as a file none of them makes any."""
     conf = config.conf
     rows = training_rows(folder, images=False)
     calibration = plain(conf.calibration)
-    pairs_share = 0.0 if reason_not_aligned(config) else float(conf.alignment.share)
+    makes_pairs = not reason_not_aligned(config) and not conf.alignment.pairs
+    pairs_share = float(conf.alignment.share) if makes_pairs else 0.0
     return training_parts(rows, calibration, pairs_share, int(conf.seed))
 
 

@@ -1,6 +1,7 @@
 """Stage `pseudo_label`: training rows with the labeller's answers, and the cold start's (Table 3)."""
 
 import dataclasses
+import itertools
 import shutil
 from pathlib import Path
 
@@ -27,12 +28,15 @@ from medical_rl.stages.medfact_r1.labelling import (
 )
 from medical_rl.stages.stage import VLLM_ENGINE, Stage
 
-TRAIN, COLD_START, TESTED = "train.parquet", "warm_start.parquet", "test.labels.jsonl"
-OUTPUTS = {"train": TRAIN, "warm_start": COLD_START, "test_labels": TESTED}
+TRAIN, VAL, COLD_START, TESTED = "train.parquet", "val.parquet", "warm_start.parquet", "test.labels.jsonl"
+OUTPUTS = {"train": TRAIN, "val": VAL, "warm_start": COLD_START, "test_labels": TESTED}
 
 
 def run(config: DictConfig, folder: RunFolder) -> dict:
-    """Write pseudo_label/: train.parquet (GRPO), warm_start.parquet, test.labels.jsonl (the baseline's)."""
+    """Write pseudo_label/: train.parquet (GRPO), warm_start.parquet, test.labels.jsonl (the baseline's).
+
+    Where a judge lists the concepts, val.parquet too: the validation rows with the concepts it lists for them.
+    """
     home = folder.path / HOME
     home.mkdir(parents=True, exist_ok=True)
     obtain = _take_labels if borrowed_labels(config) else _label_rows
@@ -54,8 +58,9 @@ def _label_rows(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list
     """Label the labelled part of the rows, and the tested rows for the baseline: (notes, figures)."""
     k = chosen_k(folder)
     rows, notes = training_rows(folder, drawn_parts(config, folder).labelled), []
+    (home / VAL).unlink(missing_ok=True)
     if config.conf.pseudo_label.concepts != "prepared":
-        rows, notes = _with_judged_concepts(config, folder, rows)
+        rows, notes = _with_judged_concepts(config, folder, rows, home)
     labels = label_rows(config, folder, rows, [k], "labelled")[k]
     counts = write_rows(rows, labels, home / TRAIN, plain(config.conf.prompt), plain(config.conf.labeller))
     agreed = agreement(labels, gold_answers(rows))
@@ -71,20 +76,30 @@ def _label_rows(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list
 
 
 def _with_judged_concepts(
-    config: DictConfig, folder: RunFolder, rows: list[Sample]
+    config: DictConfig, folder: RunFolder, rows: list[Sample], home: Path
 ) -> tuple[list[Sample], list[str]]:
-    """(the rows with concepts for the fact reward that a judge lists, as in the paper; notes)."""
+    """(the rows with concepts for the fact reward that a judge lists, as in the paper; notes).
+
+    The validation rows are written with theirs too: a reward that looked for other words there would choose
+    another checkpoint.
+    """
     from medical_rl.data.inspect.judge_concepts import ask_concepts
     from medical_rl.judges.judge import from_config
 
-    judge = from_config(plain(config.conf.judge), folder.path)
-    concepts, _, asked = ask_concepts(judge, rows, float(config.conf.rewards.max_failure_rate))
-    judged = [dataclasses.replace(row, concepts=concepts.get(row.question, row.concepts)) for row in rows]
+    judge, val = from_config(plain(config.conf.judge), folder.path), folder.path / "data" / "val.parquet"
+    asked_rows = itertools.chain(rows, read_samples(val, with_images=False) if val.exists() else ())
+    concepts, _, asked = ask_concepts(judge, asked_rows, float(config.conf.rewards.max_failure_rate))
+
+    def judged(row: Sample) -> Sample:
+        return dataclasses.replace(row, concepts=concepts.get(row.question, row.concepts))
+
+    if val.exists():
+        write_split(map(judged, read_samples(val)), home / VAL, plain(config.conf.prompt))
     note = (
-        f"{len(concepts):,} of {asked:,} questions have the concepts that {judge.endpoint.model} lists; the "
-        "others keep theirs"
+        f"{len(concepts):,} of {asked:,} questions to train and validate on have the concepts that "
+        f"{judge.endpoint.model} lists; the others keep theirs"
     )
-    return judged, [note]
+    return list(map(judged, rows)), [note]
 
 
 def _take_labels(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
@@ -99,7 +114,7 @@ def _take_labels(config: DictConfig, folder: RunFolder, home: Path) -> tuple[lis
             f"rows, such as {strange[0]!r}, are not among this run's training rows. Prepare both with the "
             "same data, source and seed."
         )
-    for name in (TRAIN, TESTED, "labels.jsonl"):
+    for name in (TRAIN, VAL, TESTED, "labels.jsonl"):
         (home / name).unlink(missing_ok=True)
         if (source / name).exists():
             link_or_copy(str(source / name), str(home / name))
@@ -145,7 +160,7 @@ STAGE = Stage(
     "pseudo_label", "pseudo-labels", run, needs=("prepare", "retrieve", "calibrate", "align"),
     reads=(
         "conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration",
-        "conf.alignment.enabled", "conf.alignment.share", "conf.warm_start.source", "conf.evaluation.split",
+        "conf.alignment.enabled", "conf.alignment.share", "conf.alignment.pairs", "conf.warm_start.source", "conf.evaluation.split",
         "conf.prompt", "conf.seed", "conf.model", *VLLM_ENGINE, "data.train_batch_size",
     ),
 )  # fmt: skip
