@@ -1,4 +1,4 @@
-"""Encoded images: write a PNG, read a size from the header, decode or say why not."""
+"""Encoded images: write a PNG, read a size from the header, decode as a viewer shows it or say why not."""
 
 import functools
 import hashlib
@@ -9,13 +9,16 @@ import warnings
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from medical_rl.errors import UserError
 
 # Pillow is not to try any other: its EPS plugin would run a program, Ghostscript, on bytes from anywhere.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 MAX_PIXELS = 50_000_000
+MAX_RATIO = 200  # of the sides
+# What vLLM and qwen_vl_utils put a transparent image on; a mask is put on black, where nothing is marked.
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_HEAD = _PNG + b"\x00\x00\x00\rIHDR"
@@ -64,16 +67,31 @@ def image_size(data: bytes | memoryview) -> tuple[int, int]:
         if all(size):
             return size
     with _opened(data) as image:
+        if image.format != "TIFF" and _orientation(image) in range(5, 9):  # Pillow turns a TIFF itself
+            return image.width, image.height
         return image.height, image.width
 
 
-def decode(data: bytes) -> Image.Image:
-    """The image as RGB, fully decoded; UserError with the reason if it is broken or over 50 Mpixel.
-
-    16-bit and float images are refused, as Pillow would clip them to white without a word.
+def decode(data: bytes, background: tuple[int, int, int] = WHITE) -> Image.Image:
+    """The image as a viewer shows it, in RGB: see `settle`, whose errors these are.
 
     >>> decode(encode_png(np.full((1, 1), 7, np.uint8))).getpixel((0, 0))
     (7, 7, 7)
+    """
+    return settle(data, background)[1]
+
+
+def settle(
+    data: bytes, background: tuple[int, int, int] = WHITE
+) -> tuple[bytes, Image.Image, tuple[str, ...]]:
+    """(the bytes that a `Sample` keeps of an image, the RGB picture that is in them, what was settled).
+
+    Whatever some decoders obey and others do not is settled here, once: an orientation tag is obeyed, what is
+    transparent shows the background, of several frames the first is taken, print colours and 16 bits a colour
+    become 8-bit RGB. A PNG or JPEG with nothing of this keeps its bytes; any other image becomes a PNG.
+
+    Raises UserError for one that is broken, over 50 Mpixel, of a shape that no processor takes, or of 16-bit
+    grey levels or floats, which Pillow would clip to white without a word.
     """
     with _opened(data) as image:
         if image.width * image.height > MAX_PIXELS:
@@ -81,17 +99,73 @@ def decode(data: bytes) -> Image.Image:
                 f"The image is {image.width} x {image.height} pixels; more than {MAX_PIXELS:,} pixels are "
                 "not decoded. Scale it down first."
             )
-        if image.mode.startswith(("I", "F")):
+        refuse_narrow(image.height, image.width)
+        bits = _bits(data, image)
+        if image.mode.startswith(("I", "F")) or (bits > 8 and data[25:26] == b"\x04"):
             raise UserError(
                 f"The image has mode {image.mode} (more than 8 bits a pixel). Convert it to 8 bits first: "
                 "which grey levels to keep is a choice about the modality, so it is not made here."
             )
         try:
-            return image.convert("RGB")
+            return _settled(data, image, bits, background)
         except _BROKEN as error:
             raise UserError(
                 f"These {len(data):,} bytes are a broken {image.format} image: {error}."
             ) from error
+
+
+def _settled(
+    data: bytes, image: Image.Image, bits: int, background: tuple[int, int, int]
+) -> tuple[bytes, Image.Image, tuple[str, ...]]:
+    settled = []
+    # Of a JPEG every decoder takes the first, whatever else its file holds.
+    if image.format != "JPEG" and image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        settled.append("taken by the first of several frames")
+    if bits > 8:
+        settled.append("cut from 16 to 8 bits a colour")
+    if image.mode == "CMYK":
+        settled.append("put into RGB from print colours (CMYK)")
+    if _orientation(image) in range(2, 9):
+        settled.append("turned as the orientation tag says")
+        image = ImageOps.exif_transpose(image)
+    picture = image.convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        if rgba.getextrema()[3][0] < 255:
+            settled.append(f"put on {'white' if background == WHITE else 'black'} where transparent")
+            picture = Image.new("RGB", rgba.size, background)
+            picture.paste(rgba, mask=rgba.getchannel("A"))
+    if not settled and data.startswith((_PNG, _JPEG)):
+        return data, picture, ()
+    return encode_png(np.asarray(picture)), picture, tuple(settled)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1  # a damaged tag is obeyed by nobody; damaged pixels are found when they are decoded
+
+
+def _bits(data: bytes, image: Image.Image) -> int:
+    """Bits a colour of the file: Pillow gives 8 of 16 without a word."""
+    if image.format == "PNG":
+        return data[24]
+    tags = getattr(image, "tag_v2", {})
+    return max(tags.get(ExifTags.Base.BitsPerSample, (8,)))
+
+
+def refuse_narrow(height: int, width: int) -> None:
+    """Raise Narrow, a UserError, for a shape that the image processors of Qwen-VL refuse in mid-training."""
+    if max(height, width) > MAX_RATIO * min(height, width):
+        raise Narrow(
+            f"The image is {width} x {height} pixels: one side is over {MAX_RATIO} times the other, which the "
+            "image processors of Qwen-VL refuse. Crop it first."
+        )
+
+
+class Narrow(UserError):
+    """An image that decodes and that no processor would take."""
 
 
 def _opened(data: bytes | memoryview) -> Image.Image:
@@ -106,11 +180,6 @@ def _opened(data: bytes | memoryview) -> Image.Image:
         raise UserError(f"These {len(data):,} bytes are not a readable image: no known format.") from error
     except _BROKEN as error:
         raise UserError(f"These {len(data):,} bytes are not a readable image: {error}.") from error
-
-
-def storable_bytes(data: bytes, image: Image.Image) -> bytes:
-    """The bytes that a `Sample` keeps of an image: a PNG or JPEG as it came, any other as a PNG."""
-    return data if data.startswith((_PNG, _JPEG)) else encode_png(np.asarray(image))
 
 
 def image_hash(data: bytes) -> str:

@@ -15,6 +15,7 @@ cut at "|".
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,10 +23,10 @@ from medical_rl.data.options import BadOptions
 from medical_rl.data.prepare import command
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import hub
-from medical_rl.data.sources.files import checked_image, read_image
 from medical_rl.data.sources.tables import SPLIT_NAMES, split_of_word
+from medical_rl.data_preprocess.custom import cells as forms
 from medical_rl.data_preprocess.custom import splits
-from medical_rl.data_preprocess.custom.table import FIELDS, Table, answer_of, classes, image_value, items
+from medical_rl.data_preprocess.custom.table import FIELDS, MAX_CLASSES, Table, classes
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import KINDS, Sample
@@ -47,6 +48,9 @@ class Source:
     choices     the classes of a label, in order; default: every answer there is
     images      the folder that image paths start from; default: the table's own folder
     keep        columns to keep in the sample's meta (a score to choose rows by, say)
+    grey_levels of DICOM and 16-bit images: the file's own window, percentile (0.5 to 99.5), or [low, high]
+    several     of several boxes in a row: union or largest makes one, each keeps them all; default: left out
+    allow_leaks True keeps a given split that shares groups; the card and every table of results say so
     restricted  True if these rows must not be sent to a third party
     val_share, test_share, split_seed  how splits are drawn that the split column does not give
     about       {licence, url, doi, notes} for the card; no part of the rows
@@ -60,6 +64,9 @@ class Source:
     choices: Sequence | None = None
     images: str | None = None
     keep: Sequence[str] = ()
+    grey_levels: str | Sequence[float] = "window"
+    several: str | None = None
+    allow_leaks: bool = False
     name: str = "custom"
     restricted: bool = False
     val_share: float = 0.1
@@ -70,14 +77,15 @@ class Source:
 
     @functools.cached_property
     def _table(self) -> Table:
-        return Table(self.source, self.columns, self.images, self.keep, self.revision)
+        if self.several is not None:
+            check_known("way with several boxes", self.several, forms.SEVERAL)
+        check_known("kind of answer", self.kind, KINDS)
+        given = self.columns, self.images, self.keep, self.revision, self.kind, self.grey_levels
+        return Table(self.source, *given)
 
     def describe(self) -> dict:
         """The facts for the data card: the columns used, and what `about` adds."""
         about = {key: value for key, value in dict(self.about or {}).items() if value}
-        notes = list(about.pop("notes", []))
-        if "group" not in self._table.names:
-            notes.append(NO_GROUPS)
         file = f"{self.source} at revision {self.revision or 'main'}"
         return {
             "source": self.name,
@@ -85,14 +93,25 @@ class Source:
             "columns": self._table.names,
             "images": self._table.image_state(),
             "licence": "not given",
+            "notes": [],
             **about,
-            "notes": notes,
         }
+
+    def warnings(self) -> list[str]:
+        """What of the reading changes the task: no patients are known, or the classes are too many to name."""
+        warnings = [] if "group" in self._table.names else [NO_GROUPS]
+        _, names, answers, _ = self._draw
+        if self.kind == "label" and "choices" not in self._table.names and not names:
+            warnings.append(
+                f"There are {len(answers):,} different answers, over {MAX_CLASSES}: they are asked for as free "
+                "text, without a list of classes in the prompt, and an answer is right where it repeats the "
+                "name. params.choices (--choices) names the classes to choose from."
+            )
+        return warnings
 
     def rows(self, split: str, drops: Drops) -> Iterator[Sample]:
         """The samples of one split, streamed; what cannot be used goes to `drops` with its reason."""
         check_known("split", split, SPLIT_NAMES)
-        check_known("kind of answer", self.kind, KINDS)
         if "question" not in self._table.names and not self.question:
             raise UserError(
                 f"Which column holds the question? The source has {', '.join(self._table.columns)}; write "
@@ -109,7 +128,11 @@ class Source:
             return
         reports = set()
         for row, place in self._placed_rows(drops):
-            text = str(row.get(self._table.names["report"]) or "").strip()
+            try:
+                text = forms.text_of(self._table.cell(row, "report"), "its report")
+            except BadOptions as error:
+                drops.add(place.row, str(error))
+                continue
             if text and split_of_word(place.split) and (place.group, text) not in reports:
                 reports.add((place.group, text))
                 yield {
@@ -118,16 +141,20 @@ class Source:
                 }  # fmt: skip
 
     @functools.cached_property
-    def _draw(self) -> tuple[list[splits.Place], tuple[str, ...], Drops]:
-        """The place of every row, the classes of the answers, and the rows that have no place."""
+    def _draw(self) -> tuple[list[splits.Place], tuple[str, ...], dict[str, str], Drops]:
+        """The place of every row, the classes, {answer in small letters: its commonest spelling}, and drops."""
         drops = Drops()
         shares = {"test": self.test_share, "val": self.val_share}
         places = splits.places(self._table, shares, self.split_seed, drops)
-        answers = {place.answer for place in places}
-        return places, classes(self.choices, answers, self.kind, self._table.names), drops
+        counts = Counter(place.answer for place in places if place.answer)
+        spellings: dict[str, str] = {}
+        for answer, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            spellings.setdefault(answer.casefold(), answer)
+        names = classes(self.choices, spellings.values(), self.kind, self._table.names)
+        return places, names, spellings, drops
 
     def _placed_rows(self, drops: Drops) -> Iterator[tuple[Mapping, splits.Place]]:
-        places, _, without_place = self._draw
+        places, *_, without_place = self._draw
         drops.take(without_place)
         return zip(self._table.rows(), places, strict=True)
 
@@ -139,35 +166,35 @@ class Source:
             return drops.add(pair[1].row, str(error))
 
     def _read(self, row: Mapping, place: splits.Place, drops: Drops) -> Sample | None:
-        cells = {"kind": self.kind, "question": self.question, "choices": self._draw[1]}
-        for field, column in self._table.names.items():
-            if row.get(column) not in (None, ""):
-                cells[field] = row[column]
-        kind, question = str(cells["kind"] or ""), str(cells["question"] or "").strip()
+        table = self._table
+        cell = {"kind": self.kind, "question": self.question, "choices": None}
+        for field in table.names:
+            value = table.cell(row, field)
+            if value is not None:
+                cell[field] = value
+        texts = {}
+        for field in ("kind", "question", "knowledge", "report", "thought"):
+            texts[field] = forms.text_of(cell.get(field), f"its {field}")
+        kind, question = texts["kind"], texts["question"]
         if kind not in KINDS:
             raise BadOptions(f"its kind is none of {', '.join(KINDS)}")
         if not question:
             raise BadOptions("it has no question")
-        pictures = []
-        for cell in items(cells.get("image")):
-            value = image_value(cell)
-            if isinstance(value, bytes):
-                pictures.append(checked_image(value, place.row, drops))
-            else:
-                pictures.append(read_image(self._table.folder, str(value), place.row, drops))
+        pictures = table.pictures(row, place.row, drops)
         if not pictures or None in pictures:
             return drops.add(place.row, "it has no image")
         sizes = list(map(image_size, pictures))
-        answer, choices = answer_of(kind, cells.get("answer"), items(cells["choices"]), sizes)
-        meta = {column: row.get(column) for column in self._table.keep}
-        for field in ("report", "thought"):
-            if cells.get(field):
-                meta[field] = str(cells[field])
+        choices = self._draw[1] if cell["choices"] is None else forms.options_of(cell["choices"])
+        answer, choices = forms.answer_of(kind, cell.get("answer"), choices, sizes, self.several)
+        if kind == "label" and not choices:
+            answer = self._draw[2].get(answer.casefold(), answer)
+        meta = {column: row.get(column) for column in table.keep}
+        meta |= {field: texts[field] for field in ("report", "thought") if texts[field]}
         return Sample(
             id=place.id, source=self.name, question=question, kind=kind, answer=answer, choices=choices,
             images=tuple(pictures), group=place.group, split=place.split, restricted=self.restricted,
-            concepts=tuple(map(str, items(cells.get("concepts")))),
-            knowledge=str(cells.get("knowledge") or ""), size=sizes[0], meta=meta,
+            concepts=forms.texts_of(cell.get("concepts"), "a concept"), knowledge=texts["knowledge"],
+            size=sizes[0], meta=meta,
         )  # fmt: skip
 
 
@@ -197,6 +224,12 @@ def add_options(parser) -> None:
     add("--question", help="asked of every row without a question of its own")
     add("--choices", nargs="+", metavar="NAME", help="the classes, in order (default: all answers)")
     add("--images", metavar="DIR", help="where image paths start (default: the table's folder)")
+    levels = "of DICOM and 16-bit images: window (the file's own), percentile, or LOW,HIGH (default: window)"
+    add("--grey-levels", metavar="LEVELS", help=levels)
+    add(
+        "--several", choices=forms.SEVERAL, help="of several boxes in a row (default: such a row is left out)"
+    )
+    add("--allow-leaks", action="store_true", help="keep a given split that shares groups; the card says so")
     add("--keep", nargs="+", metavar="COLUMN", help="columns to keep in meta")
     add("--name", help="name of the set in rows and results (default: custom)")
     add("--restricted", action="store_true", help="never send these rows to a third party")

@@ -1,11 +1,12 @@
 """Settings of a composed configuration: flat, free of secrets, checked by kind, with this job's paths."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from medical_rl.errors import UserError, check_known
 
@@ -76,6 +77,20 @@ def with_absolute_reward_paths(config: DictConfig) -> DictConfig:
         path, colon, name = str((term or {}).get("fn") or "").rpartition(":")
         if colon and path.endswith(".py"):
             term.fn = f"{Path(path).expanduser().absolute()}:{name}"
+    return config
+
+
+def with_card_facts(config: DictConfig) -> DictConfig:
+    """The configuration with the name and the outcome that the card of conf/data=prepared tells, unless given."""
+    data = config.conf.data
+    if data.get("reader") != "prepared":
+        return config
+    try:
+        card = json.loads((Path(str(data.source)).expanduser() / "card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, MissingMandatoryValue):
+        card = {}  # the reader tells what is wrong with the folder
+    data.name = data.name or str(card.get("name") or "prepared")
+    data.outcome = data.outcome or str(card.get("outcome") or "accuracy")
     return config
 
 

@@ -8,7 +8,9 @@ that is another's letter is dropped.
 from collections.abc import Iterable
 
 from medical_rl.parsing.kinds import LETTERS
+from medical_rl.parsing.response import gold
 from medical_rl.parsing.text import visible
+from medical_rl.sample import Sample
 
 
 class BadOptions(ValueError):
@@ -56,6 +58,16 @@ def option_at_letter(letter, options: list) -> str:
     if index < 0 or index >= len(options) or not options[index]:
         raise BadOptions("its answer is the letter of no option")
     return str(options[index])
+
+
+def answer_key(sample: Sample) -> str:
+    """What answers share that a reward takes for one ("No", "no"); the answer itself where it is not read.
+
+    >>> row = {"id": "1", "source": "demo", "question": "?", "kind": "grade"}
+    >>> answer_key(Sample(answer="3.0", **row)) == answer_key(Sample(answer="3", **row))
+    True
+    """
+    return gold(sample) or sample.answer
 
 
 def _spelling(text) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from medical_rl import images
 from medical_rl.data import prompts
+from medical_rl.data.options import answer_key
 from medical_rl.errors import UserError
 from medical_rl.run.files import replacing
 from medical_rl.sample import Sample
@@ -51,16 +52,18 @@ def write_split(
 ) -> dict:
     """Write `samples` to `path`, streamed and atomic, and return `{"rows": n, "labels": {answer: n}}`.
 
+    Answers that a reward takes for one are counted as one, under the spelling that came first.
     A row group ends at `rows_per_group` rows or at `max_pixels_per_row_group` pixels, whichever
     comes first: that bounds the memory of the writer and of every reader.
     """
     labels: collections.Counter[str] = collections.Counter()
+    spellings: dict[str, str] = {}
     with replacing(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
         rows: list[tuple[Sample, list[dict]]] = []
         pixels = written = 0
         for sample in samples:
             rows.append((sample, prompts.messages(sample, prompt_cfg)))
-            labels[sample.answer] += 1
+            labels[spellings.setdefault(answer_key(sample), sample.answer)] += 1
             pixels += _pixels(sample)
             if len(rows) >= rows_per_group or pixels >= max_pixels_per_row_group:
                 writer.write_table(_table(rows, written))
@@ -197,6 +200,7 @@ def _pixels(sample: Sample) -> int:
     for number, data in enumerate(sample.images):
         try:
             height, width = images.image_size(data)
+            images.refuse_narrow(height, width)
         except UserError as error:
             raise UserError(f"Image {number} of sample {sample.id!r}: {error}") from error
         total += height * width

@@ -30,6 +30,7 @@ class Drops:
 
     def __init__(self) -> None:
         self._rows: dict[str, tuple[str, str]] = {}
+        self._settled: dict[str, dict[str, None]] = {}
 
     def add(self, row: str, reason: str, detail: str = "") -> None:
         """Add a row, named as in its source: `reason` is one of a few (counted), `detail` the row's own."""
@@ -39,6 +40,20 @@ class Drops:
         """Add the rows of `other`, in their order."""
         for row, why in other._rows.items():
             self._rows.setdefault(row, why)
+        for what, rows in other._settled.items():
+            self._settled.setdefault(what, {}).update(rows)
+
+    def settle(self, row: str, what: Iterable[str]) -> None:
+        """Note what was settled of the image of a row that stays (see `medical_rl.images.settle`)."""
+        for each in what:
+            self._settled.setdefault(each, {})[row] = None
+
+    def settled(self) -> dict[str, dict]:
+        """{what was settled of images: {"rows": how many, "examples": the first few}}."""
+        settled = {}
+        for what, rows in sorted(self._settled.items()):
+            settled[what] = {"rows": len(rows), "examples": list(rows)[:EXAMPLES]}
+        return settled
 
     def summary(self) -> dict[str, dict]:
         """{reason: {"rows": how many, "examples": the first few}}, the commonest reason first."""
@@ -59,9 +74,26 @@ def drop_sentences(dropped: Mapping[str, Mapping]) -> list[str]:
     """
     lines = []
     for reason, entry in dropped.items():
-        shown = "; ".join(entry["examples"]) + ("; ..." if entry["rows"] > len(entry["examples"]) else "")
-        lines.append(f"Dropped {entry['rows']:,} row{'s' * (entry['rows'] != 1)}: {reason} ({shown}).")
+        rows = f"{entry['rows']:,} row{'s' * (entry['rows'] != 1)}"
+        lines.append(f"Dropped {rows}: {reason} ({_shown(entry)}).")
     return lines
+
+
+def settled_sentences(settled: Mapping[str, Mapping]) -> list[str]:
+    """A sentence for each thing that was settled of images.
+
+    >>> settled_sentences({"turned as the orientation tag says": {"rows": 1, "examples": ["row 7"]}})
+    ['1 image was turned as the orientation tag says (row 7).']
+    """
+    lines = []
+    for what, entry in settled.items():
+        images = "1 image was" if entry["rows"] == 1 else f"{entry['rows']:,} images were"
+        lines.append(f"{images} {what} ({_shown(entry)}).")
+    return lines
+
+
+def _shown(entry: Mapping) -> str:
+    return "; ".join(entry["examples"]) + ("; ..." if entry["rows"] > len(entry["examples"]) else "")
 
 
 @contextlib.contextmanager

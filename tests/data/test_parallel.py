@@ -118,8 +118,8 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(folder, tmp_path, root):
         "import sys, time\n"
         "from medical_rl import images\n"
         "from medical_rl.data.prepare import readers\n"
-        "decode = images.decode\n"
-        "images.decode = lambda data: (print('.', flush=True), time.sleep(0.1), decode(data))[-1]\n"
+        "settle = images.settle\n"
+        "images.settle = lambda *image: (print('.', flush=True), time.sleep(0.1), settle(*image))[-1]\n"
         "sys.exit(readers.load_reader('custom').main(sys.argv[1:]))\n"
     )
     arguments = [

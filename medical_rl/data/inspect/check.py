@@ -68,6 +68,9 @@ def check_folder(folder: Path, accept: Iterable[str] = (), prompt: Mapping | Non
     for name in accept - CHECKS.keys():
         raise unknown("check", name, CHECKS)
     card, findings, splits = cards.read_card(folder), [], []
+    if card.get("leaks"):
+        # The preparation was told of them, and said so.
+        accept |= {"shared_group", "shared_id", "shared_image", "shared_text"}
     for path in split_files(folder, card):
         contents, of_file = _check_file(path, prompt or BARE)
         splits.append(contents)
@@ -79,6 +82,8 @@ def check_folder(folder: Path, accept: Iterable[str] = (), prompt: Mapping | Non
         path = folder / name
         if not path.is_file() or cards.sha256(path) != sha:
             findings.append(Finding("schema", "warning", f"{name} is not the file that card.json tells of."))
+    findings += [Finding("card", "warning", warning) for warning in card.get("warnings", ())]
+    findings += [Finding("card", "note", note) for note in (card.get("about") or {}).get("notes", ())]
     pairs: list[SimilarPair] = []
     for one, other in itertools.combinations(splits, 2):
         if one.split in TRAINING and other.split in TRAINING:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from medical_rl.data.options import answer_key
 from medical_rl.parsing.response import normalise
 from medical_rl.sample import Sample, group_key
 
@@ -42,6 +43,7 @@ CHECKS = {
     "shared_image": "no image in two splits, pixel for pixel",
     "shared_text": "no long question, and none without an image (told apart by meta's image and report), in "
     "two splits",
+    "card": "no warning or note on the card: what its source does not prove, and readings that change the task",
     "similar_image": "images of two splits that look alike: for a person to look at",
 }
 LEVELS = ("leak", "error", "warning", "note")
@@ -124,6 +126,8 @@ class SplitContents:
         self.rows = 0
         self.kinds: collections.Counter[str] = collections.Counter()
         self.answers: collections.Counter[str] = collections.Counter()
+        # {answer as a reward takes it: its first spelling}
+        self.spellings: dict[str, str] = {}
         self.ids: dict[str, int] = {}
         self.groups: dict[str, str] = {}
         self.texts: dict[bytes, str] = {}
@@ -143,7 +147,7 @@ class SplitContents:
         """
         row, self.rows = self.rows, self.rows + 1
         self.kinds[sample.kind] += 1
-        self.answers[sample.answer] += 1
+        self.answers[self.spellings.setdefault(answer_key(sample), sample.answer)] += 1
         if sample.meta.get("copy"):
             return []
         # Of what an RGB picture shows, however it was encoded.
@@ -180,9 +184,9 @@ class SplitContents:
         if sample.id in self.ids:
             repetitions.append(("error", f"the id {sample.id} is in it twice"))
         question = (normalise(sample.question), sample.choices, keys or _subject(sample))
-        first, answer = self.questions.setdefault(question, (sample.id, sample.answer))
+        first, answer = self.questions.setdefault(question, (sample.id, answer_key(sample)))
         if first != sample.id:
-            verb = "repeats" if answer == sample.answer else "gives another answer to the question of"
+            verb = "repeats" if answer == answer_key(sample) else "gives another answer to the question of"
             repetitions.append(("warning", f"{sample.id} {verb} {first}"))
         return repetitions
 
@@ -250,9 +254,9 @@ def find_unseen_answers(splits: Sequence[SplitContents]) -> Iterator[Finding]:
     trained = set()
     for split in splits:
         if split.split in TRAINING:
-            trained.update(split.answers)
+            trained.update(split.spellings)
     for split in splits:
-        unseen = sorted(set(split.answers) - trained)
+        unseen = sorted(split.spellings[key] for key in split.spellings.keys() - trained)
         # Free answers and boxes are nearly all different; that none is repeated says nothing.
         if trained and unseen and len(split.answers) <= split.rows / 4:
             message = f"{split.split} has {len(unseen):,} answers that train never shows."

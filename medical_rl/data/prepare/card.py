@@ -20,7 +20,7 @@ from medical_rl.config.settings import SECRET
 from medical_rl.data import reports
 from medical_rl.data.parquet import SCHEMA
 from medical_rl.errors import UserError
-from medical_rl.run.files import write_text
+from medical_rl.run.files import link_or_copy, write_text
 from medical_rl.run.markdown import markdown_table
 
 # A box has as many answers as rows; a table of them tells nobody anything.
@@ -229,13 +229,13 @@ def staging(out: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as lock:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            with _locked(out, wait=True):
+            with locked(out, wait=True):
                 for abandoned in out.glob(f"{PREFIX}*"):
                     # Another preparation at work holds the lock of its own.
-                    with contextlib.suppress(OSError), _locked(abandoned, wait=False):
+                    with contextlib.suppress(OSError), locked(abandoned, wait=False):
                         shutil.rmtree(abandoned, ignore_errors=True)
                 folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out))
-                lock.enter_context(_locked(folder, wait=False))
+                lock.enter_context(locked(folder, wait=False))
         except OSError as error:
             raise UserError(
                 f"The output folder {out.absolute()} cannot be written: {error.strerror or error}."
@@ -244,6 +244,15 @@ def staging(out: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def link(card: dict, home: Path, out: Path) -> dict:
+    """Put a prepared set of `home` into `out` under this card, without a copy where the disk has links."""
+    with staging(out) as folder:
+        for name in card["files"]:
+            link_or_copy(str(home / name), str(folder / name))
+        move(card, folder, out)
+    return card
 
 
 def move(card: dict, folder: Path, out: Path) -> None:
@@ -268,7 +277,7 @@ def _is_ours(path: Path, listed: set[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, wait: bool) -> Iterator[None]:
+def locked(folder: Path, wait: bool) -> Iterator[None]:
     """Hold a folder's lock where its disk knows locks; without `wait` BlockingIOError where it is held."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -54,7 +54,7 @@ def run(
 
 
 def summary(card: dict, out: str | Path) -> str:
-    """What was prepared, a line for each split and for everything dropped, repeated, altered or shared."""
+    """What was prepared, a line for each split and for everything dropped, repeated, altered, shared or in doubt."""
     lines = [f"{card['name']} is prepared in {out} (card.json, README.md)"]
     for split, facts in card["splits"].items():
         answers = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"
@@ -66,6 +66,8 @@ def summary(card: dict, out: str | Path) -> str:
         lines.append(f"  altered: {reason}")
     for sentence in card["changes"] + card["warnings"]:
         lines.append(f"  {sentence}")
+    for note in card["about"].get("notes", ()):
+        lines.append(f"  note: {note}")
     return "\n".join(lines)
 
 

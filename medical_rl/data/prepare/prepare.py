@@ -7,6 +7,7 @@ was. A second call with the same recipe and intact files does nothing.
 import contextlib
 import hashlib
 import itertools
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from medical_rl.data import knowledge as knowledges
 from medical_rl.data import parquet, reports
 from medical_rl.data.prepare import card as cards
 from medical_rl.data.prepare import gold, readers, sampling
-from medical_rl.data.rows import Drops, drop_sentences, workers
+from medical_rl.data.rows import Drops, drop_sentences, settled_sentences, workers
 from medical_rl.errors import UserError
 from medical_rl.run.progress import Progress
 from medical_rl.sample import Sample, group_key, is_restricted
@@ -39,7 +40,7 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     reader = readers.load_reader(data["reader"])
     params, knowledge = data.get("params") or {}, data.get("knowledge")
     readers.check_params(reader, data["reader"], params)
-    splits = readers.split_names(reader, params, data.get("only"))
+    splits = readers.split_names(reader, params, data.get("only"), data.get("source"))
     cards.refuse_others(out, data.get("source"), splits)
     with _read_errors_as_user_errors(data):
         source = readers.open_source(reader, data.get("source"), params)
@@ -48,6 +49,8 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
     card = cards.valid_card(out, fingerprint)
     if card is not None:
         return card
+    earlier = reader.earlier_card(data["source"], data, prompt) if hasattr(reader, "earlier_card") else {}
+    allowed = bool(params.get("allow_leaks") or earlier.get("leaks"))
     drops, checks, facts = Drops(), [], {}
     with cards.staging(out) as folder, workers(data.get("num_proc")), Progress() as progress:
         for split in splits:
@@ -59,15 +62,18 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             counts = parquet.write_split(rows, folder / f"{split}.parquet", prompt)
             facts[split] = cards.split_facts(counts, check.read, check.selected)
             checks.append(check)
-        warnings = _refuse_leaks(checks) + knowledges.warnings(knowledge)
+        leaks, warnings = _refuse_leaks(checks, allowed)
+        warnings += knowledges.warnings(knowledge)
+        if hasattr(source, "warnings"):
+            warnings += source.warnings()
         studies = {}
         for check in checks:
             studies |= check.studies
         restricted = bool(about.get("restricted") or is_restricted(str(about.get("source", ""))))
         with _read_errors_as_user_errors(data):
             corpus = reports.write_corpus(reader, source, data, restricted, studies, folder, drops)
-        dropped = drops.summary()
-        changes = drop_sentences(dropped) + _changes(facts, data)
+        dropped, settled = drops.summary(), drops.settled()
+        changes = drop_sentences(dropped) + settled_sentences(settled) + _changes(facts, data)
         files = [f"{split}.parquet" for split in splits] + [reports.FILE] * bool(corpus)
         card = {
             "name": data.get("name") or data["reader"],
@@ -80,13 +86,53 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
             "splits": facts,
             "reports": corpus,
             "dropped": dropped,
+            "images": settled,
             "changes": changes,
             "warnings": warnings,
-            "notes": list(about.get("altered", ())) + changes + warnings,
+            "leaks": leaks,
             "files": {name: cards.sha256(folder / name) for name in files},
         }
+        if data.get("outcome"):
+            card["outcome"] = data["outcome"]
+        card = _with_earlier(card, earlier)
+        card["notes"] = list(about.get("altered", ())) + card["changes"] + card["warnings"]
         cards.move(card, folder, out)
     return card
+
+
+def prepare_shared(
+    data_cfg: Mapping, prompt_cfg: Mapping, out: Path, seed: int, batch_size: int, shared: Path
+) -> dict:
+    """Prepare as `prepare` does, below `shared` and once for all runs that need the same, and link it to `out`.
+
+    Of two runs at once the second waits for the first. Without a draw the rows are the same for every seed.
+    """
+    data, prompt = readers.plain_config(data_cfg), readers.plain_config(prompt_cfg)
+    drawn = any(data.get(name) is not None for name in TRAIN_OPTIONS if name != "train_where")
+    shared_seed = seed if drawn else 0
+    settings = {key: data.get(key) for key in readers.READ + ("source",)}
+    key = json.dumps([settings, prompt, shared_seed, batch_size], sort_keys=True, default=str)
+    home = shared / hashlib.sha256(key.encode()).hexdigest()[:16]
+    home.mkdir(parents=True, exist_ok=True)
+    with cards.locked(home, wait=True):
+        card = prepare(data, prompt, home / "data", shared_seed, batch_size)
+    if seed != shared_seed and any(facts["rows"] > facts["distinct"] for facts in card["splits"].values()):
+        return prepare(data, prompt, out, seed, batch_size)  # which copies fill a batch is drawn, too
+    return cards.valid_card(out, card["recipe"]) or cards.link({**card, "seed": seed}, home / "data", out)
+
+
+def _with_earlier(card: dict, earlier: Mapping) -> dict:
+    """The card with what that of the same rows' earlier preparation says of them; {}: as it is."""
+    if not earlier:
+        return card
+    for split, facts in card["splits"].items():
+        facts["read"] = earlier["splits"][split]["read"]
+    kept = {name: earlier[name] for name in ("params", "knowledge", "concepts") if earlier.get(name)}
+    for name in ("dropped", "images"):
+        kept[name] = {**earlier.get(name, {}), **card[name]}
+    for name in ("changes", "warnings"):
+        kept[name] = list(dict.fromkeys(earlier.get(name, []) + card[name]))
+    return {**card, **kept}
 
 
 @contextlib.contextmanager
@@ -210,21 +256,31 @@ class LeakCheck:
             yield sample
 
 
-def _refuse_leaks(checks: Iterable[LeakCheck]) -> list[str]:
-    """A sentence for every two splits with byte-identical images, which published sets have.
+def _refuse_leaks(checks: Iterable[LeakCheck], allowed: bool) -> tuple[dict[str, int], list[str]]:
+    """({"one and other": groups that both splits have}, a sentence for each and for identical images).
 
-    Raises BadSplit where two splits share a group; warm-start rows are training rows.
+    Raises BadSplit where two splits share a group and it is not allowed; warm-start rows are training rows.
     """
-    sentences = []
+    leaks, sentences = {}, []
     for one, other in itertools.combinations(checks, 2):
         groups = one.groups & other.groups
         if groups and {one.split, other.split} != {"warm_start", "train"}:
-            raise BadSplit(
-                f"{len(groups)} groups (patients, lesions or studies) are in both {one.split} and "
-                f"{other.split}, for instance {min(groups)!r}. A model would be tested on what it was trained "
-                "on; split by group."
+            both = f"{one.split} and {other.split}"
+            if not allowed:
+                raise BadSplit(
+                    f"{len(groups)} groups (patients, lesions or studies) are in both {both}, for instance "
+                    f"{min(groups)!r}. A model would be tested on what it was trained on; split by group, or, "
+                    "for an official split that is as it is, conf.data.params.allow_leaks=true: every table "
+                    "of results will say so."
+                )
+            leaks[both] = len(groups)
+            count = f"{len(groups):,} group{'s' * (len(groups) != 1)} (patients, lesions or studies)"
+            verb = "is" if len(groups) == 1 else "are"
+            sentences.append(
+                f"{count} {verb} in both {both}, allowed by allow_leaks: what is measured there is measured in "
+                "part on what was trained on."
             )
         count = len(one.images & other.images)
         if count:
             sentences.append(f"{count:,} images of {other.split} are identical to images of {one.split}.")
-    return sentences
+    return leaks, sentences

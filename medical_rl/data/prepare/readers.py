@@ -8,10 +8,13 @@ A reader is a module with
 and, where they apply,
 
     SPLITS, or splits_of(**params)                its splits, where they are not train, val and test
+    splits_in(source)                             the same, where the source has them
+    earlier_card(source, data, prompt)            the card of a set that was prepared before
     content_paths(source, **params)               what decides the rows, where it is not the source alone
     reports(source, *, drops=None, **params)      the reports to retrieve (see medical_rl.data.reports)
     open_source(source, **params)                 the source opened once for a preparation: an object with
-                                                  describe(), rows(split, drops) and reports(drops)
+                                                  describe(), rows(split, drops), reports(drops) and, where
+                                                  it reads what changes the task, warnings() when all is read
 
 `prepare` asks an object of `open_source` where the reader has one: `describe` first (and alone, where the
 data are prepared already), then `rows` once for each split with one `Drops` for all, then `reports`. To add a
@@ -46,6 +49,7 @@ READERS = {
     "mimic_cxr": "medical_rl.data_preprocess.mimic_cxr",
     "mmmu": "medical_rl.data_preprocess.mmmu",
     "omnimedvqa": "medical_rl.data_preprocess.omnimedvqa",
+    "prepared": "medical_rl.data.prepare.prepared",
     "phantom_reports": "medical_rl.tiny.phantom_reports",
     "phantoms": "medical_rl.tiny.phantoms",
 }
@@ -58,7 +62,7 @@ def load_reader(name: str) -> ModuleType:
 
 
 def split_names(
-    reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None
+    reader: ModuleType, params: Mapping | None = None, only: Sequence[str] | None = None, source=None
 ) -> tuple[str, ...]:
     """The splits to prepare, in the order in which they are written: the reader's, or those in `only`.
 
@@ -67,6 +71,8 @@ def split_names(
     names = getattr(reader, "SPLITS", ("train", "val", "test"))
     if hasattr(reader, "splits_of"):
         names = reader.splits_of(**(params or {}))
+    if hasattr(reader, "splits_in"):
+        names = reader.splits_in(source)
     if only is None:
         return tuple(names)
     selected = [only] if isinstance(only, str) else list(only)

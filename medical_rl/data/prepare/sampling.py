@@ -11,9 +11,9 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 
+from medical_rl.data.options import answer_key
 from medical_rl.data.sources import files
 from medical_rl.errors import UserError
 from medical_rl.sample import Sample
@@ -50,7 +50,7 @@ def k_shot(
     samples: Iterable[Sample],
     k: int,
     seed: int,
-    key: Callable[[Sample], str] = attrgetter("answer"),
+    key: Callable[[Sample], str] = answer_key,
     whole_from: int | None = None,
 ) -> list[Sample]:
     """`k` samples of every class, in the order they came; a class with fewer gives all of them.
@@ -78,13 +78,14 @@ def balanced(samples: Iterable[Sample], n: int, seed: int) -> list[Sample]:
     """
     _check_at_least_one("balanced", n)
     # No class can give more than n, so no more are held.
-    held = _smallest(samples, n, seed, attrgetter("answer"))
+    held = _smallest(samples, n, seed, answer_key)
     # A class's first rows come in the first rounds; within a round the hash decides who is left out.
     rounds: collections.Counter[str] = collections.Counter()
     places = []
     for rank, index in sorted((_rank(seed, sample), index) for index, sample in enumerate(held)):
-        places.append((rounds[held[index].answer], rank, index))
-        rounds[held[index].answer] += 1
+        answer = answer_key(held[index])
+        places.append((rounds[answer], rank, index))
+        rounds[answer] += 1
     return [held[index] for index in sorted(place[-1] for place in heapq.nsmallest(n, places))]
 
 
@@ -209,7 +210,7 @@ def _split_class(groups: list[str], sizes: Mapping[str, int], shares: Mapping[st
             if sizes[group] <= left:
                 splits[group] = split
                 left -= sizes[group]
-        if left == wanted > 0:  # every group is larger than this share; without one the split would be empty
+        if left == wanted > 0 and free:  # every group is larger than this share, and the split would be empty
             splits[min(free, key=sizes.get)] = split
     return splits
 

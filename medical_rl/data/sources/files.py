@@ -8,9 +8,11 @@ since a browser and other tools must read it too. Every image is decoded once, s
 met here and not in the middle of training.
 """
 
+import difflib
 import functools
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,10 +21,13 @@ from typing import NamedTuple
 from PIL import Image
 
 from medical_rl import images
-from medical_rl.data.rows import Drops
+from medical_rl.data.rows import EXAMPLES, Drops
+from medical_rl.data.sources.grey_levels import Levels, MissingPydicom, eight_bits
 from medical_rl.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+READABLE = (*SUFFIXES, ".dcm", ".dicom")
+WEB_ADDRESS = "its image is a web address: download the images, and name their files"
 MAX_BYTES = 1 << 28
 
 
@@ -68,6 +73,71 @@ class ImageIndex:
             if len(file_names) > 1:
                 disputed.update(n for n in file_names if composed_name(n) != composed_name(path.name))
         return disputed
+
+
+class ImageFolder:
+    """The images below a folder by their paths as tables write them: whatever the case, the separators, the suffix.
+
+    Only the whole path from the folder on is compared, so that no image of another sub-folder is taken.
+    """
+
+    def __init__(self, root: Path, grey_levels: Levels | None = None) -> None:
+        self.root, self.grey_levels = Path(os.path.abspath(root)), grey_levels
+        self._told = 0
+
+    @functools.cached_property
+    def _paths(self) -> dict[str, list[Path]]:
+        paths: dict[str, list[Path]] = {}
+        for path in below(self.root, READABLE):
+            paths.setdefault(_path_key(path.relative_to(self.root).as_posix()), []).append(path)
+        return paths
+
+    def find(self, name: str) -> list[Path]:
+        """The files that `name` may mean: the one of this very path, else those that differ in its spelling.
+
+        Raises UserError, whose message is the reason of a drop, for a web address or a path that leaves the folder.
+        """
+        if re.match(r"[a-z][a-z0-9+.-]+://", name.strip(), re.IGNORECASE):
+            raise UserError(WEB_ADDRESS)
+        exact = path_inside(self.root, name)
+        if exact is not None and exact.is_file():
+            return [exact]
+        plain = re.sub(r"^[A-Za-z]:(?=/)", "", name.strip().replace("\\", "/"))
+        inside = path_inside(self.root, plain)
+        if inside is None:
+            raise UserError("the path of its image leaves the image folder")
+        fitting = self._paths.get(_path_key(inside.relative_to(self.root).as_posix()), [])
+        return [path for path in fitting if path.name.casefold() == inside.name.casefold()] or fitting
+
+    def nearest(self, name: str) -> str:
+        """What a card says of a name that is not there: the folder, and the file whose path is nearest."""
+        self._told += 1
+        key, near = _path_key(name.replace("\\", "/")), []
+        if self._told <= EXAMPLES:  # a card shows no more, and a long list takes seconds to compare with
+            near = [path for path in self._paths if os.path.basename(path) == os.path.basename(key)]
+            near = near or difflib.get_close_matches(key, self._paths, n=1)
+        hint = (
+            f"; the nearest file is {self._paths[near[0]][0].relative_to(self.root).as_posix()}"
+            if near
+            else ""
+        )
+        return f"{name} is not in {self.root.name}{hint}"
+
+    def read(self, name: str, row: str, drops: Drops) -> bytes | None:
+        """The encoded image called `name`; None, told to `drops`, where it cannot be used."""
+        try:
+            paths = self.find(name)
+        except UserError as error:
+            return drops.add(row, str(error), name)
+        if not paths:
+            return drops.add(row, "its image is not in the folder", self.nearest(name))
+        picture = read_only_picture(paths, row, drops, grey_levels=self.grey_levels)
+        return picture and picture.data
+
+
+def _path_key(path: str) -> str:
+    folder, name = os.path.split(path)
+    return composed_name(os.path.join(folder, image_stem(name))).casefold()
 
 
 def source_folder(source, what: str) -> Path:
@@ -116,7 +186,9 @@ def image_stem(name: str) -> str:
     return image_stem(base) if base and suffix.lower() in SUFFIXES else composed_name(name)
 
 
-def read_picture(path: Path | None, row: str, drops: Drops, what: str = "image") -> Picture | None:
+def read_picture(
+    path: Path | None, row: str, drops: Drops, what: str = "image", grey_levels: Levels | None = None
+) -> Picture | None:
     """The image at `path`, decoded to prove that it is whole; None, told to `drops`, where it is not."""
     if path is None:
         return drops.add(row, f"its {what} is not in the folder")
@@ -126,20 +198,31 @@ def read_picture(path: Path | None, row: str, drops: Drops, what: str = "image")
         data = path.read_bytes()
     except OSError as error:
         return drops.add(row, f"its {what} cannot be read", f"{path.name}: {error.strerror or error}")
-    return _picture(data, row, drops, what, path.name)
+    return _picture(data, row, drops, what, path.name, grey_levels)
 
 
-def _picture(data: bytes, row: str, drops: Drops, what: str, name: str = "") -> Picture | None:
+def _picture(
+    data: bytes, row: str, drops: Drops, what: str, name: str = "", grey_levels: Levels | None = None
+) -> Picture | None:
     if is_lfs_pointer(data):
         return drops.add(row, f"its {what} is a git-lfs pointer, not the file itself", name)
     try:
-        image = images.decode(data)
-        return Picture(images.storable_bytes(data, image), image)
+        background = images.BLACK if what == "mask" else images.WHITE
+        data, scaled = eight_bits(data, grey_levels)
+        stored, image, settled = images.settle(data, background)
+        drops.settle(row if what == "image" else f"{row} ({what})", scaled + settled)
+        return Picture(stored, image)
+    except MissingPydicom:
+        raise
+    except images.Narrow as error:
+        return drops.add(row, f"its {what} is of a shape that image processors refuse", f"{name}: {error}")
     except UserError as error:
         return drops.add(row, f"its {what} cannot be decoded", f"{name}: {error}" if name else str(error))
 
 
-def read_only_picture(paths: Sequence[Path], row: str, drops: Drops, what: str = "image") -> Picture | None:
+def read_only_picture(
+    paths: Sequence[Path], row: str, drops: Drops, what: str = "image", grey_levels: Levels | None = None
+) -> Picture | None:
     """The picture of the files that go by a row's id: copies are one; where they differ none is taken."""
     # Only files of one size are read to compare them.
     if len(paths) > 1:
@@ -147,7 +230,7 @@ def read_only_picture(paths: Sequence[Path], row: str, drops: Drops, what: str =
         if len(sizes) > 1 or len(set(map(content_hash, paths))) > 1:
             names = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
             return drops.add(row, f"several files that differ could be its {what}", names)
-    return read_picture(paths[0] if paths else None, row, drops, what)
+    return read_picture(paths[0] if paths else None, row, drops, what, grey_levels)
 
 
 def content_hash(path: Path) -> str:
@@ -184,20 +267,11 @@ def path_inside(root: Path, name: str) -> Path | None:
     return path if path != root and path.is_relative_to(root) and "\0" not in str(name) else None
 
 
-def read_image(root: Path, name: str, row: str, drops: Drops) -> bytes | None:
-    """The encoded image called `name` below `root`; None, told to `drops`, where it cannot be used."""
-    path = path_inside(root, name)
-    if path is None:
-        return drops.add(row, "the path of its image leaves the image folder", str(name))
-    if not path.is_file():
-        return drops.add(row, "its image is not in the folder", str(name))
-    picture = read_picture(path, row, drops)
-    return picture and picture.data
-
-
-def checked_image(data: bytes | None, row: str, drops: Drops) -> bytes | None:
+def checked_image(
+    data: bytes | None, row: str, drops: Drops, grey_levels: Levels | None = None
+) -> bytes | None:
     """The encoded image that a row holds itself; None, told to `drops`, where it cannot be used."""
     if not data:
         return drops.add(row, "its image is empty")
-    picture = _picture(data, row, drops, "image")
+    picture = _picture(data, row, drops, "image", grey_levels=grey_levels)
     return picture and picture.data

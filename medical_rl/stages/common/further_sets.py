@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.compose import choices, choose
-from medical_rl.config.settings import plain
+from medical_rl.config.settings import plain, with_card_facts
 from medical_rl.data import knowledge
 from medical_rl.data.prepare.command import load_prompt
 from medical_rl.data.prepare.prepare import prepare
@@ -59,7 +59,7 @@ def _compose(fields: Mapping, config: DictConfig) -> tuple[dict, dict]:
             f"The further test set {choice} needs {', '.join(missing)}: conf.evaluation.data=[{{choice: "
             f"{choice}, {missing[0]}: ...}}]."
         )
-    data = plain(base.conf.data)
+    data = plain(with_card_facts(base).conf.data)
     attributes = (config.conf.get("knowledge") or {}).get("attributes")
     data["knowledge"] = knowledge.load(choice) if attributes and choice in choices("knowledge") else None
     prompt = fields.get("prompt")
@@ -82,7 +82,7 @@ def warm_start_sets(config: DictConfig) -> list[tuple[dict, dict]]:
         return []
     sets = []
     for data, prompt in further_sets(config, warm.also):
-        known = split_names(load_reader(data["reader"]), data.get("params") or {}, None)
+        known = split_names(load_reader(data["reader"]), data.get("params") or {}, None, data.get("source"))
         split = str(warm.split) if str(warm.split) in known else "train"
         sets.append(({**data, "only": [split]}, prompt))
     return sets

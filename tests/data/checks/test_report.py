@@ -62,7 +62,7 @@ def test_the_real_pneumoniamnist_shares_8_images_and_no_other_xray_is_accused(
         "train: 17 rows: a repetition.",
         "test: 3 rows: a repetition.",
     ]
-    assert set(found) == {"shared_image", "duplicate"}
+    assert set(found) == {"shared_image", "duplicate", "card"}  # the last says what the card's notes say
     assert json.loads((tmp_path / "out/card.json").read_text())["warnings"]
 
 
