@@ -36,6 +36,25 @@ def iou(one: Box, other: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
+def within(box: Box, size: tuple[int, int] | None) -> bool:
+    """Whether a box lies in the image of `size` (height, width), give or take a hundredth of a side.
+
+    That (at least a pixel) is what rounding to another frame may cost. Without a size nothing is known: True.
+
+    >>> within([0, 0, 201, 100], (100, 200)), within([0, 0, 240, 100], (100, 200))
+    (True, False)
+    """
+    if size is None:
+        return True
+    spare_y, spare_x = (max(1.0, side / 100) for side in size)
+    right, bottom = size[1] + spare_x, size[0] + spare_y
+    return (
+        min(box[0], box[2]) >= -spare_x
+        and max(box[0], box[2]) <= right
+        and (min(box[1], box[3]) >= -spare_y and max(box[1], box[3]) <= bottom)
+    )
+
+
 def first_iou(predicted: str | None, gold: str) -> float:
     """IoU of the first predicted box with the first gold one, both JSON lists as `read` gives them."""
     boxes = json.loads(predicted) if predicted else []

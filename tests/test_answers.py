@@ -15,8 +15,8 @@ CASES = [
 ]
 
 
-def asked(kind, choices=(), answer="x"):
-    return Sample(id="1", source="test", question="?", kind=kind, answer=answer, choices=tuple(choices))
+def asked(kind, choices=(), answer="x", question="?"):
+    return Sample(id="1", source="test", question=question, kind=kind, answer=answer, choices=tuple(choices))
 
 
 def test_there_are_at_least_300_cases_of_every_kind():
@@ -29,7 +29,8 @@ def test_there_are_at_least_300_cases_of_every_kind():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_a_hand_labelled_output_is_read_as_labelled(case):
-    found = read(parse(case["response"]), asked(case["kind"], case["choices"]))
+    sample = asked(case["kind"], case["choices"], question=case.get("question", "?"))
+    found = read(parse(case["response"]), sample)
     if case["kind"] == "box":
         found = None if found is None else json.loads(found)
     elif case["expect"] is None and case["kind"] in ("label", "choice"):

@@ -16,7 +16,7 @@ import jinja2.meta
 import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from medical_rl.boxes import FRAMES, from_original, to_original
+from medical_rl.boxes import FRAMES, from_original, to_original, within
 from medical_rl.errors import UserError, unknown
 from medical_rl.parsing.kinds import LETTERS
 from medical_rl.parsing.response import gold
@@ -87,11 +87,16 @@ def in_frame(sample: Sample, prompt_cfg: Mapping) -> Sample:
 
 
 def in_pixels(answer: str | None, sample: Sample, prompt_cfg: Mapping) -> str | None:
-    """An answer that `read` gave, its boxes put into pixels of the original image; any other as it is."""
-    frame = _frame(sample, prompt_cfg) if answer is not None else None
-    if frame is None:
+    """An answer that `read` gave, its boxes put into pixels of the original image; any other as it is.
+
+    None where a box lies beyond the image: that is no answer.
+    """
+    if answer is None or sample.kind != "box":
         return answer
-    return json.dumps([to_original(box, sample.size, **frame) for box in json.loads(answer)])
+    frame, boxes = _frame(sample, prompt_cfg), json.loads(answer)
+    if frame is not None:
+        boxes = [to_original(box, sample.size, **frame) for box in boxes]
+    return json.dumps(boxes) if all(within(box, sample.size) for box in boxes) else None
 
 
 def _frame(sample: Sample, prompt_cfg: Mapping) -> dict | None:

@@ -32,7 +32,6 @@ CONSISTENCY = {
     "required": ["verdict", "reason"],
     "additionalProperties": False,
 }
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*)\n\s*```", re.DOTALL)
 
 
 def fence(fields: dict[str, str]) -> str:
@@ -90,7 +89,7 @@ class Verdict:
 
 
 def parse(text: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object of `text`, alone or in one code fence, valid by `schema`.
+    """The JSON object of `text`, valid by `schema`: alone, in one code fence, after `<think>...</think>`.
 
     Nothing is guessed out of prose: a verdict read from a sentence can be the opposite of the one meant.
     Raises GarbageVerdict for anything else.
@@ -103,9 +102,10 @@ def parse(text: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
     medical_rl.judges.messages.GarbageVerdict: not one JSON object: Expecting value at character 0
     """
     content = (text or "").strip()
-    fenced = _FENCED.fullmatch(content)
-    if fenced:
-        content = fenced[1]
+    if "</think>" in content and not content.startswith("{"):  # its opening may stand in the prompt
+        content = content.rpartition("</think>")[2].strip()
+    if len(content) >= 6 and content.startswith("```") and content.endswith("```"):
+        content = content[3:-3].strip().removeprefix("json")
     try:
         value = json.loads(content, object_pairs_hook=_object, parse_constant=_refuse)
     except json.JSONDecodeError as error:

@@ -1,72 +1,120 @@
 """One reader a kind: the canonical answer in a final answer's text, or None where it holds none.
 
-Boxes come as JSON, objects with corners, pairs of points, or bare numbers.
+A reader takes (text, choices, question). What is outside the kind's range is no answer: a letter beyond the
+options, a grade that is none of the choices or outside the "from 0 to 4" of the question. Boxes: `box_text`.
 """
 
-import json
-import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
-from medical_rl.parsing.text import clean, label_key, visible
+from medical_rl.parsing.box_text import box
+from medical_rl.parsing.text import clean, label_key, option_set
 
-LETTERS = "ABCDEFGHIJ"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(
     r"(?:(?:option|choice|answer)\s*:?\s*)?"
     r"(?:[(\[]\s*([A-Za-z])\s*[)\]]\s*[.:,\-–—]?"
-    r"|([A-Za-z])(?:\s*[).:\],]|\s+[-–—](?=\s)|[ \t]*(?=\n|\()|(?=\s*$)))"
+    r"|([A-Za-z])(?:[\"'”’]?\s*[).:\],、=]|\s+[-–—](?=\s)|[ \t]*(?=\n|\()|(?=\s*$)"
+    r"|(?=\s+(?:is|because|since)\b)))"
     r"\s*(.*)",
     re.DOTALL | re.IGNORECASE,
 )
+# what may follow a letter in place of its own text: that it is right, or why
+_REASON = re.compile(
+    r"(?:is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?(?:\W|$)"
+    r"|because\b|since\b|here\s+is\s+why\b|here's\s+why\b|explanation\b|reason(?:ing)?\b)",
+    re.IGNORECASE,
+)
+# after an option's text, or in the reason for a letter, these take it back
+_REJECTS = frozenset(["wrong", "incorrect", "false", "excluded", "unlikely", "not"])
+_OF_TEXT = _REJECTS - {"not"}
+
 _GRADE = re.compile(
     r"(?:the\s+)?(?:severity\s+)?(?:(?:grade|level|score|class|stage|severity)\b-?)?\s*(?:is\b|[:=])?\s*"
     r"([-+]?\d+)(?:\.0+)?\s*(?:\([^\d()]*\)|[-–—:,]\s*[^\d]+)?",
     re.IGNORECASE,
 )
-# after an option's text these take it back
-_REJECTS = frozenset(["wrong", "incorrect", "false", "excluded", "unlikely"])
+_GRADE_WORD = r"(?:grade|level|score|class|stage|severity|category)"
+# "3 of 6" names the top of a scale, "DR grade 2 retinopathy" or "score of 3" the grade, "mild (1)" a gloss
+_OF_SCALE = re.compile(
+    rf"(?:{_GRADE_WORD}(?:\s*(?:of|is|[:=-]))?\s*)?(\d+)\s*(?:/|out\s+of|of)\s*(\d+)", re.IGNORECASE
+)
+_IN_WORDS = re.compile(
+    rf"(?:[^\W\d]+[ ,-]+){{0,6}}?{_GRADE_WORD}(?:\s*(?:of|is|[:=-]))?\s*(\d+)((?:[ ,-]+[^\W\d]+){{0,8}})",
+    re.IGNORECASE,
+)
+_GLOSSED = re.compile(r"[^\W\d]+(?:[ ,-]+[^\W\d]+){0,5} ?\((\d+)\)")
+_COUNTED = re.compile(
+    r"(?:there\s+(?:is|are)|i\s+(?:see|count)|it\s+shows|the\s+(?:image|picture)\s+shows)?\s*"
+    r"(\d+)\s+([^\W\d]+)(?:\s+[^\W\d]+){0,6}",
+    re.IGNORECASE,
+)
+# a text with one of these does not state the one number in it
+_HEDGES = frozenset([
+    "no", "not", "never", "without", "or", "to", "between", "than", "least", "most", "above", "below",
+    "under", "over", "about", "if", "versus", "vs", "rather", "instead", "excluded", "unlikely",
+    "incorrect", "wrong", "false", "possible", "possibly", "maybe", "previous", "prior", "previously",
+    "was", "were",
+])  # fmt: skip
+# what a number of these is, is no grade and no count of what is asked
+_UNITS = frozenset([
+    "mm", "cm", "m", "um", "nm", "ml", "l", "cc", "mg", "g", "kg", "mmhg", "hz", "khz", "ms", "s", "sec",
+    "second", "seconds", "min", "minute", "minutes", "h", "hour", "hours", "day", "days", "week",
+    "weeks", "month", "months", "year", "years", "yr", "yrs", "percent", "degree", "degrees", "pixel",
+    "pixels", "px", "x", "hu", "bpm", "st", "nd", "rd", "th",
+])  # fmt: skip
+_SCALE = re.compile(
+    r"\b(?:from|between|scale|grades?|levels?)\s+\(?(\d+)\s*(?:to|and|-|–)\s*(\d+)\b", re.IGNORECASE
+)
+
 # words that can follow the verdict "no"; before any other word it is a determiner ("no abnormality")
-_AFTER_NO = frozenset(["it", "there", "this", "the", "they", "she", "he", "i", "that", "these", "those"])
+_AFTER_NO = frozenset([
+    "it", "there", "this", "the", "they", "she", "he", "i", "that", "these", "those", "no",
+])  # fmt: skip
+# after the determiner: what says nothing of its own, and what makes "no ..." another statement than a denial
+_GENERAL = frozenset([
+    "evidence", "sign", "signs", "indication", "suggestion", "of", "any", "a", "an", "the", "for",
+    "definite", "obvious", "visible", "abnormality", "abnormalities", "is", "are", "was", "were", "seen",
+    "identified", "detected", "found", "noted", "present", "visualised", "visualized", "demonstrated",
+    "in", "on", "this", "image", "scan", "film", "picture", "radiograph", "x", "ray", "chest",
+])  # fmt: skip
+_NO_DENIAL = frozenset([
+    "longer", "doubt", "question", "idea", "answer", "wonder", "more", "less", "change", "interval",
+    "improvement", "resolution", "decrease", "increase", "difference", "image", "information", "comment",
+    "way", "other", "additional", "new", "further", "only", "large", "but", "however", "although",
+    "except", "despite", "hay", "es", "se", "puede",
+])  # fmt: skip
+# a question after one of these is answered "yes" by a denial
+_NORMAL = re.compile(
+    r"\b(?:normal|clear|unremarkable|intact|healthy|free|absen\w+|without|no|not|exclude\w*|rule\w*\s+out"
+    r"|stable|lack\w*|negative)\b"
+)
+_WORD = re.compile(r"[^\W\d_]+")
 
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
-_SEPARATOR = r"(?:\s*,\s*|\s+)"
-_FOUR = _SEPARATOR.join([f"({_NUMBER})"] * 4)
-_KEYS = frozenset(["bbox_2d", "bbox", "box", "boxes", "bboxes", "bbox2d", "bounding_box"])
-_LIST = rf"(?:[\"'](?P<key>\w+)[\"']\s*:\s*)?[\[(]\s*{_FOUR}\s*[\])]"
-_POINT = rf"\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)"
-_CORNERS = (["x1", "y1", "x2", "y2"], ["xmin", "ymin", "xmax", "ymax"])
-_NAME, _IS = r"\b(?:x1|y1|x2|y2|x_?min|y_?min|x_?max|y_?max)", r"[\"']?\s*[:=]\s*"
-_CORNER = re.compile(rf"({_NAME}){_IS}({_NUMBER})(?![\w.])", re.IGNORECASE)
-_ONE = rf"{_NAME}{_IS}{_NUMBER}(?![\w.])"
-# an object, or a run of named corners in prose ("x1=3, y1=4, x2=9, y2=8")
-_NAMED = rf"(?P<named>\{{[^{{}}\[\]]*\}}|{_ONE}(?:[\s,;]*(?:and\s+)?{_ONE}){{3}})"
-_BOX = re.compile(rf"{_LIST}|{_POINT}\s*,?\s*{_POINT}|{_NAMED}", re.IGNORECASE)
-_BARE = re.compile(_FOUR)
 
-
-def label(text: str, choices: Sequence[str]) -> str | None:
+def label(text: str, choices: Sequence[str], question: str = "") -> str | None:
     """The class named; another text as it stands; without choices its key for comparison."""
     whole = _whole_choice(text, choices)
     if whole is not None:
         return whole
     words = clean(text)
-    return (words if choices else label_key(words)) or None
+    return (words if choices else option_set(words)) or None
 
 
-def choice(text: str, choices: Sequence[str]) -> str | None:
-    """An option by its text, or by its letter alone or with that text; another text as it stands."""
+def choice(text: str, choices: Sequence[str], question: str = "") -> str | None:
+    """An option by its text or letter (alone, with that text or a reason); another text as it stands."""
     whole = _whole_choice(text, choices)
     if whole is not None:
         return whole
     words = clean(text)
     match = _LETTER.fullmatch(words)
     if not match:
-        return words or None
+        verdict = _verdict(words, choices)
+        return verdict or words or None
     letter, rest = (match[1] or match[2]).upper(), match[3]
     index = LETTERS.find(letter)
     if not 0 <= index < len(choices):
-        return words
+        return words if rest else None
     if rest.startswith("(") and rest.endswith(")"):
         rest = rest[1:-1]
     own, key = label_key(choices[index]), label_key(rest)
@@ -74,6 +122,8 @@ def choice(text: str, choices: Sequence[str]) -> str | None:
         return None if rest else choices[index]
     if key == own:
         return choices[index]
+    if _REASON.match(rest):
+        return choices[index] if _only_reasons(key, own, index, choices) else None
     if not f"{key} ".startswith(f"{own} "):
         return None
     for i, other in enumerate(choices):
@@ -83,23 +133,44 @@ def choice(text: str, choices: Sequence[str]) -> str | None:
         if other != own and other.startswith(own) and f"{key} ".startswith(f"{other} "):
             return None  # the text is a longer option's
     more = key[len(own) :].split()
-    return None if more[0] in ("and", "or") or _REJECTS.intersection(more) else choices[index]
+    return None if more[0] in ("and", "or") or _OF_TEXT.intersection(more) else choices[index]
+
+
+def _verdict(words: str, choices: Sequence[str]) -> str | None:
+    """The option "Yes" or "No", where there are these two, of a sentence that opens with it and a comma."""
+    options = {label_key(choice): choice for choice in choices}
+    if set(options) != {"yes", "no"} or not re.match(r"(?:yes|no)[,.;:!]", words, re.IGNORECASE):
+        return None
+    return options.get(yes_no(words))
+
+
+def _only_reasons(key: str, own: str, index: int, choices: Sequence[str]) -> bool:
+    """Whether the reason for a letter takes it back by no word, and names no other option or letter."""
+    if _REJECTS.intersection(key.split()):
+        return False
+    for i, other in enumerate(map(label_key, choices)):
+        if i != index and (
+            f" {other} " in f" {key} " or re.search(rf"\b(?:and|or|option) {LETTERS[i].lower()}\b", key)
+        ):
+            return False
+    return True
 
 
 def _whole_choice(text: str, choices: Sequence[str]) -> str | None:
     """The choice whose text this is, as it stands or cleaned.
 
-    Letter by letter first, then by `label_key`, which must fit one text only.
+    Letter by letter first, then by `label_key` and by `option_set`, which must fit one text only.
     """
     for form in (text, clean(text)):
         exact = _folded(form)
         for choice in choices:
             if _folded(choice) == exact:
                 return choice
-        key = label_key(form)
-        fitting = [choice for choice in choices if key and label_key(choice) == key]
-        if fitting and len(set(map(_folded, fitting))) == 1:
-            return fitting[0]
+        for key_of in (label_key, option_set):
+            key = key_of(form)
+            fitting = [choice for choice in choices if key and key_of(choice) == key]
+            if fitting and len(set(map(_folded, fitting))) == 1:
+                return fitting[0]
     return None
 
 
@@ -107,8 +178,12 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def yes_no(text: str, choices: Sequence[str] = ()) -> str | None:
-    """ "yes" or "no" where that word leads the answer and the other is not given too."""
+def yes_no(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
+    """ "yes" or "no" where that word leads the answer and the other is not given too.
+
+    "No effusion" and "No evidence of it" deny what is asked: "no", unless the question asks for what is
+    normal, or for something that the denial does not name.
+    """
     words = clean(text).casefold()
     match = re.match(r"(yes|no)(?!\w)(?!-\w)", words)
     if not match:
@@ -119,7 +194,7 @@ def yes_no(text: str, choices: Sequence[str] = ()) -> str | None:
     if match[1] == "no":
         word = re.match(r"\w+", after)
         if word and "\n" not in gap and word[0] not in _AFTER_NO:
-            return None
+            return "no" if _denies(after, question) else None
         return None if re.search(r"\byes\b", rest) else "no"
     if re.match(r"(?:or|and|/|&)\s*no\b", after) or re.search(r"(?:\bor\b|/)\s*no\b", rest):
         return None
@@ -127,38 +202,67 @@ def yes_no(text: str, choices: Sequence[str] = ()) -> str | None:
     return None if re.search(r"\bno\s*(?:$|\n|[^\w\s-]|-(?!\w))", rest) else "yes"
 
 
-def grade(text: str, choices: Sequence[str] = ()) -> str | None:
-    """The digits of the one integer given, alone, after a word such as "grade", or with a gloss."""
-    match = _GRADE.fullmatch(clean(text))
-    return str(int(match[1])) if match and len(match[1]) < 19 else None
+def _denies(phrase: str, question: str) -> bool:
+    """Whether "no <phrase>", one plain clause, denies what the question asks."""
+    words = _WORD.findall(phrase)
+    if re.search(r"[.,;:!?\n]", phrase.rstrip(" .!")) or "yes" in words or _NO_DENIAL.intersection(words):
+        return False
+    question = re.sub(r"\byes\s*(?:or|/)\s*no\b", " ", question.casefold())
+    asked = _WORD.findall(question)
+    if not asked:
+        return True
+    named = [word for word in words if word not in _GENERAL]
+    roots = {word[:6] for word in asked}
+    return not _NORMAL.search(question) and all(word[:6] in roots for word in named)
 
 
-def box(text: str, choices: Sequence[str] = ()) -> str | None:
-    """JSON of a list of [x1, y1, x2, y2], in the order given; None without a box of finite numbers."""
-    plain = unicodedata.normalize("NFKC", visible(text)).replace("\u2212", "-")
-    boxes = list(filter(_is_box, map(_numbers, _BOX.finditer(plain))))
-    bare = _BARE.fullmatch(clean(text))
-    if not boxes and bare:
-        boxes = list(filter(_is_box, [list(map(float, bare.groups()))]))
-    return json.dumps(boxes) if boxes else None
+def grade(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
+    """The digits of the one integer given: alone, after a word as "grade", of a scale, glossed, counted."""
+    words = clean(text)
+    match = _GRADE.fullmatch(words)
+    number = match[1] if match else _stated_number(words, question)
+    if number is None or len(number) > 18:
+        return None
+    value = int(number)
+    low, high = grade_range(choices, question)
+    return str(value) if low <= value <= high else None
 
 
-def _numbers(match: re.Match) -> list[float]:
-    """The numbers of one match; [] where it is no box: another key's list, or corners missing."""
-    if match["named"] is None:
-        if match["key"] is not None and match["key"].lower() not in _KEYS:
-            return []
-        # those of the list and of the two points, between the key and the corners
-        groups = match.groups()[1:9]
-        return list(map(float, filter(None, groups)))
-    values = {}
-    for name, value in _CORNER.findall(match["named"]):
-        values[name.lower().replace("_", "")] = float(value)
-    for corners in _CORNERS:
-        if set(corners) <= set(values):
-            return [values[name] for name in corners]
-    return []
+def grade_range(choices: Sequence[str], question: str) -> tuple[float, float]:
+    """(lowest, highest) grade there is: of the choices, else of the question; no limit where neither says it.
+
+    >>> grade_range((), "Grade the retinopathy, from 0 to 4."), grade_range((), "How many nodules?")
+    ((0, 4), (0, inf))
+    """
+    grades = [int(choice) for choice in choices if re.fullmatch(r"-?\d{1,18}", choice)]
+    if grades and len(grades) == len(choices):
+        return min(grades), max(grades)
+    scale = _SCALE.search(question)
+    if scale:
+        return int(scale[1]), int(scale[2])
+    return (0 if re.search(r"\bhow many\b", question, re.IGNORECASE) else -float("inf")), float("inf")
 
 
-def _is_box(numbers: Sequence[float]) -> bool:
-    return len(numbers) == 4 and all(map(math.isfinite, numbers))
+def _stated_number(words: str, question: str) -> str | None:
+    """The digits of a number that a sentence states as the grade or count; None where it may mean else."""
+    if _HEDGES.intersection(_WORD.findall(words.casefold())):
+        return None
+    scale = _OF_SCALE.fullmatch(words)
+    if scale:
+        top = grade_range((), question)[1]
+        return scale[1] if int(scale[1]) <= int(scale[2]) and top in (int(scale[2]), float("inf")) else None
+    named = _IN_WORDS.fullmatch(words)
+    if named:
+        after = _WORD.findall(named[2].casefold())
+        return None if after and after[0] in _UNITS else named[1]
+    glossed = _GLOSSED.fullmatch(words)
+    if glossed:
+        return glossed[1]
+    counted = _COUNTED.fullmatch(words)
+    if not counted or counted[2].casefold() in _UNITS:
+        return None
+    asked = _WORD.findall(question.casefold())
+    return counted[1] if not asked or counted[2].casefold()[:6] in {word[:6] for word in asked} else None
+
+
+__all__ = ["LETTERS", "box", "choice", "grade", "grade_range", "label", "yes_no"]

@@ -6,12 +6,13 @@ was read.
 
 Only the final answer counts: the last complete `\\boxed{...}` or `<answer>...</answer>` outside the
 thought. A thought never answers, an unclosed one hides what follows it, and where the thought was
-opened by the prompt all before `</think>` is thought. Text without such a mark is no answer.
+opened by the prompt all before `</think>` is thought. Text without such a mark is no answer. That is the
+strict reading, which rewards take; `parse_lenient` reads what a person would still take for the answer.
 The rules of each kind are in `parsing.kinds`; tests/cases/answers.jsonl shows them on examples.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medical_rl.parsing import kinds
 from medical_rl.parsing.text import normalise, visible
@@ -23,6 +24,7 @@ __all__ = ["READERS", "Response", "boxed_contents", "gold", "gold_problem", "nor
 _THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
 _OPEN, _CLOSE = "<[aA][nN][sS][wW][eE][rR]>", "</[aA][nN][sS][wW][eE][rR]>"
 _ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
+_TAGS = re.compile(r"</?(?:think|answer)>|\\boxed\b", re.IGNORECASE)
 _NESTED = 9  # marks in marks that are looked into
 _BRACES = re.compile(r"\\boxed\s*\{|[{}]")
 
@@ -32,6 +34,7 @@ class Response:
     """A response read once: the text, its thought, and the final answer text (None where there is none).
 
     boxed and tagged are the last of their marks; answer is the content of the mark that ends last.
+    thought is all that was thought, in order. bare: the answer is a text without any mark (`parse_lenient`).
     """
 
     text: str
@@ -39,6 +42,7 @@ class Response:
     boxed: str | None
     tagged: str | None
     answer: str | None
+    bare: bool = False
 
 
 def parse(text: str) -> Response:
@@ -52,24 +56,54 @@ def parse(text: str) -> Response:
     """
     thought, spoken = _split_thought(visible(text))
     tagged, boxed = _tagged_spans(spoken)[-1:], _boxed_spans(spoken)[-1:]
-    marks, content = tagged + boxed, None
-    for _ in range(_NESTED):  # a boxed answer within <answer>, or the other way round
-        if not marks:
-            break
-        content = max(marks)[1].strip()
-        marks = _tagged_spans(content) + _boxed_spans(content)
     return Response(
         text=text,
         thought=thought,
         boxed=boxed[0][1].strip() if boxed else None,
         tagged=tagged[0][1].strip() if tagged else None,
-        answer=content,
+        answer=_last_content(tagged + boxed),
     )
 
 
+def _last_content(marks: list[tuple[int, str]]) -> str | None:
+    """The content of the last of these marks; of a mark within it (boxed in <answer>) the inner one's."""
+    content = None
+    for _ in range(_NESTED):
+        if not marks:
+            break
+        content = max(marks)[1].strip()
+        marks = _tagged_spans(content) + _boxed_spans(content)
+    return content
+
+
+def parse_lenient(text: str) -> Response:
+    """As `parse`, and where that finds no answer: the last mark anywhere that holds one, else the bare text.
+
+    A mark in the thought counts. A text without any mark is the answer, or the thought where nothing follows
+    it; `read` takes it as a whole, else its last line. For measuring what a model knows apart from how it
+    writes; never stricter than `parse`.
+
+    >>> [parse_lenient(text).answer for text in ("<think>clear <answer>no</answer></think>", "It is so: no.")]
+    ['no', 'It is so: no.']
+    """
+    response, whole = parse(text), visible(text)
+    if response.answer:
+        return response
+    marks = [mark for mark in _tagged_spans(whole) + _boxed_spans(whole) if mark[1].strip()]
+    content = _last_content(marks)
+    if content:
+        return replace(response, answer=content)
+    thought, spoken = _split_thought(whole)  # a thought that was never finished is in neither
+    bare = _TAGS.sub(" ", spoken).strip() or _TAGS.sub(" ", thought or "").strip()
+    return replace(response, answer=bare or None, bare=bool(bare))
+
+
+PARSERS = {"strict": parse, "lenient": parse_lenient}
+
+
 def _split_thought(text: str) -> tuple[str | None, str]:
-    """(the last thought, what was said outside thoughts)."""
-    depth, start, spoken, thought = 0, 0, [], None
+    """(all that was thought, what was said outside thoughts)."""
+    depth, start, spoken, thoughts = 0, 0, [], []
     for match in _THINK.finditer(text):
         if not match[1]:
             if depth == 0:
@@ -79,12 +113,13 @@ def _split_thought(text: str) -> tuple[str | None, str]:
         elif depth <= 1:
             if depth == 0:  # the prompt had opened it: all before was thought
                 spoken.clear()
-            thought, start, depth = text[start : match.start()].strip(), match.end(), 0
+            thoughts.append(text[start : match.start()].strip())
+            start, depth = match.end(), 0
         else:
             depth -= 1
     if depth == 0:
         spoken.append(text[start:])
-    return thought, " ".join(spoken)
+    return "\n".join(filter(None, thoughts)) if thoughts else None, " ".join(spoken)
 
 
 def _tagged_spans(text: str) -> list[tuple[int, str]]:
@@ -122,13 +157,19 @@ def boxed_contents(text: str) -> list[str]:
 def read(response: Response, sample: Sample) -> str | None:
     """The canonical answer of `sample.kind` in the response, or None where it cannot be read.
 
-    label, choice: the text of the class or option meant; a text that is none of them is
-    returned as it stands (it is an answer, a wrong one). grade: an integer's digits.
-    yes_no: "yes" or "no". box: JSON of a list of [x1, y1, x2, y2].
+    label, choice: the text of the class or option meant; a text that is none of them is returned as it
+    stands (it is an answer, a wrong one). grade: an integer's digits. yes_no: "yes" or "no". box: JSON of a
+    list of [x1, y1, x2, y2]. What is outside the kind's range (a grade that does not exist, a letter beyond
+    the options) is no answer; for a box the terms tell, which know its frame.
     """
     if response.answer is None or not response.answer.strip():
         return None
-    return READERS[sample.kind](response.answer, sample.choices)
+    reader = READERS[sample.kind]
+    answer = reader(response.answer, sample.choices, sample.question)
+    if response.bare and (answer is None or (sample.choices and answer not in sample.choices)):
+        last_line = response.answer.rstrip().rpartition("\n")[2]
+        return reader(last_line, sample.choices, sample.question) or answer
+    return answer
 
 
 def gold(sample: Sample) -> str | None:
@@ -145,6 +186,8 @@ def gold_problem(sample: Sample) -> str | None:
     truth = gold(sample)
     if truth is None:
         return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
+    if sample.kind == "choice" and len(sample.choices) > len(kinds.LETTERS):
+        return f"it has {len(sample.choices)} choices, and letters are read up to {kinds.LETTERS[-1]}"
     if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:
         choices = ", ".join(map(repr, sample.choices))
         return f"the gold answer {sample.answer!r} is none of the choices {choices}"

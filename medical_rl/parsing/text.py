@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
-_SPECIAL = re.compile(r"<\|[^<>|\s]*\|>")
+_SPECIAL = re.compile(r"<\|[^<>|\s]*\|>|<(?:image|video|audio)>", re.IGNORECASE)
 _WRAPPER = re.compile(
     r"\\(?:text|textbf|textit|textrm|emph|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
 )
@@ -17,15 +17,20 @@ _MARKS = re.compile(r"\*+|__+|`+|(?m:^[ \t]*(?:#+|>+(?![ \t]*[\d.]))[ \t]*)|\$+|
 _NESTED = 16  # wrappers in wrappers that are looked into
 # else NFKC reads 10³ as 103
 _RAISED = {ord(raised): f"^{digit}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
-_EDGES = " \t\r\n\"'“”‘’«»„"
+_EDGES = " \t\r\n\"'“”‘’«»„✅✔☑"
 _AFTER = _EDGES + ".,;:!?…。，、；：！？"
-_LEAD = re.compile(
-    r"(?:so|therefore|thus|hence)\s*,\s*"
-    r"|(?:so\s+|therefore\s+)?(?:the|my)\s+(?:(?:correct|final|best)\s+)?answer\s+is\b\s*:?\s*"
+_STATED = (
+    r"(?:(?:so|therefore|thus|hence)(?:\s*,)?\s+)?(?:the|my)\s+"
+    r"(?:(?:(?:most\s+)?(?:correct|final|best|right|likely|appropriate)\s+)?answer|"
+    r"(?:correct|final|best|right)\s+(?:option|choice))\s+is\b\s*:?\s*"
     r"|(?:the\s+)?(?:(?:correct|final)\s+)?answer\s*:\s*"
-    r"|conclusion\s*:\s*",
+)
+_LEAD = re.compile(
+    rf"(?:so|therefore|thus|hence)\s*,\s*|{_STATED}|conclusion\s*:\s*|(?:正确|最终)?答案(?:是|为|\s*:)\s*",
     re.IGNORECASE,
 )
+# the same behind another sentence: the last of them says the answer
+_LATER_LEAD = re.compile(rf"(?<=[.!?,:\n])[ \t\n]{{0,4}}(?:{_STATED})(?=\S)", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
@@ -45,6 +50,11 @@ def clean(text: str) -> str:
     text = _trim(_MARKS.sub("", _unwrapped(text)))
     if text.startswith("{") and text.endswith("}"):
         text = _trim(text[1:-1])
+    start = 0
+    for later in _LATER_LEAD.finditer(text):
+        start = later.end()
+    if start:
+        text = _trim(text[start:])
     lead = _LEAD.match(text)
     while lead:
         text = _trim(text[lead.end() :])
@@ -86,6 +96,12 @@ _SIGNS = re.compile(
 )
 
 
+_CONTRACTED = re.compile(r"n['’]t\b", re.IGNORECASE)
+# 1,200 is 1200 and 8.30 is 8.3, but no part of a code such as 1.10.2 or C50.10
+_THOUSANDS = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,]|\.\d+\.)")
+_DECIMALS = re.compile(r"(?<![\w.])\d+\.\d*0(?![\w]|\.\d)")
+
+
 @functools.lru_cache(maxsize=8192)
 def label_key(text: str) -> str:
     """As `normalise`, with the signs kept that make another finding or another size of the same words.
@@ -95,6 +111,9 @@ def label_key(text: str) -> str:
     """
     text = unicodedata.normalize("NFKC", visible(text)).replace("\u2212", "-").replace("–", "-")
     text = _unwrapped(text.replace(">=", "≥").replace("<=", "≤"))
+    text = _CONTRACTED.sub(" not", text).replace("cannot", "can not")
+    text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
+    text = _DECIMALS.sub(lambda number: number[0].rstrip("0").rstrip("."), text)
     key, start = [], 0
     for sign in _SIGNS.finditer(text):
         key.append(normalise(text[start : sign.start()]))
@@ -102,6 +121,28 @@ def label_key(text: str) -> str:
         start = sign.end()
     key.append(normalise(text[start:]))
     return " ".join(filter(None, key))
+
+
+# words by whose place an order says something: "no mass, nodule", "increased, decreased" (on T1 and on T2)
+_ORDERED = re.compile(
+    r"\b(?:no|not|without|then|and|or|left|right|upper|lower|first|second|before|after|high|low|positive"
+    r"|negative|(?:increas|decreas|hyper|hypo)\w*)\b"
+)
+
+
+@functools.lru_cache(maxsize=8192)
+def option_set(text: str) -> str:
+    """As `label_key`, the parts of a list between commas in one order: "Lung, Heart" is "Heart, Lung".
+
+    A part that holds a number, or a word by which the order may say something, leaves the text as it stands.
+
+    >>> option_set("Lung, Heart") == option_set("heart; lung"), option_set("no mass, nodule")
+    (True, 'no mass nodule')
+    """
+    parts = list(filter(None, map(label_key, re.split(r"[,;]", text))))
+    if len(parts) < 2 or _ORDERED.search(text.casefold()) or re.search(r"\d", text):
+        return label_key(text)
+    return " ".join(sorted(parts))
 
 
 def neutralise(value):

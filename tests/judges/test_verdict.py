@@ -1,4 +1,4 @@
-"""The strict parser: one object, alone or in one code fence; anything else is garbage and never guessed at."""
+"""The strict parser: one object, alone, in one code fence or after a thought; anything else is garbage, never guessed at."""
 
 import contextlib
 
@@ -11,8 +11,15 @@ from medical_rl.judges.messages import CONSISTENCY, GarbageVerdict, Verdict, par
 GOOD = '{"verdict": "unsound", "reason": "No link."}'
 
 
-@pytest.mark.parametrize("text", [GOOD, f"  {GOOD}\n", f"```json\n{GOOD}\n```", f"```\n{GOOD}\n```\n"])
-def test_an_object_alone_or_in_one_fence_is_read(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD, f"  {GOOD}\n", f"```json\n{GOOD}\n```", f"```\n{GOOD}\n```\n", f"```json {GOOD} ```", f"```{GOOD}```",
+        f"<think>\nIs {{x}} sound? No.\n</think>\n\n{GOOD}", f"It was opened by the template.</think>{GOOD}",
+        f"<think>a</think>```json\n{GOOD}\n```", f"<think>a</think>``` {GOOD} ```",
+    ],
+)  # fmt: skip
+def test_an_object_alone_in_one_fence_or_after_a_thought_is_read(text):
     assert Verdict(**parse(text, CONSISTENCY)) == Verdict("unsound", "No link.")
 
 
@@ -23,7 +30,10 @@ def test_an_object_alone_or_in_one_fence_is_read(text):
         f"```json\n{GOOD}\n```\n```json\n{GOOD}\n```", '{"verdict": "sound"}', '{"verdict": "Sound", "reason": ""}',
         '{"verdict": "sound", "reason": 3}', '{"verdict": "sound", "reason": "", "score": 1}', '{"verdict": ["sound"], "reason": ""}',
         '{"verdict": "unsound", "verdict": "sound", "reason": ""}', '{"verdict": "sound", "reason": ""', "[" * 100_000,
-        '<think>hm</think>{"verdict": "sound", "reason": ""}', '{"verdict": "sound", "reason": Infinity}',
+        '<think>hm {"verdict": "sound", "reason": ""}', '<think>hm</think> It is {"verdict": "sound", "reason": ""}',
+        '<think>{"verdict": "sound", "reason": ""}</think>', '<think>a</think>{"verdict": "sound", "reason": ""}<think>b</think>',
+        '```json {"verdict": "sound", "reason": ""}', '```json```', '``````', '```yaml {"verdict": "sound", "reason": ""}```',
+        '{"verdict": "sound", "reason": Infinity}',
     ],
 )  # fmt: skip
 def test_anything_else_is_garbage(text):
@@ -46,3 +56,9 @@ def test_other_schemas_are_checked_the_same_way():
     assert parse('{"grade": 3}', graded) == {"grade": 3}
     with pytest.raises(GarbageVerdict, match="grade breaks the schema's rule 'maximum'"):
         parse('{"grade": 7}', graded)
+
+
+def test_a_reason_may_speak_of_thoughts():
+    assert (
+        parse('{"verdict": "sound", "reason": "After </think> nothing."}', CONSISTENCY)["verdict"] == "sound"
+    )

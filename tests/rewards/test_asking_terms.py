@@ -232,3 +232,11 @@ def test_a_mix_without_the_one_it_asks_says_what_to_choose():
         connect(Mix(MEDFACT), {"judge": None})
     with pytest.raises(UserError, match="conf/reward_model=endpoint"):
         connect(Mix({"learned": {"weight": 1.0}}), {})
+
+
+def test_the_judge_and_the_rule_see_all_that_was_thought():
+    judge = Judge("sound")
+    text = "<think>The angles are blunted.</think><think>So it is.</think><answer>no</answer>"
+    asyncio.run(consistency(parse(text), ITEM, judge=judge))
+    assert judge.asked[0]["thought"] == "The angles are blunted.\nSo it is."
+    assert parse("<think>a</think> b </think> c \\boxed{no}").thought == "a\nb"

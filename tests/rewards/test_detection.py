@@ -5,7 +5,7 @@ import pytest
 from medical_rl.boxes import resized
 from medical_rl.errors import UserError, WrongKind
 from medical_rl.parsing.response import parse
-from medical_rl.rewards.terms.accuracy import detection
+from medical_rl.rewards.terms.accuracy import accuracy, detection
 from medical_rl.sample import Sample
 
 
@@ -79,3 +79,29 @@ def test_an_unreadable_box_scores_0_and_wrong_data_raise():
         detection(said("[0, 0, 1, 1]"), Sample("1", "test", "?", "grade", "1"))
     with pytest.raises(UserError, match="original, relative, resized"):
         detection(said("[0, 0, 1, 1]"), HALF, frame="pixels")
+
+
+@pytest.mark.parametrize(
+    "beyond", ["[0, 0, 700, 450]", "[0, 0, 600, 520]", "[-40, 0, 600, 450]", "[0, -40, 600, 450]"]
+)
+def test_a_box_beyond_the_image_is_no_answer(beyond):
+    whole = item("[0, 0, 600, 450]", size=(450, 600))
+    for continuous in (False, True):
+        assert detection(said(beyond), whole, continuous=continuous) == 0.0, "its IoU is above 0.85"
+    assert accuracy(said(beyond), whole) == 0.0
+
+
+def test_rounding_to_another_frame_is_not_beyond_the_image():
+    whole = item("[0, 0, 600, 450]", size=(450, 600))
+    assert detection(said("[0, 0, 602, 451]"), whole) == accuracy(said("[0, 0, 602, 451]"), whole) == 1.0
+    assert detection(said("[0, 0, 1000, 1000]"), whole, frame="relative") == 1.0
+    assert detection(said("[0, 0, 1100, 1000]"), whole, frame="relative") == 0.0
+
+
+def test_a_right_box_does_not_save_one_beyond_the_image():
+    truth = item("[0, 0, 100, 100]", size=(450, 600))
+    assert detection(said("[[0, 0, 100, 100], [500, 300, 900, 700]]"), truth, continuous=True) == 0.0
+
+
+def test_without_the_images_size_nothing_is_known_to_be_beyond_it():
+    assert detection(said("[0, 0, 700, 450]"), item("[0, 0, 600, 450]")) == 1.0

@@ -84,8 +84,8 @@ WORKED = {
     "vrft_recite": (
         "<think>a round disc with a sharp edge</think> \\boxed{3}",
         "grade",
-        1.2,
-    ),  # 0.9 + 0.1 + 0.2 * 1
+        1 + 0.2 * 0.5**0.25,
+    ),  # 0.9 + 0.1 + 0.2 * BLEU of 8 words of which the last is the answer: (7/8 * 6/7 * 5/6 * 4/5) ** (1/4)
     "vrft_unrecite": (
         "<think>a round disc with a sharp edge</think> \\boxed{3}",
         "grade",
@@ -333,3 +333,37 @@ def test_a_term_that_is_false_is_left_out_and_one_that_is_empty_still_needs_a_we
     assert list(Mix.from_config(rewards).terms) == ["outcome"]
     with pytest.raises(UserError, match="no weight"):
         Mix.from_config({"terms": {"accuracy": None}})
+
+
+INSIDE, BARE = "<think>It is a disc. <answer>disc</answer></think>", "I see a disc.\nThe answer is disc."
+
+
+def test_rewards_are_strict_unless_the_lenient_reading_is_chosen():
+    for overrides, expected in ((), [0.0, 0.0]), (("conf.rewards.reading=lenient",), [1.0, 1.0]):
+        mix = shipped("accuracy_format", *overrides)
+        results = [score(mix, text) for text in (INSIDE, BARE)]
+        assert [result["accuracy"] for result in results] == expected
+        assert [result["acc"] for result in results] == [0.0, 0.0], "what is measured stays strict"
+        assert [result["format"] for result in results] == [0.0, 0.0], "and so does the form"
+
+
+def test_the_lenient_reading_pays_no_wrong_answer():
+    mix = shipped("accuracy_format", "conf.rewards.reading=lenient")
+    for text in (
+        "<think>a disc? <answer>ring</answer></think>",
+        "A disc.\nNo, a ring.",
+        "",
+        "<think>disc",
+        "disc or ring",
+    ):
+        assert score(mix, text)["accuracy"] == 0.0, text
+    assert score(mix, "<think>a <answer>ring</answer></think> \\boxed{disc}")["accuracy"] == 1.0, (
+        "as the strict one"
+    )
+
+
+def test_an_unknown_reading_is_refused_with_the_two_there_are():
+    with pytest.raises(
+        UserError, match=r"conf.rewards.reading.*'lenent'.*Did you mean 'lenient'.*lenient, strict"
+    ):
+        shipped("accuracy_format", "conf.rewards.reading=lenent")

@@ -15,7 +15,7 @@ ITEM = Sample("1", "test", "?", "label", "benign", choices=("benign", "malignant
 
 
 def said(thought):
-    return parse(f"<think>{thought}</think> \\boxed{{benign}}")
+    return parse(f"<think>{thought}</think>")
 
 
 def test_bleu_is_nltks_on_lower_case_words():
@@ -49,8 +49,34 @@ def test_delta_of_equation_7_rewards_or_punishes_and_is_clipped():
     )
 
 
-def test_only_the_thought_recites():
-    assert recitation(parse(f"{KNOWLEDGE} \\boxed{{benign}}"), ITEM) == 0.0
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>{KNOWLEDGE}</think> so \\boxed{{benign}}",
+        f"<think>so</think> {KNOWLEDGE} \\boxed{{benign}}",
+        f"<think>so</think><answer>benign: {KNOWLEDGE}</answer>",
+        f"<think>{KNOWLEDGE}</think><think>so</think> \\boxed{{benign}}",
+        f"so {KNOWLEDGE} \\boxed{{benign}}",
+    ],
+    ids=["thought", "behind_the_thought", "answer", "first_of_two_thoughts", "no_thought"],
+)
+def test_a_recital_is_punished_wherever_it_stands(text):
+    # equation 7 takes the whole output: BLEU 13/15 and better, and -2 * that is beyond -1
+    assert recitation(parse(text), ITEM, delta=-2) == -1.0
+
+
+def test_marks_are_no_words_of_the_output():
+    assert recitation(
+        parse(f"<think>{KNOWLEDGE}</think><answer></answer>"), ITEM, delta=0.2
+    ) == pytest.approx(0.2)
+
+
+def test_the_thought_alone_recites_where_that_is_chosen():
+    behind = parse(f"<think>so</think> {KNOWLEDGE} \\boxed{{benign}}")
+    assert recitation(behind, ITEM, delta=-2, scope="think", smoothing="method0") == 0.0
+    assert recitation(parse(f"{KNOWLEDGE} \\boxed{{benign}}"), ITEM, scope="think") == 0.0
+    with pytest.raises(UserError, match="scope of the recitation reward 'thougt'.*Available: output, think"):
+        recitation(behind, ITEM, scope="thougt")
 
 
 def test_a_row_without_knowledge_is_bad_data():

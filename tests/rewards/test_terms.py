@@ -214,3 +214,45 @@ def test_no_text_makes_a_term_raise_or_leave_its_range(item, text):
 def test_the_gold_answer_of_every_kind_reads_as_itself():
     for item in (LABEL, GRADE, YES_NO, CHOICE, BOX):
         assert read(parse(f"\\boxed{{{item.answer}}}"), item) == gold(item) is not None
+
+
+@pytest.mark.parametrize("said", ["5", "grade 5", "-1", "4 + 1", "Stage 5 retinopathy", "9"])
+def test_a_grade_that_does_not_exist_is_paid_by_no_term(said):
+    response, top = (
+        parse(f"<think>a</think> \\boxed{{{said}}}"),
+        sample("grade", "4", ("0", "1", "2", "3", "4")),
+    )
+    assert read(response, top) is None
+    assert mfrs(response, top) == accuracy(response, top) == outcome(response, top, "mfrs") == 0.0
+
+
+def test_the_scale_of_the_question_counts_where_no_grades_are_listed():
+    item = Sample("1", "test", "What is the grade of retinopathy, from 0 to 4?", "grade", "4")
+    assert mfrs(parse("\\boxed{5}"), item) == 0.0 and mfrs(parse("\\boxed{3}"), item) == 0.25
+    assert mfrs(parse("\\boxed{5}"), sample("grade", "4")) == 0.25, (
+        "no scale is known: a grade like any other"
+    )
+
+
+@pytest.mark.parametrize(
+    "inside", ["{}", "[]", "[[]]", '{"bbox": null}', '{"bbox": []}', '{"label": "mass"}', "[1, 2]"]
+)
+def test_json_without_a_box_has_not_the_form_of_a_box(inside):
+    response = parse(f"<think>a</think><answer>{inside}</answer>")
+    assert format_reward(response, BOX, "json") == 0.0
+    fenced = parse(f"<think>a</think><answer>```json\n{inside}\n```</answer>")
+    assert format_reward(fenced, BOX, "json") == 0.0
+
+
+def test_empty_json_is_no_answer_of_any_kind():
+    for inside in ("{}", "[]"):
+        assert format_reward(parse(f"<think>a</think><answer>{inside}</answer>"), LABEL, "json") == 0.0
+
+
+def test_more_options_than_letters_are_refused_and_the_last_letter_is_read():
+    from medical_rl.parsing.response import gold_problem
+
+    many = tuple(f"segment {number}" for number in range(1, 28))
+    assert accuracy(parse("<answer>Z</answer>"), sample("choice", "segment 26", many[:26])) == 1.0
+    assert gold_problem(sample("choice", "segment 1", many[:26])) is None
+    assert "27 choices, and letters are read up to Z" in gold_problem(sample("choice", "segment 1", many))

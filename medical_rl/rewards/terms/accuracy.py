@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from medical_rl.boxes import FRAMES, boxes_hit, iou, match_boxes, to_original
+from medical_rl.boxes import FRAMES, boxes_hit, iou, match_boxes, to_original, within
 from medical_rl.errors import UserError, WrongKind, check_known
 from medical_rl.parsing.response import Response, gold, read
 from medical_rl.sample import Sample
@@ -37,11 +37,15 @@ def accuracy(response: Response, sample: Sample, match: str = "answer") -> float
 
 
 def right(predicted: str | None, sample: Sample) -> bool:
-    """Whether an answer that `read` gave is the gold one; boxes: each hits its own with IoU > 0.5."""
+    """Whether an answer that `read` gave is the gold one; boxes: all in the image, each hits its own."""
     if predicted is None:
         return False
     truth = gold(sample)
-    return boxes_hit(predicted, truth, HIT) if sample.kind == "box" else predicted == truth
+    if sample.kind != "box":
+        return predicted == truth
+    if not all(within(box, sample.size) for box in json.loads(predicted)):
+        return False
+    return boxes_hit(predicted, truth, HIT)
 
 
 def mfrs(response: Response, sample: Sample, weights: Sequence[float] = (1.0, 0.25, 0.0625)) -> float:
@@ -80,7 +84,7 @@ def detection(
                 min_pixels..max_pixels in steps of `patch`); relative (0 to 1000 of each side)
 
     Boxes are matched one to one for the largest sum of IoU; the sum is divided by the larger count, so
-    boxes too many cost as much as boxes missed.
+    boxes too many cost as much as boxes missed. An answer with a box beyond the image is none: 0.
 
     >>> from medical_rl.parsing.response import parse
     >>> s = Sample(id="1", source="demo", question="?", kind="box", answer="[0, 0, 10, 10]", size=(100, 100))
@@ -105,6 +109,8 @@ def detection(
     boxes = []
     for box in json.loads(predicted):
         boxes.append(to_original(box, sample.size, frame, min_pixels, max_pixels, patch))
+    if not all(within(box, sample.size) for box in boxes):
+        return 0.0
     total = 0.0
     for i, j in match_boxes(boxes, truth):
         value = iou(boxes[i], truth[j])

@@ -15,22 +15,10 @@ from medical_rl.sample import Sample
 
 SOUND, UNSOUND = 1.0, -0.5  # MEDFACT-R1 section 2.3
 _SENTENCE = re.compile(r"(?<=[.!?;\n])\s+")
-_DENIAL = frozenset(
-    [
-        "no",
-        "not",
-        "without",
-        "absent",
-        "none",
-        "negative",
-        "unremarkable",
-        "never",
-        "nor",
-        "neither",
-        "free",
-        "clear",
-    ]
-)
+_DENIAL = frozenset([
+    "no", "not", "without", "absent", "none", "negative", "unremarkable", "never", "nor", "neither",
+    "free", "clear",
+])  # fmt: skip
 
 
 async def consistency(

@@ -4,7 +4,7 @@ import json
 import re
 
 from medical_rl.errors import check_known
-from medical_rl.parsing.response import Response
+from medical_rl.parsing.response import Response, read
 from medical_rl.sample import Sample
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -30,14 +30,15 @@ def _tagged(response: Response) -> bool:
 
 
 def _json(response: Response) -> bool:
-    """As `_tagged`, with JSON as the answer, in a code fence or not (VRFT-Aug, localisation)."""
+    """As `_tagged`, with JSON that holds something, in a code fence or not (VRFT-Aug, localisation)."""
     if not _tagged(response):
         return False
     inside = _FENCE.fullmatch(response.tagged)
     try:
-        return isinstance(json.loads(inside[1] if inside else response.tagged), (list, dict))
+        value = json.loads(inside[1] if inside else response.tagged)
     except (ValueError, RecursionError):  # not JSON, or nested beyond reading
         return False
+    return isinstance(value, (list, dict)) and bool(value)
 
 
 FORMS = {
@@ -62,6 +63,8 @@ def format_reward(response: Response, sample: Sample, form: str = "boxed") -> fl
     0.0
     """
     check_known("form", form, FORMS)
+    if form == "json" and sample is not None and sample.kind == "box" and read(response, sample) is None:
+        return 0.0  # JSON without a box: {}, [[]], {"bbox": null}
     return float(FORMS[form](response))
 
 

@@ -1,23 +1,30 @@
-"""Recitation: how closely the thought repeats the knowledge in the prompt (VRFT-Aug, equation 7)."""
+"""Recitation: how closely the output repeats the knowledge in the prompt (VRFT-Aug, equation 7)."""
 
 import functools
 import re
 
 from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.response import Response
+from medical_rl.parsing.text import visible
 from medical_rl.sample import Sample
 
 # nltk's names; its method6 needs longer texts than many thoughts are
 SMOOTHING = tuple(f"method{i}" for i in (0, 1, 2, 3, 4, 5, 7))
+SCOPES = ("output", "think")
+_MARKS = re.compile(r"</?(?:think|answer)>|\\boxed\b", re.IGNORECASE)
 
 
 def recitation(
-    response: Response, sample: Sample, delta: float = 0.2, order: int = 4, smoothing: str = "method1"
-) -> float:
-    """delta * BLEU(thought, knowledge), clipped to [-1, 1]: delta 0.2 rewards reciting, -2 punishes it.
+    response: Response, sample: Sample, delta: float = 0.2, order: int = 4, smoothing: str = "method1",
+    scope: str = "output",
+) -> float:  # fmt: skip
+    """delta * BLEU(output, knowledge), clipped to [-1, 1]: delta 0.2 rewards reciting, -2 punishes it.
 
     BLEU is nltk's sentence BLEU over lower-case words, with n-grams up to `order` equally weighted and nltk's
-    `smoothing` (method0 is none). A response without a thought recites nothing: 0.
+    `smoothing` (method0 is none).
+
+    scope  output: all that was said, without the marks, as in equation 7; think: the thought alone, so that a
+           recital behind it is neither paid nor punished
 
     >>> from medical_rl.parsing.response import parse
     >>> knowledge = "a smooth round mass with sharp borders"
@@ -26,17 +33,17 @@ def recitation(
     0.2
     """
     check_known("BLEU smoothing of nltk", smoothing, SMOOTHING)
+    check_known("scope of the recitation reward", scope, SCOPES)
     if int(order) < 1:
         raise UserError(f"The recitation reward has order={order}: BLEU needs n-grams of at least one word.")
     if not sample.knowledge.strip():
         raise UserError(
-            f"The recitation reward compares the thought with injected knowledge, and the row {sample.id!r} "
+            f"The recitation reward compares the output with injected knowledge, and the row {sample.id!r} "
             f"of {sample.source} has none. Choose a dataset and a prompt with knowledge "
             "(conf/prompt=visual_attributes), or another reward."
         )
-    if not response.thought:
-        return 0.0
-    value = float(delta) * bleu(response.thought, sample.knowledge, int(order), smoothing)
+    text = _MARKS.sub(" ", visible(response.text)) if scope == "output" else response.thought or ""
+    value = float(delta) * bleu(text, sample.knowledge, int(order), smoothing)
     return max(-1.0, min(1.0, value))
 
 
