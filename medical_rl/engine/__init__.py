@@ -9,8 +9,10 @@ verl/       what verl loads of ours, in its plug-in points
                                   checkpoint
     agent_loop, dataset, tokens   a group's image work shared; rows, their exact token counts, decoding
     reward_manager, judge_desk    scores of a response; the judges' desk as an actor of the cluster
-    tracking, merge_lora          metrics.jsonl; LoRA weights merged into an ordinary model folder
+    tracking                      metrics.jsonl
+    agreement, rollout_server     rollout and trainer compared: probabilities, grids of images
 vllm/       processes of vLLM: requests and their lines; generate, option_scores, classify; R_phi's server
+checks/     what a dry run asks: settings by verl's own validation, a prompt by the model's processor
 host/       the machine: CPU platform, patches of verl and vLLM, environment variables, Slurm's allocation,
             versions
 """

@@ -2,7 +2,8 @@
 
     python -m medical_rl.pipeline.stage_main STAGE RUN_FOLDER
 
-The result goes to logs/<stage>.result.json; a user's error to the same file, with exit code 2.
+The result goes to logs/<stage>.result.json; a user's error to the same file, with exit code 2, and so does a
+failure that says all itself, with exit code 1.
 """
 
 import sys
@@ -10,7 +11,7 @@ import traceback
 
 from omegaconf import OmegaConf
 
-from medical_rl.errors import UserError
+from medical_rl.errors import StageFailed, UserError
 from medical_rl.loop.plan import with_round_paths
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
@@ -27,6 +28,9 @@ def main(stage: str, folder: str) -> int:
     except UserError as error:
         write_json(result, {"error": str(error)})
         return UserError.exit_code
+    except StageFailed as failure:
+        write_json(result, {"failed": str(failure)})
+        return StageFailed.exit_code
     except Exception:
         # The parent shows the log's path; the traceback belongs into the log, whole.
         traceback.print_exc()

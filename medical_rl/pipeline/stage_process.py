@@ -49,6 +49,8 @@ def run_stage_process(stage: str, config: DictConfig, folder: RunFolder, console
     folder.update_stage(stage, status="failed", finished=now())
     if "error" in result:
         raise UserError(result["error"])
+    if "failed" in result:
+        raise StageFailed(f"The stage {stage} failed. {result['failed']} Its log: {log}.")
     reason = "it gave no result"
     if stalled:
         reason = f"nothing happened for {duration(limit)}"

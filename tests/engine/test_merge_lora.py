@@ -9,7 +9,7 @@ def test_the_merged_model_equals_pefts_own_merge(verl, model, tmp_path):
     from safetensors.torch import save_file
     from transformers import AutoModelForImageTextToText
 
-    from medical_rl.engine.verl.merge_lora import merge
+    from medical_rl.training.merge_lora import merge
 
     base = AutoModelForImageTextToText.from_pretrained(model)
     tuned = get_peft_model(
@@ -39,8 +39,8 @@ def test_lora_weights_of_another_model_are_refused(verl, model, tmp_path):
     import torch
     from safetensors.torch import save_file
 
-    from medical_rl.engine.verl.merge_lora import A, B, merge
     from medical_rl.errors import StageFailed
+    from medical_rl.training.merge_lora import A, B, merge
 
     name = "base_model.model.model.elsewhere.q_proj"
     save_file({name + A: torch.zeros(2, 4), name + B: torch.zeros(4, 2)}, tmp_path / "model.safetensors")

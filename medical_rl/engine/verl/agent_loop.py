@@ -15,7 +15,11 @@ from verl.experimental.agent_loop.agent_loop import register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1 import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
+from medical_rl.engine.verl.agreement import grid_difference
+from medical_rl.engine.verl.rollout_server import GRIDS
+
 REMEMBERED = 32  # prompts of a worker: those in flight; pixel values of a large image take 12 MB
+IMAGES_DIFFER = "images_differ"  # in a trajectory's extra fields: how, or None
 KINDS = 3  # results a prompt: its images, its tokens, its pixel values
 
 
@@ -71,7 +75,7 @@ class SharedImageLoop(SingleTurnAgentLoop):
 
 @ray.remote
 class SharedImageWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
-    """verl's agent loop worker; a group's pixel values are computed once."""
+    """verl's agent loop worker; a group's pixel values are computed once, its grids compared with vLLM's."""
 
     def _compute_multi_modal_inputs(self, output, input_ids):
         data = output.multi_modal_data or {}
@@ -83,6 +87,10 @@ class SharedImageWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         if inputs.get("mm_token_type_ids") is not None:
             # Depends on the response's length; verl only tests its presence and then computes its own.
             inputs["mm_token_type_ids"] = torch.zeros_like(input_ids).reshape(1, -1)
+        grids = inputs.get("image_grid_thw")
+        of_trainer = None if grids is None else grids.tolist()
+        # the trainer reads it (trainer.py): an error here would only pad the group, in silence
+        output.extra_fields[IMAGES_DIFFER] = grid_difference(output.extra_fields.pop(GRIDS, None), of_trainer)
         return inputs
 
 

@@ -6,6 +6,7 @@ import tempfile
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
+from ray.exceptions import RayTaskError
 from verl.trainer.main_ppo import run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
@@ -13,6 +14,7 @@ from verl.utils.device import auto_set_device
 
 from medical_rl.engine.host import allocation
 from medical_rl.engine.host.environment import names_for_workers
+from medical_rl.errors import StageFailed, UserError
 
 
 @ray.remote(num_cpus=1)
@@ -25,10 +27,12 @@ class MedicalTaskRunner:
         import verl.trainer.ppo.v1.trainer_base as trainer_base
 
         from medical_rl.engine.verl.agent_loop import SharedImageManager
+        from medical_rl.engine.verl.rollout_server import use_grid_servers
         from medical_rl.engine.verl.tracking import RunTracking
         from medical_rl.engine.verl.trainer import MedicalTrainer
 
         trainer_base.Tracking = RunTracking
+        use_grid_servers()
         config.transfer_queue.enable = True
         OmegaConf.resolve(config)
         tq.init(config.transfer_queue)
@@ -52,7 +56,10 @@ class MedicalTaskRunner:
 
 
 def run_grpo(config: DictConfig) -> None:
-    """Run GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path."""
+    """Run GRPO as `config` (verl's schema plus `conf`) says. Ray is shut down on every path.
+
+    Raises the trainer's own UserError or StageFailed as it is.
+    """
     auto_set_device(config)
     validate_config(
         config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
@@ -63,6 +70,10 @@ def run_grpo(config: DictConfig) -> None:
         config.ray_kwargs.ray_init, folder = ray_init_settings(config)
     try:
         run_ppo(config, task_runner_class=MedicalTaskRunner)
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError | StageFailed):
+            raise error.cause from None
+        raise
     finally:
         ray.shutdown()
     if folder:  # left in place after a failure: Ray's own logs are in it

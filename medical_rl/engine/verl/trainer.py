@@ -22,6 +22,9 @@ from medical_rl.engine.verl.advantages import (
     write_gdpo,
     write_totals,
 )  # fmt: skip
+from medical_rl.engine.verl.agent_loop import IMAGES_DIFFER
+from medical_rl.engine.verl.agreement import AgreementWatch, refuse_differing_images
+from medical_rl.errors import StageFailed
 from medical_rl.rewards.failures import FailureLog, FailureMonitor
 from medical_rl.rewards.mix import Mix
 from medical_rl.run.files import link_or_copy, replacing_folder, write_text
@@ -76,17 +79,47 @@ class MedicalTrainer(PPOTrainerSync):
         judge = config.conf.get("judge") or {}
         failures = FailureLog.of_run(config.conf.run_dir)
         self.failure_monitor = FailureMonitor(self.mix, failures, judge.get("on_budget", "pause"))
+        engine = config.conf.engine
+        self.agreement = AgreementWatch(float(engine.agreement_at_least), int(engine.agreement_steps))
         self.totals: dict[str, float] = {}  # of the step's trajectories, failed terms mended
         self._rollout_components: dict[str, list] = {}
 
+    def fit(self, agent_loop_manager) -> None:
+        """Train to the last step. Raises StageFailed where verl ends before it (at trainer.total_epochs, say)."""
+        super().fit(agent_loop_manager)
+        reached = self.global_steps - 1
+        if reached < self.total_training_steps and not self.config.trainer.get("val_only", False):
+            raise StageFailed(
+                f"GRPO ended at step {reached} of {self.total_training_steps}: it is not done. There are "
+                f"{self.steps_per_epoch} steps in a pass over the rows, and trainer.total_epochs="
+                f"{self.config.trainer.total_epochs} passes at most: raise it, or lower "
+                "trainer.total_training_steps."
+            )
+
+    def _fields(self, batch, keys: Sequence[str], name: str) -> list[dict]:
+        """A column of the trajectories `keys` that holds dicts."""
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=[name])
+        return [getattr(field, "data", field) for field in data[name]]
+
     def _reward_results(self, batch, keys: Sequence[str]) -> list[dict]:
         """The reward manager's components of the trajectories `keys`."""
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-        fields = (getattr(field, "data", field) for field in data["extra_fields"])
-        return [field.get("reward_extra_info", {}) for field in fields]
+        return [field.get("reward_extra_info", {}) for field in self._fields(batch, keys, "extra_fields")]
+
+    def _refuse_disagreement(self, batch, keys: Sequence[str], metrics: Mapping) -> None:
+        """Raise StageFailed where rollout and trainer see different images or are different models."""
+        fields = self._fields(batch, keys, "extra_fields")
+        differing = {
+            key: of[IMAGES_DIFFER] for key, of in zip(keys, fields, strict=True) if of.get(IMAGES_DIFFER)
+        }
+        if differing:
+            facts = self._fields(batch, list(differing), "extra_info")
+            rows = [str(of.get("id", of.get("index"))) for of in facts]
+            refuse_differing_images(dict(zip(rows, differing.values(), strict=True)))
+        self.agreement.check(metrics, self.global_steps)
 
     def _compute_advantage(self, batch, metrics):
         keys = _real_keys(batch)
+        self._refuse_disagreement(batch, keys, metrics)
         results = self._reward_results(batch, keys)
         self.failure_monitor.check(results)
         groups = list(map(group_of, keys))

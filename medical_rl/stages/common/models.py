@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medical_rl.errors import UserError
+from medical_rl.errors import StageFailed, UserError
 from medical_rl.loop.plan import policy_before, split_stage
 from medical_rl.run.files import replacing_folder
 from medical_rl.run.folder import RunFolder
@@ -80,7 +80,9 @@ def resolve_model(path: str, download: bool = True, setting: str = "conf.model.p
         if not missing and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
             problem = "has no weights (*.safetensors or *.bin)"
         if problem:
-            raise UserError(f"{folder} {problem}. {setting} takes a Hugging Face folder or hub id.")
+            models = list(map(str, sorted(folder.glob("checkpoints/**/huggingface"))))
+            inside = f" It is a run folder: give one of its models, {', '.join(models)}." if models else ""
+            raise UserError(f"{folder} {problem}. {setting} takes a Hugging Face folder or hub id.{inside}")
         return str(folder.resolve())
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -132,12 +134,12 @@ def last_saved_step(checkpoints: Path, stage: str, planned: int | None) -> int:
 
     planned  the number of steps it was to take; None where epochs are given instead
 
-    Raises RuntimeError where they differ: verl may end early with exit code 0, and half a training is none.
+    Raises StageFailed where they differ: verl may end early with exit code 0, and half a training is none.
     """
     file = checkpoints / "latest_checkpointed_iteration.txt"
     step = int(file.read_text()) if file.exists() else 0
     if planned is not None and step != planned:
-        raise RuntimeError(
+        raise StageFailed(
             f"{stage} ended at step {step} of {planned}: it is not done. The same command goes on from there."
         )
     return step
@@ -150,7 +152,7 @@ def leave_model(source: Path, start: str, config: DictConfig, run: RunFolder, st
     goal.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(goal) as scratch:
         if int(config.conf.model.lora_rank) > 0:
-            from medical_rl.engine.verl.merge_lora import merge
+            from medical_rl.training.merge_lora import merge
 
             merge(source, start, scratch, scale=config.conf.model.lora_alpha / config.conf.model.lora_rank)
         else:

@@ -24,6 +24,7 @@ from medical_rl.stages.stage import Stage
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """Train checkpoints/<stage>/huggingface, the step that validated best, and draw curve.png."""
     import medical_rl.engine.verl.plugin  # noqa: F401  before any other part of verl
+    from medical_rl.engine.checks.prompt import refuse_uncountable
     from medical_rl.engine.verl.runner import run_grpo
     from medical_rl.engine.verl.settings import rl_config
 
@@ -31,6 +32,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     check_rewards_on_gold(islice(read_samples(training_rows(folder)), CHECKED_ROWS), rewards, prompt)
     stage = folder.stage
     start = starting_model(config, folder, stage)
+    if config.conf.model.path is not None:
+        refuse_uncountable(start, training_rows(folder), config.data)
     checkpoints = folder.path / "checkpoints" / stage
     keep_newest(checkpoints, config.conf.max_ckpt_to_keep)
     with serve(with_training_rows(config, folder), folder) as config:

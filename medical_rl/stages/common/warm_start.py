@@ -17,6 +17,7 @@ from medical_rl.errors import UserError
 from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.run.files import write_json
 from medical_rl.run.folder import RunFolder
+from medical_rl.stages import reinforces
 from medical_rl.stages.common.further_sets import prepare_warm_start_sets
 from medical_rl.stages.common.models import (
     image_limits,
@@ -70,7 +71,12 @@ def supervise(
             f"{what} has {count} rows, fewer than one batch of {settings.batch_size}: lower "
             f"{where}.batch_size."
         )
-    model, notes = fine_tune(config, folder, starting_model(config, folder, stage), files, count, settings)
+    start = starting_model(config, folder, stage)
+    if config.conf.model.path is not None and reinforces(config.conf.stages):  # before anything is paid for
+        from medical_rl.engine.checks.prompt import refuse_uncountable
+
+        refuse_uncountable(start, training_rows(folder, split), limits)
+    model, notes = fine_tune(config, folder, start, files, count, settings)
     source = "" if split_stage(stage)[0] else f" of the split {split}"
     return model, [f"{count} rows{source}", *notes]
 
