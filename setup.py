@@ -60,8 +60,10 @@ setup(
         "retrieval": ["faiss-cpu>=1.15.1"],
         # preference alignment of a labeller (conf/alignment=dpo)
         "align": ["trl>=1.16", "peft", "datasets"],
+        # DICOM images of one's own (conf/data=custom)
+        "dicom": ["pydicom>=3"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "trl", "datasets"],
+        "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "trl", "datasets", "pydicom>=3"],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],

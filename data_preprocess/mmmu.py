@@ -1,4 +1,4 @@
-"""MMMU, its five medical subjects: college exam questions about one or more images, 2 to 10 options.
+"""MMMU, its five medical subjects: college exam questions about one or more images, 2 to 26 options.
 
 Source: MMMU (Yue et al., CVPR 2024, arXiv 2311.16502); `source` is the Hub id "MMMU/MMMU", or a folder
 with its parquet (or JSON) files, named after their split and, where a file holds one subject, in that
@@ -28,7 +28,7 @@ from medical_rl.data.prepare import command
 from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources import hub, tables
-from medical_rl.data.sources.files import checked_image, read_image, source_folder
+from medical_rl.data.sources.files import ImageFolder, checked_image, source_folder
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -236,7 +236,7 @@ def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str) and not hub.is_hub_id(source):
-        return read_image(source_folder(source, WHAT), value, row["id"], drops)
+        return ImageFolder(source_folder(source, WHAT)).read(value, row["id"], drops)
     if not isinstance(value, bytes):
         return drops.add(row["id"], "an image that it names is not there", column)
     return checked_image(value, row["id"], drops)

@@ -30,7 +30,7 @@ from medical_rl.data.prepare import command
 from medical_rl.data.prepare.sampling import first_with_same_content, split_by_group
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import tables
-from medical_rl.data.sources.files import path_inside, read_image, source_folder
+from medical_rl.data.sources.files import ImageFolder, path_inside, source_folder
 from medical_rl.errors import UserError, check_known
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
@@ -79,7 +79,7 @@ def rows(
     if med_r1 is None:
         shares = {"test": test_share, "val": val_share}
         questions = drawn_split(root, ACCESS[access], keep, split, shares, split_seed, drops)
-        return parallel_map(functools.partial(_sample, root, split), questions, drops)
+        return parallel_map(functools.partial(_sample, ImageFolder(root / "Images"), split), questions, drops)
     folder = source_folder(med_r1, MED_R1)
     if any(keep.values()):
         raise UserError(
@@ -87,7 +87,7 @@ def rows(
             "name them. Choose with tasks, or leave med_r1 out."
         )
     questions = med_r1_split(root, folder, split, tasks, overlap, val_share, split_seed, drops)
-    return parallel_map(functools.partial(_sample, root, split), questions, drops)
+    return parallel_map(functools.partial(_sample, ImageFolder(root / "Images"), split), questions, drops)
 
 
 def describe(source, *, med_r1=None, tasks=None, overlap: str = "drop", **_) -> dict:
@@ -124,9 +124,9 @@ def add_options(parser) -> None:
 main = functools.partial(command.run, "omnimedvqa", add_options=add_options)
 
 
-def _sample(root: Path, split: str, grouped: "tuple[Question, str]", drops: Drops) -> Sample | None:
+def _sample(folder: ImageFolder, split: str, grouped: "tuple[Question, str]", drops: Drops) -> Sample | None:
     question, group = grouped
-    image = read_image(root / "Images", question.image.removeprefix("Images/"), question.id, drops)
+    image = folder.read(question.image.removeprefix("Images/"), question.id, drops)
     if image is None:
         return None
     meta = {name: getattr(question, name) for name in ("dataset", "modality", "question_type")}

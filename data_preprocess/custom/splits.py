@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from medical_rl.data.prepare.sampling import first_with_same_content, link_rows,
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources.files import path_inside
 from medical_rl.data.sources.tables import split_of_word
-from medical_rl.data_preprocess.custom.table import Table, image_value, items
+from medical_rl.data_preprocess.custom.cells import name_of
+from medical_rl.data_preprocess.custom.table import Table
 
 NO_SPLIT = "its split is none of train, val and test"
 
@@ -45,7 +45,11 @@ def places(table: Table, shares: Mapping[str, float], seed: int, drops: Drops) -
     """
     placed = []
     for number, (name, row) in enumerate(table.table_rows(), start=1):
-        placed.append(_place(name, row, number, table))
+        try:
+            placed.append(_place(name, row, number, table))
+        except BadOptions as error:
+            drops.add(f"row {number}", str(error))
+            placed.append(Place(f"row {number}", f"row {number}", "", "left out", "", (), False, name))
     # An id that several tables have, each counting from 0, say, is <table>/<id> in all of them.
     tables = defaultdict(set)
     for place in placed:
@@ -73,39 +77,42 @@ def places(table: Table, shares: Mapping[str, float], seed: int, drops: Drops) -
 
 def _place(name: str, row: Mapping, number: int, table: Table) -> Place:
     def text(field: str) -> str:
-        value = row.get(table.names.get(field))
-        return "" if value is None else str(value).strip()
+        return name_of(table.cell(row, field), f"its {field}")
 
-    row_id, group = text("id"), text("group")
-    images = _image_keys(row.get(table.names["image"]), table.folder)
+    row_id, group, images = text("id"), text("group"), _image_keys(row, table)
+    split = text("split") if "split" in table.names else "train"
+    try:
+        answer = text("answer")
+    except BadOptions:  # a box may be a list or an object; any other is told when its row is made
+        answer = ""
     first = images[0] if images else row_id or f"row {number}"
     if isinstance(first, Path):
         # Below the folder, so that a set in another folder is split alike.
-        first = first.relative_to(os.path.abspath(table.folder)).as_posix()
+        first = first.relative_to(table.images.root).as_posix()
     return Place(
         row=f"row {number} ({row_id})" if row_id else f"row {number}",
         id=row_id or f"row {number}",
         group=group or first,
-        split=text("split") if "split" in table.names else "train",
-        answer=text("answer"),
+        split=split,
+        answer=answer,
         links=(*images, f"group {group}") if group else images,
         has_group=bool(group),
         table=name,
     )
 
 
-def _image_keys(cell, folder: Path) -> tuple[str | Path, ...]:
+def _image_keys(row: Mapping, table: Table) -> tuple[str | Path, ...]:
     """A key for each image: its path, or the hash of its bytes; () for a cell that cannot be read."""
     try:
-        values = list(map(image_value, items(cell)))
+        values = table.image_cells(row)
     except BadOptions:
         return ()
-    keys = []
+    keys: list[str | Path] = []
     for value in values:
         if isinstance(value, bytes):
             keys.append(hashlib.sha256(value).hexdigest())
         else:
-            keys.append(path_inside(folder, str(value)) or str(value))
+            keys += table.image_paths(value)[:1] or [path_inside(table.images.root, value) or value]
     return tuple(keys)
 
 

@@ -1,21 +1,21 @@
-"""A user's own table: where its rows are, which column means what, and what a cell is for a row's kind."""
+"""A user's own table: where its rows are, and which column means what."""
 
 import difflib
 import hashlib
-import json
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
+from medical_rl.data.options import BadOptions, clean_options
+from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, hub, tables
-from medical_rl.data.sources.files import path_inside
+from medical_rl.data.sources.grey_levels import read_levels
 from medical_rl.data.sources.tables import split_of_word
 from medical_rl.data_preprocess import file_names
+from medical_rl.data_preprocess.custom import cells
 from medical_rl.errors import UserError, check_known
-from medical_rl.parsing.response import normalise
+from medical_rl.parsing.kinds import LETTERS
 
 FIELDS = (
     "id", "image", "question", "answer", "kind", "choices", "group", "split", "knowledge", "concepts",
@@ -23,21 +23,25 @@ FIELDS = (
 )  # fmt: skip
 # What the meta of a row means to the program: a copy made to fill a batch is no repetition to the checks.
 RESERVED = ("copy", "thought")
+NEEDED = ("image", "answer")
 MAX_CLASSES = 100
 # Text of so many bytes is held while a set is prepared; what is larger, or may hold images, is streamed anew.
 HELD_BYTES = 1 << 26
-_NUMBER = r"[-+]?\d+(?:\.\d+)?"
 
 TableRow = tuple[str, dict]
+Columns = dict[str, str | list[str]]
 
 
 class Table:
-    """The rows of a source, the names of its columns, {field: column}, and the folder of its images."""
+    """The rows of a source, the names of its columns, {field: column or columns}, and the folder of its images."""
 
-    def __init__(self, source, columns, images, keep, revision) -> None:
+    def __init__(
+        self, source, columns, images, keep, revision, kind="label", grey_levels="window", needed=NEEDED
+    ) -> None:
         self._read, folder, held = _opened(source, revision)
         self._rows = list(self._read()) if held else None
-        self.folder = Path(images).expanduser() if images else folder
+        levels = read_levels(grey_levels)
+        self.images = files.ImageFolder(Path(images).expanduser() if images else folder, levels)
         # Column names of JSON lines may differ from row to row.
         names: dict[str, None] = {}
         for row in islice(self.rows(), 100):
@@ -45,7 +49,7 @@ class Table:
         self.columns = list(names)
         if not self.columns:
             raise UserError(f"{source} has no rows.")
-        self.names, self.keep = column_map(columns, self.columns), tuple(keep)
+        self.names, self.keep = column_map(columns, self.columns, kind, needed), tuple(keep)
         for column in self.keep:
             check_known("column to keep", column, self.columns)
             if column in RESERVED:
@@ -63,42 +67,77 @@ class Table:
         """The rows, from the first on."""
         return (row for _, row in self.table_rows())
 
+    def cell(self, row: Mapping, field: str):
+        """What a row has for a field, None for nothing; of several columns options or a box, by their names."""
+        column = self.names.get(field)
+        if not isinstance(column, list):
+            cell = row.get(column)
+            return None if cells.is_empty(cell) else cell
+        values = [row.get(name) for name in column]
+        if all(map(cells.is_empty, values)):
+            return None
+        if field == "choices":
+            return values
+        names = cells.CORNERS[0] if cells.sides_form(column) == "corners" else cells.SIZES[0]
+        return dict(zip(names, values, strict=True))
+
+    def image_cells(self, row: Mapping) -> list[bytes | str]:
+        """The images that a row names or holds; BadOptions where its cell cannot be read."""
+        return list(map(cells.image_value, cells.items(self.cell(row, "image"))))
+
+    def pictures(self, row: Mapping, name: str, drops: Drops) -> list[bytes | None]:
+        """The images of a row, encoded; None, told to `drops`, for one that cannot be used."""
+        pictures = []
+        for value in self.image_cells(row):
+            if isinstance(value, bytes):
+                pictures.append(files.checked_image(value, name, drops, self.images.grey_levels))
+            else:
+                pictures.append(self.images.read(value, name, drops))
+        return pictures
+
     def image_state(self) -> str:
         """A hash of the names, sizes and times of the image files, which are no part of the table."""
         digest = hashlib.sha256()
         for row in self.rows():
-            cell = row.get(self.names["image"])
             try:
-                names = items(cell) if isinstance(cell, str | list) else []
+                paths = [path for value in self.image_cells(row) for path in self.image_paths(value)]
             except BadOptions:  # told when its row is made
                 continue
-            for name in names:
-                path = path_inside(self.folder, name) if isinstance(name, str) else None
-                state = None
-                if path and path.is_file():
-                    state = (path.stat().st_size, path.stat().st_mtime_ns)
-                digest.update(repr((name if path else "", state)).encode())
+            for path in paths:
+                status = path.stat()
+                state = (status.st_size, status.st_mtime_ns)
+                digest.update(repr((path.relative_to(self.images.root).as_posix(), state)).encode())
         return digest.hexdigest()
 
+    def image_paths(self, value: bytes | str) -> list[Path]:
+        """The files that an image cell's item may mean; [] for bytes, and for a name that is refused."""
+        try:
+            return [] if isinstance(value, bytes) else self.images.find(value)
+        except UserError:
+            return []
 
-def column_map(columns, there: list[str]) -> dict[str, str]:
-    """{field: column} of those there are; `columns` is a mapping, or a list of "field=column"."""
+
+def column_map(columns, there: list[str], kind: str = "label", needed=NEEDED) -> Columns:
+    """{field: column} of those there are; `columns` is a mapping, or a list of "field=column".
+
+    The answer may be the four columns of a box, the choices columns that are called A, B, ... or choice_A, ...
+    Raises UserError for a field that is `needed` and has no column.
+    """
     if isinstance(columns, list | tuple):
         columns = dict(part.partition("=")[::2] for part in columns)
-    given = {field: column for field, column in dict(columns or {}).items() if column is not None}
-    for field, column in given.items():
-        check_known("field that a column can be for", field, FIELDS)
-        if column not in there:
-            near = difflib.get_close_matches(str(column), there, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(
-                f"There is no column {column!r} for the {field}.{hint} The source has {', '.join(there)}."
-            )
-    names = {}
-    for field in FIELDS:
-        if field in given or field in there:
-            names[field] = given.get(field, field)
-    for field in ("image", "answer"):
+    given = {}
+    for field, column in dict(columns or {}).items():
+        if column is not None:
+            check_known("field that a column can be for", field, FIELDS)
+            given[field] = _named(field, column, there)
+    names = {field: given.get(field, field) for field in FIELDS if field in given or field in there}
+    if "choices" not in names and (kind == "choice" or "kind" in names):
+        lettered = _lettered_columns(there, bare=kind == "choice")
+        names |= {"choices": lettered} if lettered else {}
+    if "answer" not in names and kind == "box":
+        fitting = [list(four) for four in _runs_of_four(there) if cells.sides_form(four)]
+        names |= {"answer": fitting[0]} if len(fitting) == 1 else {}
+    for field in needed:
         if field not in names:
             raise UserError(
                 f"Which column holds the {field}? The source has {', '.join(there)}; write "
@@ -107,13 +146,55 @@ def column_map(columns, there: list[str]) -> dict[str, str]:
     return names
 
 
+def _named(field: str, column, there: list[str]) -> str | list[str]:
+    """The column, or columns, that a user names for a field."""
+    several = column
+    if isinstance(column, str) and column not in there and "," in column:
+        several = column.split(",")
+    names = [str(column)] if isinstance(several, str) else list(map(str, several))
+    for name in names:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UserError(
+                f"There is no column {name!r} for the {field}.{hint} The source has {', '.join(there)}."
+            )
+    if isinstance(several, str):
+        return names[0]
+    if field not in ("answer", "choices"):
+        raise UserError(f"The {field} is in one column, and not in {len(names)}: {', '.join(names)}.")
+    if field == "answer" and not cells.sides_form(names):
+        raise UserError(
+            f"The columns {', '.join(names)} do not say whether they are a box's corners (x1, y1, x2, y2) or its "
+            "corner with width and height (x, y, w, h): rename them in the table."
+        )
+    return names
+
+
+def _lettered_columns(there: list[str], bare: bool) -> list[str]:
+    """The columns choice_A, choice_B, ... (or option_A, or, where `bare`, A, B, ...); [] without A and B."""
+    by_prefix: dict[str, dict[str, str]] = {}
+    for name in there:
+        mark = re.fullmatch(r"(choice|option|opt)?[ _-]?([A-Ja-j])", name, re.IGNORECASE)
+        if mark and (mark[1] or bare):
+            by_prefix.setdefault((mark[1] or "").lower(), {})[mark[2].upper()] = name
+    for letters in by_prefix.values():
+        if "".join(sorted(letters)) == LETTERS[: len(letters)] and len(letters) > 1:
+            return [letters[letter] for letter in sorted(letters)]
+    return []
+
+
+def _runs_of_four(there: list[str]) -> Iterator[tuple[str, ...]]:
+    return zip(there, there[1:], there[2:], there[3:], strict=False)
+
+
 def classes(choices, answers: Iterable[str], kind: str, names: Mapping) -> tuple[str, ...]:
     """The classes of a label or grade: as given, else every answer; () where rows have their own."""
     if choices or "choices" in names or kind not in ("label", "grade"):
         return tuple(map(str, choices or ()))
     different = sorted(set(filter(None, answers)))
     if kind == "grade":
-        return tuple(sorted(set(filter(None, map(whole_number, different))), key=int))
+        return tuple(sorted(set(filter(None, map(cells.whole_number, different))), key=int))
     try:
         return clean_options(different, lettered=False) if len(different) <= MAX_CLASSES else ()
     except BadOptions as error:
@@ -173,7 +254,7 @@ def _hub_rows(source, revision: str | None) -> Iterator[TableRow]:
 
 def _class_folder_rows(folder: Path) -> Iterator[TableRow]:
     """{image, answer[, split]} of images in class folders, or in split folders with class folders in them."""
-    paths = [path.relative_to(folder) for path in files.below(folder)]
+    paths = [path.relative_to(folder) for path in files.below(folder, files.READABLE)]
     deep = [path for path in paths if len(path.parts) > 1]
     if not deep:
         raise UserError(
@@ -184,86 +265,3 @@ def _class_folder_rows(folder: Path) -> Iterator[TableRow]:
     for path in deep:
         split = {"split": path.parts[0]} if by_split else {}
         yield "", {"image": str(path), "answer": path.parts[1 if by_split else 0], **split}
-
-
-def items(cell) -> list:
-    """What a cell lists: a list as it is, a text as JSON where it is a JSON list, else cut at "|".
-
-    >>> items("a.png | b.png"), items('["yes, mild", "no"]'), items(None)
-    (['a.png', 'b.png'], ['yes, mild', 'no'], [])
-    """
-    if cell is None or cell == "":
-        return []
-    if isinstance(cell, list | tuple):
-        return list(cell)
-    if not isinstance(cell, str):
-        return [cell]
-    if cell.lstrip().startswith("["):
-        try:
-            return list(json.loads(cell))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise BadOptions("a cell that starts with [ is not a JSON list") from error
-    return list(map(str.strip, cell.split("|")))
-
-
-def image_value(cell):
-    """What one item of an image cell is: a path, or bytes; parquet and the Hub hold `{"bytes", "path"}`."""
-    return (cell.get("bytes") or cell.get("path")) if isinstance(cell, Mapping) else cell
-
-
-def whole_number(cell) -> str | None:
-    """The digits of a whole number, None where it is none; spreadsheets write "2.0".
-
-    >>> whole_number("02"), whole_number(2.0), whole_number("1.5"), whole_number("²"), whole_number("-1")
-    ('2', '2', None, None, None)
-    """
-    number = re.fullmatch(r"([0-9]{1,18})(\.0+)?", str(cell).strip())
-    return str(int(number[1])) if number else None
-
-
-def answer_of(kind: str, cell, choices: Sequence, sizes: Sequence) -> tuple[str, tuple[str, ...]]:
-    """(answer, choices) in the form of a `Sample` of that kind.
-
-    choices  the row's options, or the classes of the whole table
-    sizes    (height, width) of the row's images; a box must lie within the first
-    """
-    if cell is None or not str(cell).strip():
-        raise BadOptions("it has no answer")
-    if kind == "label":
-        options = tuple(map(str.strip, map(str, choices)))
-        return (matching_option(cell, options) if options else str(cell).strip()), options
-    if kind == "choice":
-        options = clean_options(choices)
-        try:
-            return matching_option(cell, options), options
-        except BadOptions:
-            return matching_option(option_at_letter(cell, list(choices)), options), options
-    if kind == "yes_no":
-        word = {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else normalise(str(cell))
-        if word not in ("yes", "no"):
-            raise BadOptions("its answer is neither yes nor no")
-        return word, ("yes", "no")
-    if kind == "grade":
-        grade = whole_number(cell)
-        if grade is None:
-            raise BadOptions("its answer is no whole number")
-        return grade, tuple(map(str, choices))
-    return _box(cell, sizes), ()
-
-
-def _box(cell, sizes) -> str:
-    """One box or several, in pixels of the first image; the order is x1, y1, x2, y2."""
-    text = json.dumps(cell) if isinstance(cell, list | tuple) else str(cell)
-    between = r"[\[\](),;\s]"
-    if not re.fullmatch(rf"{between}*{_NUMBER}(?:{between}+{_NUMBER})*{between}*", text):
-        raise BadOptions("its box is not four numbers")
-    numbers = [float(number) if "." in number else int(number) for number in re.findall(_NUMBER, text)]
-    if len(numbers) % 4 or not all(map(math.isfinite, numbers)):
-        raise BadOptions("its box is not four numbers")
-    boxes = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
-    for x1, y1, x2, y2 in boxes:
-        if not (x1 < x2 and y1 < y2):
-            raise BadOptions("its box is empty: x1 < x2 and y1 < y2 are needed")
-        if sizes and not (x1 >= 0 and y1 >= 0 and x2 <= sizes[0][1] and y2 <= sizes[0][0]):
-            raise BadOptions("its box reaches outside the image")
-    return json.dumps(boxes[0] if len(boxes) == 1 else boxes)

@@ -21,13 +21,21 @@ BROKE_OFF = (
 )
 # `datasets` and `huggingface_hub` raise these families for a missing set, a gate, no network and a bad file.
 _HUB_ERRORS = (OSError, ValueError, RuntimeError, EOFError)
+# A name that ends so is a file that is not there, never a set: asking the Hub about it takes half a minute.
+_FILE = re.compile(
+    r"\.(csv|tsv|txt|jsonl?|ndjson|parquet|xlsx?|npz|npy|zip|gz|tar|tgz|png|jpe?g|dcm|ya?ml)$", re.I
+)
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_id(source) -> bool:
-    """Whether `source` is "owner/name" (or "hf://owner/name") and no path that exists here."""
+    """Whether `source` is "owner/name" (or "hf://owner/name"), no path that exists here and no file's name.
+
+    >>> is_hub_id("owner/set"), is_hub_id("hf://owner/set"), is_hub_id("scans/cases.csv")
+    (True, True, False)
+    """
     text = str(source or "")
-    is_id = bool(_ID.fullmatch(text)) and not Path(text).expanduser().exists()
+    is_id = bool(_ID.fullmatch(text)) and not _FILE.search(text) and not Path(text).expanduser().exists()
     return text.startswith(PREFIX) or is_id
 
 

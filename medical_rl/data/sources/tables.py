@@ -37,9 +37,38 @@ def read_rows(path: Path) -> Iterator[dict]:
             raise UserError(
                 f"{path.absolute()} is a git-lfs pointer, not the file itself (git lfs pull fetches it)."
             )
-    if suffix == ".json":
-        return iter(read_objects(path, ()))
-    return _json_lines(path) if suffix == ".jsonl" else _parquet_rows(path)
+    return _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
+
+
+def _json_rows(path: Path) -> Iterator[dict]:
+    """The objects of a JSON or JSON lines file, whichever of the two it holds.
+
+    JSON may be a list; an object with one list in it, or a list a split; or an object of objects, whose key is
+    then the column `key`.
+    """
+    with path.open("rb") as file:
+        whole = file.read(1 << 12).decode("utf-8-sig", "replace").lstrip().startswith("[")
+    if path.suffix.lower() == ".jsonl" and not whole:
+        yield from _json_lines(path)
+        return
+    content = read_json(path)
+    if not isinstance(content, dict):
+        yield from read_objects(path, ())
+        return
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    if lists and (len(lists) == 1 or all(map(split_of_word, lists))):
+        for key, rows in lists.items():
+            if not all(isinstance(row, dict) for row in rows):
+                raise UserError(f"The list {key!r} of {path.absolute()} should hold JSON objects alone.")
+            split = {"split": key} if len(lists) > 1 else {}
+            yield from ({**split, **row} for row in rows)
+    elif content and all(isinstance(value, dict) for value in content.values()):
+        yield from ({"key": key, **row} for key, row in content.items())
+    else:
+        raise UserError(
+            f"{path.absolute()} should hold a JSON list, an object with one list (or one a split), or an object "
+            f"of objects; it is an object with {', '.join(map(repr, list(content)[:5])) or 'nothing'}."
+        )
 
 
 def _json_lines(path: Path) -> Iterator[dict]:
@@ -72,7 +101,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
         if missing:
             columns = ", ".join(names) or "no columns"
             raise UserError(f"{path.absolute()} lacks the columns {', '.join(missing)}; it has {columns}.")
-        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        twice = sorted(name for name, count in Counter(names).items() if count > 1 and name)
         if twice:
             raise UserError(f"{path.absolute()} has the columns {', '.join(twice)} twice.")
         for cells in reader:
@@ -80,17 +109,24 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
             if not any(cells):
                 continue
             line = reader.line_num + 1
+            while len(cells) > len(names) and not cells[-1]:
+                cells.pop()
             if len(cells) != len(names):
                 raise UserError(
                     f"Line {line} of {path.absolute()} has {len(cells)} cells; its header has {len(names)}."
                 )
-            yield line, dict(zip(names, cells, strict=True))
+            row = {}
+            for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
+                # Spreadsheets leave nameless columns at the end; one that holds something has its number.
+                if name or cell:
+                    row[name or f"column {number}"] = cell
+            yield line, row
 
 
 def column_names(path: Path) -> list[str]:
     """The column names of a CSV or TSV file, [] for an empty one; UserError if it is no table."""
     with _opened(path) as (names, _):
-        return names
+        return list(filter(None, names))
 
 
 def find_table(

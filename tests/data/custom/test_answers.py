@@ -16,7 +16,9 @@ import pytest
     ],
 )
 def test_every_kind_of_answer(table, kind, answer, more, want, rows, read, everything):
-    found, dropped = read(table([{**row, "answer": answer, **more} for row in rows()]), kind=kind)
+    found, dropped = read(
+        table([{**row, "answer": answer, **more} for row in rows()]), kind=kind, several="each"
+    )
     assert {(s.answer, s.choices) for s in everything(found)} == {want} and not dropped
     assert {s.kind for s in everything(found)} == {kind}
 
