@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medical_rl.parsing.response import gold, parse, read
+from medical_rl.parsing.response import gold, parse, parse_lenient, read
 from medical_rl.sample import KINDS, Sample
 
 CASES = [
@@ -92,3 +92,22 @@ def test_signs_tell_options_apart_that_have_the_same_words():
 def test_a_free_label_is_compared_without_case_and_punctuation():
     free = asked("label", answer="Left upper-lobe nodule.")
     assert read(parse("<answer>left upper lobe nodule</answer>"), free) == gold(free)
+
+
+HOSTILE = {
+    "choice": ("<answer>option{}@</answer>", " "),
+    "grade": ("\\boxed{{2,{} 3}}", " "),
+    "box": ("<answer>(1,2){}x</answer>", " "),
+    "label": ("\\boxed{{x{}", "\\boxed{"),
+    "yes_no": ("<answer>yes. so{}x</answer>", " "),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", KINDS)
+def test_reading_takes_time_in_proportion_to_the_text(kind):
+    # 100,000 characters in milliseconds; patterns that cost the square of a run of spaces took minutes
+    form, piece = HOSTILE[kind]
+    text = form.format(piece * (100_000 // len(piece)))
+    for parser in (parse, parse_lenient):
+        assert read(parser(text), asked(kind, ("a", "b"))) not in ("a", "b", "no")

@@ -20,7 +20,7 @@ class BadOptions(ValueError):
 def clean_options(options: Iterable, lettered: bool = True) -> tuple[str, ...]:
     """The options in order, absent and empty ones left out and repeated ones kept once.
 
-    lettered  whether an answer may be a letter, so that there are 2 to 10; classes of a label are not
+    lettered  whether an answer may be a letter, so that there are 2 to 26; classes of a label are not
 
     Raises BadOptions where they cannot be used.
 

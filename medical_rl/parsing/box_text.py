@@ -3,10 +3,9 @@
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
-from medical_rl.parsing.text import clean, visible
+from medical_rl.parsing.text import clean, spaced, visible
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _SEPARATOR = r"(?:\s*,\s*|\s+)"
@@ -41,7 +40,7 @@ def box(text: str, choices: Sequence[str] = (), question: str = "") -> str | Non
 
     A list stands alone, under a key that says box, or under any one key ({"lesion": [...]}).
     """
-    plain = unicodedata.normalize("NFKC", visible(text)).replace("\u2212", "-")
+    plain = spaced(visible(text)).replace("\u2212", "-")
     boxes, by_key = [], {}
     for match in _BOX.finditer(plain):
         numbers, key = _numbers(match), (match["key"] or match["key2"] or "").lower()

@@ -25,7 +25,7 @@ _THINK = re.compile(r"<(/?)[tT][hH][iI][nN][kK]>")
 _OPEN, _CLOSE = "<[aA][nN][sS][wW][eE][rR]>", "</[aA][nN][sS][wW][eE][rR]>"
 _ANSWER = re.compile(rf"{_OPEN}((?:(?!{_OPEN}).)*?){_CLOSE}", re.DOTALL)
 _TAGS = re.compile(r"</?(?:think|answer)>|\\boxed\b", re.IGNORECASE)
-_NESTED = 9  # marks in marks that are looked into
+_NESTED = 8  # marks in marks that are looked into
 _BRACES = re.compile(r"\\boxed\s*\{|[{}]")
 
 
@@ -59,20 +59,23 @@ def parse(text: str) -> Response:
     return Response(
         text=text,
         thought=thought,
-        boxed=boxed[0][1].strip() if boxed else None,
-        tagged=tagged[0][1].strip() if tagged else None,
-        answer=_last_content(tagged + boxed),
+        boxed=_content(spoken, boxed[0]) if boxed else None,
+        tagged=_content(spoken, tagged[0]) if tagged else None,
+        answer=_innermost(_content(spoken, max(tagged + boxed))) if tagged or boxed else None,
     )
 
 
-def _last_content(marks: list[tuple[int, str]]) -> str | None:
-    """The content of the last of these marks; of a mark within it (boxed in <answer>) the inner one's."""
-    content = None
+def _content(text: str, span: tuple[int, int, int]) -> str:
+    return text[span[1] : span[2]].strip()
+
+
+def _innermost(content: str) -> str:
+    """The last mark inside the content of a mark: a boxed answer within <answer>, or the other way round."""
     for _ in range(_NESTED):
+        marks = _tagged_spans(content) + _boxed_spans(content)
         if not marks:
             break
-        content = max(marks)[1].strip()
-        marks = _tagged_spans(content) + _boxed_spans(content)
+        content = _content(content, max(marks))
     return content
 
 
@@ -89,10 +92,10 @@ def parse_lenient(text: str) -> Response:
     response, whole = parse(text), visible(text)
     if response.answer:
         return response
-    marks = [mark for mark in _tagged_spans(whole) + _boxed_spans(whole) if mark[1].strip()]
-    content = _last_content(marks)
-    if content:
-        return replace(response, answer=content)
+    for span in sorted(_tagged_spans(whole) + _boxed_spans(whole), reverse=True):
+        content = _innermost(_content(whole, span))
+        if content:
+            return replace(response, answer=content)
     thought, spoken = _split_thought(whole)  # a thought that was never finished is in neither
     bare = _TAGS.sub(" ", spoken).strip() or _TAGS.sub(" ", thought or "").strip()
     return replace(response, answer=bare or None, bare=bool(bare))
@@ -122,15 +125,15 @@ def _split_thought(text: str) -> tuple[str | None, str]:
     return "\n".join(filter(None, thoughts)) if thoughts else None, " ".join(spoken)
 
 
-def _tagged_spans(text: str) -> list[tuple[int, str]]:
-    """(end, content) of each <answer>...</answer>, in order."""
+def _tagged_spans(text: str) -> list[tuple[int, int, int]]:
+    """(end, start and end of its content) of each <answer>...</answer>, in order."""
     if "<" not in text:
         return []
-    return [(match.end(), match[1]) for match in _ANSWER.finditer(text)]
+    return [(match.end(), match.start(1), match.end(1)) for match in _ANSWER.finditer(text)]
 
 
-def _boxed_spans(text: str) -> list[tuple[int, str]]:
-    """(end, content) of each closed \\boxed{...}, nested braces kept, in order of their ends; one pass."""
+def _boxed_spans(text: str) -> list[tuple[int, int, int]]:
+    """As `_tagged_spans`, of each closed \\boxed{...}, nested braces kept, in order of their ends; one pass."""
     if "\\boxed" not in text:
         return []
     open_braces: list[int | None] = []  # where a boxed content begins, None for another brace
@@ -141,7 +144,7 @@ def _boxed_spans(text: str) -> list[tuple[int, str]]:
         elif open_braces:
             start = open_braces.pop()
             if start is not None:
-                spans.append((match.end(), text[start : match.start()]))
+                spans.append((match.end(), start, match.start()))
     return spans
 
 
@@ -151,7 +154,7 @@ def boxed_contents(text: str) -> list[str]:
     >>> boxed_contents("\\\\boxed{a{b}c} and \\\\boxed{open")
     ['a{b}c']
     """
-    return [content for _, content in _boxed_spans(text)]
+    return [text[start:end] for _, start, end in _boxed_spans(text)]
 
 
 def read(response: Response, sample: Sample) -> str | None:

@@ -38,6 +38,15 @@ def visible(text: str) -> str:
     return text if text.isascii() else text.translate(_INVISIBLE)
 
 
+def spaced(text: str) -> str:
+    """NFKC of a text with one space for a run of them, and one line end for a run with line ends in it.
+
+    Long runs would cost the readers' patterns the square of their length.
+    """
+    text = re.sub(r"[^\S\n]+", " ", unicodedata.normalize("NFKC", text))
+    return re.sub(r" ?\n[ \n]*", "\n", text)
+
+
 @functools.lru_cache(maxsize=8192)
 def clean(text: str) -> str:
     """The words of an answer: NFKC, without Markdown, LaTeX wrappers, quotes, lead-ins, closing marks.
@@ -45,7 +54,7 @@ def clean(text: str) -> str:
     >>> clean("**Therefore, the answer is:** $\\\\text{B}$.")
     'B'
     """
-    text = unicodedata.normalize("NFKC", visible(text).translate(_RAISED)).replace("\u2212", "-")
+    text = spaced(visible(text).translate(_RAISED)).replace("\u2212", "-")
     text = _SPECIAL.sub(" ", text)
     text = _trim(_MARKS.sub("", _unwrapped(text)))
     if text.startswith("{") and text.endswith("}"):

@@ -168,7 +168,7 @@ class Mix:
                 waiting[name] = value
             else:
                 values[name] = value
-        results = await asyncio.gather(*waiting.values(), return_exceptions=True)
+        results = await asyncio.gather(*waiting.values(), return_exceptions=True) if waiting else ()
         for name, value in zip(waiting, results, strict=True):
             broken = isinstance(value, Exception) and not isinstance(value, RewardFailed)
             if broken and self.terms[name].needs:

@@ -111,10 +111,12 @@ def test_questions_without_options_are_asked_as_they_are(make_sample, name):
 
 
 @pytest.mark.parametrize("name", LETTERED)
-def test_an_eleventh_option_has_no_letter_and_says_so(make_sample, name):
-    sample = make_sample(kind="choice", choices=tuple(f"f{i}" for i in range(11)), answer="f1")
-    with pytest.raises(UserError, match="11 options; letters are read up to J"):
-        messages(sample, load_prompt(name))
+def test_the_eleventh_option_has_a_letter_and_a_27th_has_none_and_says_so(make_sample, name):
+    many = tuple(f"f{i}" for i in range(27))
+    (asked,) = messages(make_sample(kind="choice", choices=many[:11], answer="f10"), load_prompt(name))
+    assert "K" in asked["content"] and "f10" in asked["content"]
+    with pytest.raises(UserError, match="27 options; letters are read up to Z"):
+        messages(make_sample(kind="choice", choices=many, answer="f1"), load_prompt(name))
 
 
 @pytest.mark.parametrize("case", BOXES)
