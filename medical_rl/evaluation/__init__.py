@@ -17,6 +17,7 @@ pred      the answer as read, spelt as the classes are; None where none could be
 choices   the class names or grades on offer; [] where free
 response  the model's whole text
 correct   the grader's verdict
+lenient_pred, lenient_correct  the same of the lenient reading; may be left out
 groups    {"modality", "question_type"} of the row, those that it names; may be left out
 option_scores  {option: probability} where options were scored
 

@@ -15,8 +15,8 @@ from medical_rl.evaluation.figures import boxes, medgr2, training_curves
 from medical_rl.evaluation.figures.plot import save_figure
 from medical_rl.evaluation.metrics import GROUPS
 from medical_rl.evaluation.results import (
+    data_notes,
     find_runs,
-    phantom_notes,
     predicted_models,
     read_predictions,
     read_run,
@@ -59,7 +59,7 @@ def collect(options) -> str:
     if options.paper is None:
         text = collected_markdown(collected)
     else:
-        text = "\n".join([paper_markdown(paper_table(runs), options.paper or None)] + phantom_notes(runs))
+        text = "\n".join([paper_markdown(paper_table(runs), options.paper or None)] + data_notes(runs))
         if options.out:
             write_text(options.out / "paper_form.md", text)
     written = write_collected(collected, options.out) if options.out else []
@@ -73,7 +73,7 @@ def draw_transitions(options) -> str:
     after = read_predictions(options.run, options.after, options.data)
     counts = medgr2.transition_counts(before, after, by)
     data = options.data or run.settings.get("conf.data.name")
-    about = [f"{data}, n = {len(after):,}."] + phantom_notes([run], options.data)
+    about = [f"{data}, n = {len(after):,}."] + data_notes([run], options.data)
     figure = medgr2.draw_transitions(counts, options.before, options.after, by)
     notes = [" ".join(about), medgr2.MCNEMAR_NOTE]
     return _save(options, figure, "Error transitions", notes, medgr2.transitions_table(counts))
@@ -85,7 +85,7 @@ def draw_transfer(options) -> str:
     matrices = medgr2.transfer_matrices(runs, options.by, options.model, options.data)
     used = f"{sum(matrices['runs'].values())} of {len(runs)} runs"
     notes = [f"Model {options.model}, tested on {', '.join(matrices['data'])}; {used}."]
-    notes += phantom_notes(runs, options.data)
+    notes += data_notes(runs, options.data)
     notes.append("Framed: the group that the model was trained on.")
     figure = medgr2.draw_transfer(matrices, options.by)
     return _save(options, figure, f"Transfer by {GROUPS[options.by]}", notes, medgr2.transfer_table(matrices))
@@ -114,7 +114,7 @@ def draw_scaling(options) -> str:
     sizes = sorted({point["n"] for points in arms.values() for point in points})
     rows = f"n = {', '.join(map(str, sizes))} test rows"
     notes = [f"{rows}; {len(runs)} runs; bars: one standard deviation over runs."]
-    notes += phantom_notes(runs, options.data)
+    notes += data_notes(runs, options.data)
     return _save(
         options, medgr2.draw_scaling(arms), "Accuracy by rows kept", notes, medgr2.scaling_table(arms)
     )
@@ -131,7 +131,7 @@ def draw_curve(options) -> str:
         curves = training_curves.compared_curves(runs)
         without = [run.path.name for run in runs if not (run.path / "metrics.jsonl").exists()]
         missing = f"; no metrics: {', '.join(without)}" if without else ""
-        notes = [f"{len(curves)} of {len(runs)} runs{missing}."] + phantom_notes(runs)
+        notes = [f"{len(curves)} of {len(runs)} runs{missing}."] + data_notes(runs)
         figure, table = training_curves.draw_compared(curves), training_curves.compared_table(curves)
         return _save(options, figure, "Training curves", notes, table)
     run = runs[0]
@@ -140,7 +140,7 @@ def draw_curve(options) -> str:
     names = ("conf.recipe", "conf.data.name", "conf.seed", "data.train_batch_size")
     settings = settings_text(run, [name for name in names if name in run.settings])
     steps = sum(len(stage["rewards"]["total"]) for stage in curve.values())
-    notes = [f"{settings}; n = {steps} steps."] + phantom_notes([run])
+    notes = [f"{settings}; n = {steps} steps."] + data_notes([run])
     figure = training_curves.draw_run(curve)
     return _save(options, figure, "Training curve", notes, training_curves.run_table(curve))
 
@@ -154,7 +154,7 @@ def draw_boxes(options) -> str:
     folder = options.run / (f"data_{options.data}" if options.data else "data")
     rows = folder / f"{run.settings.get('conf.evaluation.split', 'test')}.parquet"
     sheet = boxes.box_sheet(rows, predictions, options.rows, int(run.settings.get("conf.seed", 0)))
-    notes = boxes.overlap_notes(predictions) + [boxes.LEGEND] + phantom_notes([run], options.data)
+    notes = boxes.overlap_notes(predictions) + [boxes.LEGEND] + data_notes([run], options.data)
     return _save(options, boxes.draw(sheet), "True and predicted boxes", notes, boxes.table(sheet))
 
 

@@ -28,11 +28,13 @@ Value = TypeVar("Value")
 def metrics(records: Sequence[Record]) -> dict[str, float]:
     """Every number that applies to `records`, by the names of results.json.
 
-    accuracy             share that is parsed and that the grader called correct
+    accuracy             share that is parsed (strictly: the final mark, outside the thought) and correct
+    accuracy_parsed      the same among the parsed rows; absent where none is
+    lenient              share that is correct where every answer is read leniently; where records say it
     balanced_accuracy    mean recall over the gold classes present
     majority_rate        share of the most common gold class: what always answering it would score
     macro_f1             mean F1 over the gold classes present
-    unparsed             share without a readable answer
+    unparsed             share without a strictly readable answer
     precision, recall, f1      of "yes", where every row is yes_no
     always_yes, always_no      accuracy of one answer to everything, there
     mae, quadratic_kappa       where every row is a grade, see `grade_metrics`
@@ -53,12 +55,10 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
     gold, pred = _gold_and_pred(records)
     # Not balanced_accuracy_score: the same mean, but that warns of every answer that is no gold class.
     _, recall, f1, _ = _class_scores(gold, pred, gold_classes(records), "macro")
-    figures = {
-        "accuracy": correct_count(records) / len(records),
+    figures = accuracies(records) | {
         "balanced_accuracy": float(recall),
         "majority_rate": Counter(gold).most_common(1)[0][1] / len(gold),
         "macro_f1": float(f1),
-        "unparsed": pred.count(UNPARSED) / len(pred),
     }
     if kinds == {"yes_no"}:
         figures |= yes_no_metrics(records)
@@ -71,12 +71,30 @@ def metrics(records: Sequence[Record]) -> dict[str, float]:
 
 
 def box_metrics(records: Sequence[Record]) -> dict[str, float]:
-    """{"accuracy", "hit_rate", "mean_iou", "unparsed"} of boxes; a hit has IoU > 0.5, no answer IoU 0."""
-    _, pred = _gold_and_pred(records)
-    hit_rate = correct_count(records) / len(records)
+    """`accuracies`, "hit_rate" and "mean_iou" of boxes; a hit has IoU > 0.5, no answer IoU 0."""
+    figures = accuracies(records)
     mean_iou = sum(first_iou(row["pred"], row["gold"]) for row in records) / len(records)
-    unparsed = pred.count(UNPARSED) / len(pred)
-    return {"accuracy": hit_rate, "hit_rate": hit_rate, "mean_iou": mean_iou, "unparsed": unparsed}
+    return figures | {"hit_rate": figures["accuracy"], "mean_iou": mean_iou}
+
+
+def accuracies(records: Sequence[Record]) -> dict[str, float]:
+    """{"accuracy", "accuracy_parsed", "lenient", "unparsed"}: how much was right, by how it was read.
+
+    A model that learns the form of an answer gains in accuracy, and in neither of the next two.
+
+    >>> golds = {"id": "1", "kind": "label", "gold": "a"}
+    >>> right = golds | {"pred": "a", "correct": True, "lenient_correct": True}
+    >>> accuracies([right, right | {"pred": None, "correct": False}])
+    {'accuracy': 0.5, 'accuracy_parsed': 1.0, 'lenient': 1.0, 'unparsed': 0.5}
+    """
+    _, pred = _gold_and_pred(records)
+    unparsed, correct = pred.count(UNPARSED), correct_count(records)
+    figures = {"accuracy": correct / len(records)}
+    if unparsed < len(records):
+        figures["accuracy_parsed"] = correct / (len(records) - unparsed)
+    if all("lenient_correct" in row for row in records):
+        figures["lenient"] = sum(bool(row["lenient_correct"]) for row in records) / len(records)
+    return figures | {"unparsed": unparsed / len(records)}
 
 
 def per_class(records: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -26,7 +26,7 @@ from medical_rl.evaluation.metrics import (
     per_class,
 )
 from medical_rl.evaluation.tables.results_table import results_markdown
-from medical_rl.evaluation.wording import LABELS, PHANTOM_NOTE
+from medical_rl.evaluation.wording import LABELS, LEAK_NOTE, PHANTOM_NOTE
 from medical_rl.run.files import write_text
 
 # Settings that make no result another one.
@@ -302,20 +302,33 @@ def setting_names(runs: Iterable[Run]) -> set[str]:
     return names
 
 
-def has_phantom_data(run: Path, data: str | None = None) -> bool:
-    """True if the card of the run's data, or of its further set `data`, says that they are phantoms."""
+def data_card(run: Path, data: str | None = None) -> dict:
+    """The card of the run's data, or of its further set `data`; {} where there is none that can be read."""
     for folder in (run / f"data_{data}", run / "data"):
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-            return bool(card["about"].get("phantom"))
-        except (OSError, ValueError, KeyError):
+            return card if isinstance(card["about"], dict) else {}
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # no such folder, or no card: nothing is said of it
-    return False
+    return {}
 
 
-def phantom_notes(runs: Iterable[Run], data: str | None = None) -> list[str]:
-    """[the sentence that goes with every figure of phantoms], or [] where none of the runs is of phantoms."""
-    return [PHANTOM_NOTE] if any(has_phantom_data(run.path, data) for run in runs) else []
+def has_phantom_data(run: Path, data: str | None = None) -> bool:
+    """True if the card of the run's data, or of its further set `data`, says that they are phantoms."""
+    return bool(data_card(run, data).get("about", {}).get("phantom"))
+
+
+def data_notes(runs: Iterable[Run], data: str | None = None) -> list[str]:
+    """The sentences that go with every figure of these runs: of phantoms, and of splits that share groups."""
+    runs = list(runs)
+    notes = [PHANTOM_NOTE] if any(has_phantom_data(run.path, data) for run in runs) else []
+    for run in runs:
+        folders = [folder.name for folder in sorted(run.path.glob("data_*"))] if data is None else []
+        for further in (data, *(name.removeprefix("data_") for name in folders)):
+            card = data_card(run.path, further)
+            for both, count in (card.get("leaks") or {}).items():
+                notes.append(LEAK_NOTE.format(name=card.get("name"), count=count, both=both))
+    return list(dict.fromkeys(notes))
 
 
 def _column(runs: Iterable[Run], name: str) -> list[str]:

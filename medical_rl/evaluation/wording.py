@@ -1,6 +1,14 @@
 """What models and metrics are called in tables for people, and what is said beside every figure."""
 
+READINGS = (
+    "Accuracy is strict: the final answer stands in its mark, outside the thought. Lenient takes the last mark "
+    "anywhere, else the bare text: what accuracy gains and lenient does not is a gain of format, not of knowledge."
+)
 DISCLAIMER = "Not for clinical use."
+LEAK_NOTE = (
+    "{name}: allow_leaks was set, and {count:,} groups (patients, lesions or studies) are in both {both}: what is "
+    "measured there is measured in part on what was trained on."
+)
 PHANTOM_NOTE = "Phantoms: images drawn by code, not medical images."
 LABELS = {
     "base": "base (untrained or as downloaded)",
@@ -16,6 +24,8 @@ RIVALS = ("sft", "localize_sft", "retrieve_then_answer")
 # Metric -> heading, in the order shown; a column no row has is left out.
 COLUMNS = {
     "accuracy": "Accuracy [95 % CI]",
+    "accuracy_parsed": "Accuracy among parsed",
+    "lenient": "Lenient accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "majority_rate": "Majority rate",
     "macro_f1": "Macro F1",

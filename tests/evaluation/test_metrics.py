@@ -80,7 +80,7 @@ def test_yes_no_gold_answers_in_other_words_are_the_datas_fault():
 
 
 def test_metrics_of_a_kind_are_absent_from_the_others_and_from_a_mix():
-    plain = {"accuracy", "balanced_accuracy", "majority_rate", "macro_f1", "unparsed"}
+    plain = {"accuracy", "accuracy_parsed", "balanced_accuracy", "majority_rate", "macro_f1", "unparsed"}
     assert set(metrics(rows("label", "ab", "ab"))) == plain
     assert set(metrics(rows("label", "ab", "ab") + rows("grade", "12", "12"))) == plain
     assert set(metrics(rows("yes_no", ["no"], ["no"]))) == plain | {

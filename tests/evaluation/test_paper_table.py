@@ -11,9 +11,12 @@ BASE, SFT, RL = ("base", None), ("sft", None), ("rl", None)
 
 
 def cells(text, method):
-    """The cells of each row of a Markdown table whose method has this name."""
+    """The cells of each row of the first Markdown table (the paper's form) whose method has this name."""
+    table = text.partition("By how the answers were read")[0]
     lines = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in table.splitlines()
+        if line.startswith("|")
     ]
     return [line for line in lines if line[1] == method]
 

@@ -97,12 +97,12 @@ def test_the_markdown_has_notes_figures_and_the_disclaimer(tmp_path):
     assert text.startswith("# Results: vrft_aug (tiny scale, seed 0)\n")
     assert note in text
     assert (
-        "| Model | n | Accuracy [95 % CI] | Balanced accuracy | Majority rate | Macro F1 | Unparsed |\n"
-        in text
+        "| Model | n | Accuracy [95 % CI] | Accuracy among parsed | Balanced accuracy | Majority rate | Macro F1 "
+        "| Unparsed |\n" in text
     )
-    # accuracy 2/4, Wilson 0.150 to 0.850; recalls 2/3 and 0; F1 of a 2*2/(2*2+0+1) = 0.8, of b 0; one of 4 unparsed
+    # accuracy 2/4, Wilson 0.150 to 0.850, 2/3 of the parsed; recalls 2/3 and 0; F1 of a 2*2/(2*2+0+1) = 0.8, of b 0; one of 4 unparsed
     assert (
-        "| base (untrained or as downloaded) | 4 | 0.500 [0.150, 0.850] | 0.333 | 0.750 | 0.400 | 0.250 |\n"
+        "| base (untrained or as downloaded) | 4 | 0.500 [0.150, 0.850] | 0.667 | 0.333 | 0.750 | 0.400 | 0.250 |\n"
         in text
     )
     assert "| warm start | 4 | 1.000 [" in text

@@ -248,7 +248,12 @@ def group_counts(folder: Path, split: str = "train", by: str = "modality") -> di
     from medical_rl.data.parquet import read_samples
     from medical_rl.data.prepare.card import read_card
 
-    splits = read_card(folder)["splits"]
+    splits = read_card(folder).get("splits")
+    if splits is None:
+        raise UserError(
+            f"{folder} is no prepared folder: it has no card.json. Give the folder that python -m "
+            "data_preprocess.SET --source PATH --out DIR wrote (DIR), or a run's (runs/NAME)."
+        )
     if split not in splits:
         raise unknown(f"split in {folder}", split, splits)
     path = folder / f"{split}.parquet"

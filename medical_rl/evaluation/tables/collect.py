@@ -10,29 +10,32 @@ from pathlib import Path
 from medical_rl.errors import unknown
 from medical_rl.evaluation.results import (
     Run,
+    data_notes,
     differing_settings,
     distinguishing_settings,
-    phantom_notes,
     setting_names,
     settings_following,
     settings_text,
 )
-from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER
+from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER, PHANTOM_NOTE, READINGS
 from medical_rl.run.files import write_text
 from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
 PHANTOM_RUNS_NOTE = "The data of at least one run are phantoms: images drawn by code, not medical images."
 SHOWN = ("accuracy", "balanced_accuracy", "majority_rate", "macro_f1")
-# Further columns, each where a run has the number: yes/no questions, grades, boxes, scored options.
-FURTHER = ("precision", "recall", "f1", "mae", "quadratic_kappa", "mean_iou", "auroc")
-METRICS = SHOWN + FURTHER
+# The columns in order; those that are not in SHOWN where a run has the number: the other readings of answers,
+# yes/no questions, grades, boxes, scored options.
+METRICS = (
+    "accuracy", "accuracy_parsed", "lenient", "balanced_accuracy", "majority_rate", "macro_f1", "precision", "recall",
+    "f1", "mae", "quadratic_kappa", "mean_iou", "auroc",
+)  # fmt: skip
 NAMED = 6  # settings in a run's name
 # What must be the same where rows are averaged.
 KEY = ("dataset", "split", "model", "round")
 
 
 def collect_runs(runs: Sequence[Run], by: str | None = "seed") -> dict:
-    """{"by", "runs", "means", "phantom"}: a row a model of a run, and means over runs that differ in `by`.
+    """{"by", "runs", "means", "phantom", "leaks"}: a row a model of a run, and means over runs that differ in `by`.
 
     by    the setting that is averaged over, with or without "conf."; None averages nothing
     runs  {"run", "folder", "settings", "dataset", "split", "model", "round", "n", metrics, "low", "high"};
@@ -52,14 +55,16 @@ def collect_runs(runs: Sequence[Run], by: str | None = "seed") -> dict:
         if setting is None:
             raise unknown("setting to average over", by, names)
         means = _means(runs, differing, setting)
-    return {"by": setting, "runs": rows, "means": means, "phantom": bool(phantom_notes(runs))}
+    notes = data_notes(runs)
+    leaks = [note for note in notes if note != PHANTOM_NOTE]
+    return {"by": setting, "runs": rows, "means": means, "phantom": PHANTOM_NOTE in notes, "leaks": leaks}
 
 
 def collected_markdown(collected: Mapping) -> str:
     """`collect_runs`'s result as Markdown: a table of runs, and one of means where there are any."""
     rows = collected["runs"]
-    columns = list(SHOWN)
-    columns += [metric for metric in FURTHER if any(row.get(metric) is not None for row in rows)]
+    present = {metric for metric in METRICS if any(row.get(metric) is not None for row in rows)}
+    columns = [metric for metric in METRICS if metric in present or metric in SHOWN]
     headings = list(map(COLUMNS.get, columns))
     body, missing = [], []
     for row in rows:
@@ -86,8 +91,11 @@ def collected_markdown(collected: Mapping) -> str:
         headings[0] = headings[0].removesuffix(" [95 % CI]")
         table = markdown_table(["Runs", "Data", "Model", "Runs in it"] + headings, body)
         parts += [f"Mean ± standard deviation over {collected['by']}:", table]
+    if "lenient" in present:
+        parts.append(READINGS)
     if collected["phantom"]:
         parts.append(PHANTOM_RUNS_NOTE)
+    parts += collected["leaks"]
     parts.append(DISCLAIMER)
     return "\n\n".join(parts) + "\n"
 

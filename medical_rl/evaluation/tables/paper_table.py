@@ -8,7 +8,7 @@ import yaml
 
 from medical_rl.errors import unknown
 from medical_rl.evaluation.results import Run
-from medical_rl.evaluation.wording import DISCLAIMER
+from medical_rl.evaluation.wording import DISCLAIMER, READINGS
 from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
 # A stage's model -> what the paper calls it.
@@ -135,6 +135,12 @@ def paper_markdown(table: Mapping, paper: str | None = None) -> str:
     body.append(["", "always the most common class"] + rates + [DASH])
     body.append(["", "test rows"] + sizes + [DASH])
     parts = [markdown_table(["Shots", "Method"] + columns + ["Average"], body), LEGEND]
+    if table["rows"]:
+        body = []
+        for (shots, method), by_data in table["rows"].items():
+            body.append([shots, method] + [_reading_cell(by_data.get(column, ())) for column in columns])
+        parts.append("By how the answers were read, in %: strict / among parsed / lenient.")
+        parts += [markdown_table(["Shots", "Method"] + columns, body), READINGS]
     if table["without"]:
         parts.append(f"Without results: {', '.join(table['without'])}.")
     if published["notes"]:
@@ -170,3 +176,12 @@ def _measured_cells(row: Mapping[str, Sequence[dict]], columns: Iterable[str]) -
         balanced = statistics.fmean(metrics["balanced_accuracy"] for metrics in row[column])
         cells.append(f"{100 * means[-1]:.2f}{spread} ({100 * balanced:.2f})")
     return cells + [DASH if None in means else f"{100 * statistics.fmean(means):.2f}"]
+
+
+def _reading_cell(runs: Sequence[Mapping[str, float]]) -> str:
+    """Strict accuracy, accuracy among parsed and lenient accuracy of a cell's runs, each a mean."""
+    figures = []
+    for name in ("accuracy", "accuracy_parsed", "lenient"):
+        values = [metrics[name] for metrics in runs if name in metrics]
+        figures.append(figure_cell(100 * statistics.fmean(values) if values else None, ".2f"))
+    return " / ".join(figures) if runs else DASH

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medical_rl.evaluation.metrics import GROUPS, group_cells, group_sizes
-from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER, LABELS, RIVALS
+from medical_rl.evaluation.wording import COLUMNS, DISCLAIMER, LABELS, READINGS, RIVALS
 from medical_rl.run.markdown import DASH, figure_cell, markdown_table
 
 CLASSES_SHOWN = 20  # an open question set can have thousands of gold answers
@@ -22,12 +22,13 @@ NARROW = {
     "balanced_accuracy": "Bal.\nacc.",
     "majority_rate": "Major.\nrate",
     "macro_f1": "Macro\nF1",
-    "unparsed": "Un-\nparsed",
     "quadratic_kappa": "Quad.\nkappa",
     "precision": "Preci-\nsion",
     "mean_iou": "Mean\nIoU",
     "hit_rate": "Hit\nrate",
 }
+
+READING = ("accuracy_parsed", "lenient", "unparsed")  # on a terminal in a table of their own
 
 
 def results_markdown(results: Mapping[str, Any]) -> str:
@@ -51,6 +52,8 @@ def results_markdown(results: Mapping[str, Any]) -> str:
         if class_rows:
             header = ["Model", "Class", "n", "Recall", "Precision", "F1"]
             parts += ["Per class:", markdown_table(header, class_rows)]
+    if _has_lenient(results["evaluations"]):
+        parts.append(READINGS)
     parts.append(
         "Figures are fractions (MAE: grades). The intervals are Wilson's and take the answers as independent."
     )
@@ -66,17 +69,21 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
     for (dataset, split), rows in rows_by_dataset(results["evaluations"]).items():
         console.print()
         console.print(terminal_table(rows, f"{dataset}, {split}"))
+        console.print()
+        console.print(reading_table(rows))
         for table in terminal_group_tables(rows):
             console.print()
             console.print(table)
     console.print()
     console.print(Text("Gain: accuracy minus that of the stage before it, as fractions."))
+    if _has_lenient(results["evaluations"]):
+        console.print(Text(READINGS))
     console.print(Text(DISCLAIMER))
 
 
 def terminal_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """A row a model of one data set: the columns of results.md, and the gain over the stage before."""
-    columns = [key for key in COLUMNS if any(key in row["metrics"] for row in rows)]
+    columns = [key for key in COLUMNS if any(key in row["metrics"] for row in rows) and key not in READING]
     table = _terminal_table(title, "Model")
     for key in columns:
         table.add_column(NARROW.get(key, COLUMNS[key]), justify="right", no_wrap=True)
@@ -90,6 +97,27 @@ def terminal_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
                 cells.append(figure_cell(gain, "+.3f"))
         table.add_row(*cells)
     return table
+
+
+def reading_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """A row a model of one data set: what is right by how answers are read, and the gain of both readings."""
+    table = _terminal_table("How the answers were read", "Model")
+    headings = ["Strict", "Gain", "Among parsed", "Unparsed", "Lenient", "Gain"]
+    for heading in headings if _has_lenient(rows) else headings[:4]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    gains = zip(accuracy_gains(rows), accuracy_gains(rows, "lenient"), strict=True)
+    for row, (gain, lenient_gain) in zip(rows, gains, strict=True):
+        cells = [
+            metric_cell(row | {"interval": {}}, key) for key in ("accuracy", "accuracy_parsed", "unparsed")
+        ]
+        cells.insert(1, figure_cell(gain, "+.3f"))
+        cells += [metric_cell(row, "lenient"), figure_cell(lenient_gain, "+.3f")]
+        table.add_row(Text(short_name(row)), str(row["n"]), *cells[: len(table.columns) - 2])
+    return table
+
+
+def _has_lenient(rows: Iterable[Mapping[str, Any]]) -> bool:
+    return any("lenient" in row["metrics"] for row in rows)
 
 
 def terminal_group_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
@@ -114,8 +142,8 @@ def terminal_group_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
     return tables
 
 
-def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
-    """Each row's accuracy minus that of the last stage above it on the same data set and split.
+def accuracy_gains(rows: Sequence[Mapping[str, Any]], metric: str = "accuracy") -> list[float | None]:
+    """Each row's accuracy (or `metric`) minus that of the last stage above it on the same data set and split.
 
     None for the first stage, for a model that is no stage of ours, and without an accuracy. A rival arm
     (`sft`, `localize_sft`) is compared with the stage above it, and no later stage is compared with it.
@@ -124,7 +152,7 @@ def accuracy_gains(rows: Sequence[Mapping[str, Any]]) -> list[float | None]:
     gains: list[float | None] = []
     for row in rows:
         key = (row["dataset"], row["split"])
-        accuracy = row["metrics"].get("accuracy")
+        accuracy = row["metrics"].get(metric)
         is_stage = row["model"] in LABELS and row["model"] != "retrieve_then_answer"
         is_stage = is_stage and accuracy is not None
         gains.append(accuracy - before[key] if is_stage and key in before else None)

@@ -16,7 +16,7 @@ from medical_rl.evaluation.auroc import auroc, option_probabilities
 from medical_rl.evaluation.metrics import sample_groups
 from medical_rl.evaluation.results import entry, write_results
 from medical_rl.loop import plan
-from medical_rl.parsing.response import gold, parse, read
+from medical_rl.parsing.response import gold, parse, parse_lenient, read
 from medical_rl.pseudo_label.label import read_labels
 from medical_rl.rewards.terms.accuracy import right
 from medical_rl.run.files import write_text
@@ -156,7 +156,10 @@ def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dic
 
 
 def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
-    """The records of the rows: gold, answer read from the response (None: unparsed), whether it is right."""
+    """The records of the rows: gold, answer read from the response (None: unparsed), whether it is right.
+
+    `lenient_pred` and `lenient_correct` are the same of the lenient reading.
+    """
     texts = {}
     # not `splitlines`: a response may hold separators that JSON leaves as they are
     with responses.open(encoding="utf-8") as lines:
@@ -167,7 +170,9 @@ def score(eval_set: EvalSet, responses: Path, limit: int | None) -> list[dict]:
         if sample.id not in eval_set.left_out:
             response = texts[sample.id]
             answer = in_pixels(read(parse(response), sample), sample, eval_set.prompt)
-            records.append(prediction(sample, response, answer, right(answer, sample)))
+            lenient = in_pixels(read(parse_lenient(response), sample), sample, eval_set.prompt)
+            record = prediction(sample, response, answer, right(answer, sample))
+            records.append(record | {"lenient_pred": lenient, "lenient_correct": right(lenient, sample)})
     return records
 
 
