@@ -31,8 +31,10 @@ _ONE = rf"{_NAME}{_IS}{_NUMBER}(?![\w.])"
 # an object, or a run of named corners in prose ("x1=3, y1=4, x2=9, y2=8")
 _NAMED = rf"(?P<named>\{{(?=[^{{}}\[\]]*{_NAME})[^{{}}\[\]]*\}}|{_ONE}(?:[\s,;]*(?:and\s+)?{_ONE}){{3}})"
 _TWO_LISTS = rf"\[\s*{_POINT_LIST}\s*,\s*{_POINT_LIST}\s*\]"
-_BOX = re.compile(rf"{_LIST}|{_QUOTED}|{_TWO_LISTS}|{_POINT}\s*,?\s*{_POINT}|{_NAMED}", re.IGNORECASE)
-_BARE = re.compile(_FOUR)
+_BOX = re.compile(
+    rf"{_LIST}|{_QUOTED}|{_TWO_LISTS}|{_POINT}\s*(?:,|;|to|and|-)?\s*{_POINT}|{_NAMED}", re.IGNORECASE
+)
+_BARE = re.compile(rf"{_FOUR}|{_POINT_LIST}\s*,?\s*{_POINT_LIST}")
 
 
 def box(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
@@ -53,7 +55,7 @@ def box(text: str, choices: Sequence[str] = (), question: str = "") -> str | Non
         (boxes,) = by_key.values()
     bare = _BARE.fullmatch(clean(text))
     if not boxes and bare:
-        numbers = list(map(float, bare.groups()))
+        numbers = list(map(float, filter(None, bare.groups())))
         boxes = [numbers] if all(map(math.isfinite, numbers)) else []
     return json.dumps(boxes) if boxes else None
 

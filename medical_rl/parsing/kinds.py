@@ -37,16 +37,21 @@ _GRADE = re.compile(
 _GRADE_WORD = r"(?:grade|level|score|class|stage|severity|category)"
 # "3 of 6" names the top of a scale, "DR grade 2 retinopathy" or "score of 3" the grade, "mild (1)" a gloss
 _OF_SCALE = re.compile(
-    rf"(?:{_GRADE_WORD}(?:\s*(?:of|is|[:=-]))?\s*)?(\d+)\s*(?:/|out\s+of|of)\s*(\d+)", re.IGNORECASE
+    rf"(?:{_GRADE_WORD}(?:\s*(?:of|is|[:=-]))?\s*)?(\d+)(?:\s+points)?\s*\(?(?:/|out\s+of|of)\s*(\d+)\)?",
+    re.IGNORECASE,
 )
 _IN_WORDS = re.compile(
     rf"(?:[^\W\d]+[ ,-]+){{0,6}}?{_GRADE_WORD}(?:\s*(?:of|is|[:=-]))?\s*(\d+)((?:[ ,-]+[^\W\d]+){{0,8}})",
     re.IGNORECASE,
 )
-_GLOSSED = re.compile(r"[^\W\d]+(?:[ ,-]+[^\W\d]+){0,5} ?\((\d+)\)")
+_GLOSSED = re.compile(r"[^\W\d]+(?:[ ,-]+[^\W\d]+){0,5} ?\((?:grade )?(\d+)\)", re.IGNORECASE)
 _COUNTED = re.compile(
-    r"(?:there\s+(?:is|are)|i\s+(?:see|count)|it\s+shows|the\s+(?:image|picture)\s+shows)?\s*"
+    r"(?:there\s+(?:is|are)|i\s+(?:see|count)|it\s+shows|the\s+(?:image|picture)\s+shows)?\s*(?:a\s+total\s+of\s+)?"
     r"(\d+)\s+([^\W\d]+)(?:\s+[^\W\d]+){0,6}",
+    re.IGNORECASE,
+)
+_TOTAL = re.compile(
+    r"(?:the\s+)?(?:total|(?:total\s+)?(?:number|count)(?:\s+of(?:\s+[^\W\d]+){1,5})?)\s*(?:is|[:=])\s*(\d+)",
     re.IGNORECASE,
 )
 # a text with one of these does not state the one number in it
@@ -109,8 +114,7 @@ def choice(text: str, choices: Sequence[str], question: str = "") -> str | None:
     words = clean(text)
     match = _LETTER.fullmatch(words)
     if not match:
-        verdict = _verdict(words, choices)
-        return verdict or words or None
+        return _letter_before_its_text(words, choices) or _verdict(words, choices) or words or None
     letter, rest = (match[1] or match[2]).upper(), match[3]
     index = LETTERS.find(letter)
     if not 0 <= index < len(choices):
@@ -122,8 +126,9 @@ def choice(text: str, choices: Sequence[str], question: str = "") -> str | None:
         return None if rest else choices[index]
     if key == own:
         return choices[index]
-    if _REASON.match(rest):
-        return choices[index] if _only_reasons(key, own, index, choices) else None
+    is_prose = re.match(r".{1,20}\n", words) and len(key.split()) > 2 and own not in key
+    if _REASON.match(rest) or is_prose:
+        return choices[index] if _only_reasons(rest, index, choices) else None
     if not f"{key} ".startswith(f"{own} "):
         return None
     for i, other in enumerate(choices):
@@ -136,6 +141,15 @@ def choice(text: str, choices: Sequence[str], question: str = "") -> str | None:
     return None if more[0] in ("and", "or") or _OF_TEXT.intersection(more) else choices[index]
 
 
+def _letter_before_its_text(words: str, choices: Sequence[str]) -> str | None:
+    """The option of "B Normal" or "B-Normal", where the text is the letter's own."""
+    match = re.fullmatch(r"([A-Za-z])[ -](.+)", words, re.DOTALL)
+    index = LETTERS.find(match[1].upper()) if match else -1
+    if not 0 <= index < len(choices) or label_key(match[2]) != label_key(choices[index]):
+        return None
+    return choices[index]
+
+
 def _verdict(words: str, choices: Sequence[str]) -> str | None:
     """The option "Yes" or "No", where there are these two, of a sentence that opens with it and a comma."""
     options = {label_key(choice): choice for choice in choices}
@@ -144,14 +158,15 @@ def _verdict(words: str, choices: Sequence[str]) -> str | None:
     return options.get(yes_no(words))
 
 
-def _only_reasons(key: str, own: str, index: int, choices: Sequence[str]) -> bool:
-    """Whether the reason for a letter takes it back by no word, and names no other option or letter."""
+def _only_reasons(rest: str, index: int, choices: Sequence[str]) -> bool:
+    """Whether what follows a letter takes it back by no word, and names no other option or letter."""
+    key = label_key(rest)
     if _REJECTS.intersection(key.split()):
         return False
     for i, other in enumerate(map(label_key, choices)):
-        if i != index and (
-            f" {other} " in f" {key} " or re.search(rf"\b(?:and|or|option) {LETTERS[i].lower()}\b", key)
-        ):
+        # "A" and "I" before a word are no letters of options
+        letter = rf"(?<!\w){LETTERS[i]}(?!\w)" + ("(?! [a-z])" if LETTERS[i] in "AI" else "")
+        if i != index and (f" {other} " in f" {key} " or re.search(letter, rest)):
             return False
     return True
 
@@ -166,12 +181,16 @@ def _whole_choice(text: str, choices: Sequence[str]) -> str | None:
         for choice in choices:
             if _folded(choice) == exact:
                 return choice
-        for key_of in (label_key, option_set):
-            key = key_of(form)
+        for key, key_of in ((label_key(form), label_key), (option_set(form), _listed)):
             fitting = [choice for choice in choices if key and key_of(choice) == key]
             if fitting and len(set(map(_folded, fitting))) == 1:
                 return fitting[0]
     return None
+
+
+def _listed(choice: str) -> str | None:
+    """The `option_set` of an option that lists its parts with commas; None for any other."""
+    return option_set(choice) if re.search(r"[,;]", choice) else None
 
 
 def _folded(text: str) -> str:
@@ -258,6 +277,9 @@ def _stated_number(words: str, question: str) -> str | None:
     glossed = _GLOSSED.fullmatch(words)
     if glossed:
         return glossed[1]
+    total = _TOTAL.fullmatch(words)
+    if total:
+        return total[1]
     counted = _COUNTED.fullmatch(words)
     if not counted or counted[2].casefold() in _UNITS:
         return None

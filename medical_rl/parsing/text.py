@@ -8,7 +8,9 @@ import re
 import unicodedata
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
-_SPECIAL = re.compile(r"<\|[^<>|\s]*\|>|<(?:image|video|audio)>", re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"<\|[^<>|\s]*\|>|</?(?:image|img|video|audio|box|bbox|s)>|<(?:pad|eos|bos|unk)>", re.IGNORECASE
+)
 _WRAPPER = re.compile(
     r"\\(?:text|textbf|textit|textrm|emph|mathrm|mathbf|mathit|operatorname)\s*\{([^{}]*)\}"
 )
@@ -26,7 +28,7 @@ _STATED = (
     r"|(?:the\s+)?(?:(?:correct|final)\s+)?answer\s*:\s*"
 )
 _LEAD = re.compile(
-    rf"(?:so|therefore|thus|hence)\s*,\s*|{_STATED}|conclusion\s*:\s*|(?:正确|最终)?答案(?:是|为|\s*:)\s*",
+    rf"(?:so|therefore|thus|hence)\s*,\s*|{_STATED}|conclusion\s*:\s*|(?:(?:正确|最终)?答案(?:是|为|\s*:)|选择?)\s*",
     re.IGNORECASE,
 )
 # the same behind another sentence: the last of them says the answer
@@ -105,6 +107,9 @@ _SIGNS = re.compile(
 )
 
 
+# "8.3cm" is "8.3 cm" and ".5" is "0.5"
+_UNITS = re.compile(r"(?<=\d)(?=(?:mm|cm|m|ml|l|mg|g|kg|mmhg|hz)\b)", re.IGNORECASE)
+_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 _CONTRACTED = re.compile(r"n['’]t\b", re.IGNORECASE)
 # 1,200 is 1200 and 8.30 is 8.3, but no part of a code such as 1.10.2 or C50.10
 _THOUSANDS = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,]|\.\d+\.)")
@@ -121,6 +126,7 @@ def label_key(text: str) -> str:
     text = unicodedata.normalize("NFKC", visible(text)).replace("\u2212", "-").replace("–", "-")
     text = _unwrapped(text.replace(">=", "≥").replace("<=", "≤"))
     text = _CONTRACTED.sub(" not", text).replace("cannot", "can not")
+    text = _POINT.sub("0.", _UNITS.sub(" ", text))
     text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
     text = _DECIMALS.sub(lambda number: number[0].rstrip("0").rstrip("."), text)
     key, start = [], 0
@@ -134,21 +140,21 @@ def label_key(text: str) -> str:
 
 # words by whose place an order says something: "no mass, nodule", "increased, decreased" (on T1 and on T2)
 _ORDERED = re.compile(
-    r"\b(?:no|not|without|then|and|or|left|right|upper|lower|first|second|before|after|high|low|positive"
+    r"\b(?:no|not|without|then|or|left|right|upper|lower|first|second|before|after|high|low|positive"
     r"|negative|(?:increas|decreas|hyper|hypo)\w*)\b"
 )
 
 
 @functools.lru_cache(maxsize=8192)
 def option_set(text: str) -> str:
-    """As `label_key`, the parts of a list between commas in one order: "Lung, Heart" is "Heart, Lung".
+    """As `label_key`, the parts of a list in one order: "Lung and heart" is "Heart, Lung".
 
     A part that holds a number, or a word by which the order may say something, leaves the text as it stands.
 
     >>> option_set("Lung, Heart") == option_set("heart; lung"), option_set("no mass, nodule")
     (True, 'no mass nodule')
     """
-    parts = list(filter(None, map(label_key, re.split(r"[,;]", text))))
+    parts = list(filter(None, map(label_key, re.split(r"[,;&]|\band\b", text))))
     if len(parts) < 2 or _ORDERED.search(text.casefold()) or re.search(r"\d", text):
         return label_key(text)
     return " ".join(sorted(parts))
