@@ -101,18 +101,21 @@ def test_a_leak_in_the_folder_is_refused_and_an_allowed_one_stays_said(toy, rows
         again(tmp_path / "once", tmp_path / "third")
 
 
-@pytest.mark.parametrize("harm", ["changed", "gone", "no card", "no folder"])
+@pytest.mark.parametrize("harm", ["changed", "gone", "earlier", "no card", "no folder"])
 def test_a_folder_that_is_not_what_its_card_says_is_refused(once, tmp_path, harm):
-    folder, _ = once
+    folder, card = once
     if harm == "changed":
         (folder / "val.parquet").write_bytes((folder / "test.parquet").read_bytes())
     elif harm == "gone":
         (folder / "val.parquet").unlink()
+    elif harm == "earlier":
+        (folder / "card.json").write_text(json.dumps({k: v for k, v in card.items() if k != "images"}))
     elif harm == "no card":
         (folder / "card.json").unlink()
     with pytest.raises(UserError) as error:
         again(folder if harm != "no folder" else tmp_path / "nowhere", tmp_path / "again")
-    message = {"changed": "is not the file", "gone": "is not there"}.get(harm, "is no prepared folder")
+    messages = {"changed": "is not the file", "gone": "is not there", "earlier": "by an earlier version"}
+    message = messages.get(harm, "is no prepared folder")
     assert message in str(error.value) and error.value.exit_code == 2 and not (tmp_path / "again").exists()
 
 

@@ -286,3 +286,11 @@ def test_an_image_that_was_never_decoded_is_refused_with_its_row_as_it_is_writte
     rows["val"][0] = dataclasses.replace(rows["val"][0], images=(strip,))
     with pytest.raises(UserError, match="val/1.*2010 x 10"):
         prepare.prepare(toy(rows), PROMPT, tmp_path / "out", 0, 1)
+
+
+def test_the_check_finds_an_image_that_decoders_see_differently(toy, make_sample, tmp_path, monkeypatch):
+    rows = {split: [make_sample(f"{split}/1", images=0)] for split in ("train", "val", "test")}
+    rows["val"][0] = dataclasses.replace(rows["val"][0], images=(with_orientation(drawn()),))
+    prepare.prepare(toy(rows), PROMPT, tmp_path / "out", 0, 1)  # a reader that settles nothing
+    (finding,) = [each for each in check_folder(tmp_path / "out").findings if each.check == "image"]
+    assert finding.fails and finding.examples == ("val/1, image 0: turned as the orientation tag says",)

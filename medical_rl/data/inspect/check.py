@@ -158,9 +158,14 @@ def _row_problems(
     pictures: list[Image.Image] = []
     for number, data in enumerate(sample.images):
         try:
-            pictures.append(images.decode(data))
+            _, picture, unsettled = images.settle(data)
         except UserError as error:
             yield "image", "error", "an image does not decode", f"{sample.id}, image {number}: {error}"
+            continue
+        pictures.append(picture)
+        if unsettled:
+            problem = "decoders see different pictures in an image, which a preparation would settle"
+            yield "image", "error", problem, f"{sample.id}, image {number}: {', '.join(unsettled)}"
     for problem, detail in _answer_problems(sample, pictures, prompt):
         yield "gold", "error", problem, f"{sample.id}: {detail}"
     if len(pictures) == len(sample.images):

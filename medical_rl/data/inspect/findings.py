@@ -34,7 +34,7 @@ CHECKS = {
     "row": "every row can be read back",
     "columns": "what verl and EasyR1 read (prompt, problem, answer, source, id, split) is what the row's "
     "sample says",
-    "image": "every image decodes",
+    "image": "every image decodes, to one picture for all decoders",
     "gold": "the gold answer scores 1.0 under its own reward, and is among the choices",
     "duplicate": "no id twice, no row twice, no two answers to one question about one image",
     "labels": "no answer in val or test that train never shows",

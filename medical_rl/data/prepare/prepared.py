@@ -57,6 +57,11 @@ def read_card(source) -> dict:
             "that `python -m data_preprocess.<dataset> --out DIR` or a run (RUN/data) wrote as "
             "conf.data.source=DIR, or choose the set itself: conf/data=<set>."
         )
+    if "images" not in card:
+        raise UserError(
+            f"{folder.absolute()} was prepared by an earlier version, whose images decoders may see differently "
+            "(turned, or transparent). Prepare it again."
+        )
     for name in card["files"]:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is not there, and the card beside it lists it. Prepare again.")
