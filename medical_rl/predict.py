@@ -45,9 +45,8 @@ def find_model(path: Path) -> tuple[Path, str]:
     """
     for folder in (path, path / "huggingface"):
         if (folder / "config.json").is_file():
-            made = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-            if any("Classification" in name for name in made):
-                raise UserError(f"{folder} holds {made[0]}, a model that grades answers and gives none.")
+            if _grades(folder):
+                raise UserError(f"{folder} holds a model that grades answers and gives none (R_phi).")
             return folder, str(folder)
     from medical_rl.loop.plan import split_stage
     from medical_rl.stages import that_train
@@ -69,13 +68,21 @@ def find_model(path: Path) -> tuple[Path, str]:
     if trained:
         folder, stage = trained[max(trained)]
         return folder, f"{stage} ({folder})"
-    there = [str(folder.parent) for folder in sorted(path.glob("checkpoints/**/huggingface"))]
+    folders = sorted(path.glob("checkpoints/**/huggingface"))
+    there = [str(folder.parent) for folder in folders if not _grades(folder)]
     named = f" Name one of {', '.join(there)} to ask it all the same." if there else ""
     outdated = f" Trained from inputs that have changed since: {', '.join(stale)}." if stale else ""
     raise UserError(
         f"There is no trained model in {path}. Tried: a config.json in it or in its huggingface/, and the stages of "
         f"its manifest that are done ({', '.join(order)}).{outdated}{named}"
     )
+
+
+def _grades(model: Path) -> bool:
+    """True for a classifier such as R_phi, which plain transformers would load with a random head that answers."""
+    config = model / "config.json"
+    made = json.loads(config.read_text(encoding="utf-8")).get("architectures") if config.is_file() else None
+    return any("Classification" in name for name in made or ())
 
 
 def run_of(model: Path) -> Path | None:

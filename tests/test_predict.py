@@ -82,6 +82,8 @@ def test_a_reward_model_is_asked_no_question(make_run):
     config.write_text('{"architectures": ["Qwen2_5_VLForSequenceClassification"]}')
     with pytest.raises(UserError, match="grades answers and gives none"):
         predict.find_model(run / "checkpoints" / "reward_model")
+    with pytest.raises(UserError, match=r"Name one of [^ ]*checkpoints/base to ask"):
+        predict.find_model(run)
 
 
 @pytest.mark.parametrize("setting", ["conf.model.path", "conf.evaluation.models", "conf.generator.model"])

@@ -24,7 +24,7 @@ from medical_rl.evaluation.results import (
 )
 from medical_rl.evaluation.tables.collect import collect_runs, collected_markdown, write_collected
 from medical_rl.evaluation.tables.paper_table import paper_markdown, paper_table
-from medical_rl.evaluation.wording import PHANTOM_NOTE
+from medical_rl.evaluation.wording import PHANTOM_NOTE, STRICT_NOTE
 from medical_rl.run.files import write_text
 from medical_rl.run.markdown import markdown_table
 
@@ -75,7 +75,7 @@ def draw_transitions(options) -> str:
     data = options.data or run.settings.get("conf.data.name")
     about = [f"{data}, n = {len(after):,}."] + data_notes([run], options.data)
     figure = medgr2.draw_transitions(counts, options.before, options.after, by)
-    notes = [" ".join(about), medgr2.MCNEMAR_NOTE]
+    notes = [" ".join(about), medgr2.MCNEMAR_NOTE, STRICT_NOTE]
     return _save(options, figure, "Error transitions", notes, medgr2.transitions_table(counts))
 
 
@@ -86,7 +86,7 @@ def draw_transfer(options) -> str:
     used = f"{sum(matrices['runs'].values())} of {len(runs)} runs"
     notes = [f"Model {options.model}, tested on {', '.join(matrices['data'])}; {used}."]
     notes += data_notes(runs, options.data)
-    notes.append("Framed: the group that the model was trained on.")
+    notes += ["Framed: the group that the model was trained on.", STRICT_NOTE]
     figure = medgr2.draw_transfer(matrices, options.by)
     return _save(options, figure, f"Transfer by {GROUPS[options.by]}", notes, medgr2.transfer_table(matrices))
 
@@ -113,7 +113,7 @@ def draw_scaling(options) -> str:
     arms = medgr2.scaling_arms(runs, options.data)
     sizes = sorted({point["n"] for points in arms.values() for point in points})
     rows = f"n = {', '.join(map(str, sizes))} test rows"
-    notes = [f"{rows}; {len(runs)} runs; bars: one standard deviation over runs."]
+    notes = [f"{rows}; {len(runs)} runs; bars: one standard deviation over runs.", STRICT_NOTE]
     notes += data_notes(runs, options.data)
     return _save(
         options, medgr2.draw_scaling(arms), "Accuracy by rows kept", notes, medgr2.scaling_table(arms)

@@ -5,6 +5,9 @@ READINGS = (
     "anywhere, else the bare text: what accuracy gains and lenient does not is a gain of format, not of knowledge."
 )
 DISCLAIMER = "Not for clinical use."
+STRICT_NOTE = (
+    "Answers are read strictly, so that learning their form is a gain here too; results.md has both readings."
+)
 LEAK_NOTE = (
     "{name}: allow_leaks was set, and {count:,} groups (patients, lesions or studies) are in both {both}: what is "
     "measured there is measured in part on what was trained on."

@@ -37,7 +37,7 @@ LEGEND = (
     "Wrong: share of generated and of kept triplets whose answer or reasoning is untrue, where the "
     "generator knows (template only). Spearman: R_phi's scores with the grades of held-out responses. Probe "
     "gap: R_phi's mean of true responses minus that of the wrong probe it likes best, in grades; small is "
-    "exploitable. Val.: accuracy on the validation split, by rule."
+    "exploitable. Val.: accuracy on the validation split, by rule, answers read strictly."
 )
 
 

@@ -93,6 +93,20 @@ def test_records_of_an_earlier_release_have_no_lenient_figure_and_no_column(scor
     assert "enient" not in text
 
 
+def test_pictures_of_accuracies_say_that_answers_are_read_strictly(made_up, tmp_path):
+    groups = {"modality": ["CT", "MRI"]}
+    settings = {
+        "conf.loop.filter.by": "top_k",
+        "conf.loop.filter.k": 3,
+        "conf.data.train_where.modality": "CT",
+    }
+    run = made_up("run", settings, {("warm_start", None): [1, 0], ("rl", None): [1, 1]}, groups)
+    page = tmp_path / "page.html"
+    for command in (["transitions", str(run)], ["transfer", str(run)], ["scaling", str(run)]):
+        assert main([*command, "--out", str(page)]) == 0
+        assert "Answers are read strictly" in page.read_text(), command
+
+
 # File -> of its rows: all, those read strictly, right strictly, read leniently as one of the options, right leniently,
 # and those in which the text names an option with its letter, and in how many of these the lenient reading is that one
 # (GPT-4o goes on after it in 11 and 15 answers: "**B) No**. Do you want me to ...").
