@@ -20,6 +20,7 @@ WRONG = {
     "conf.model.lora_rank=abc": "conf.model.lora_rank=abc",
     "data.max_prompt_length=1.5": "data.max_prompt_length=1.5",
     "trainer.save_freq=often": "trainer.save_freq=often",
+    "conf.engine.agreement_at_least=high": "conf.engine.agreement_at_least=high",
     "actor_rollout_ref.rollout.temperature=warm": "actor_rollout_ref.rollout.temperature=warm",
 }
 WRONG_VALUES = {
@@ -32,6 +33,8 @@ WRONG_VALUES = {
     "actor_rollout_ref.actor.kl_loss_type=k9": "'k9'",
     "trainer.resume_mode=maybe": "'maybe'",
     "actor_rollout_ref.rollout.calculate_log_probs=false": "conf.engine.agreement_steps=0",
+    "actor_rollout_ref.rollout.temperature=0": "actor_rollout_ref.rollout.temperature=0: it must be at least 0.01",
+    "actor_rollout_ref.rollout.top_p=1.5": "actor_rollout_ref.rollout.top_p=1.5: it must be at most 1",
     "trainer.total_training_steps=0": "trainer.total_training_steps=0: it must be at least 1",
 }
 
@@ -72,6 +75,20 @@ def test_a_supervised_stage_names_its_own_setting():
     for name in ("conf.warm_start.lr=fast", "conf.warm_start.batch_size=0", "Did you mean 'cosine'?"):
         assert any(name in problem for problem in answer), (name, answer)
     assert len(answer) == 3, answer
+
+
+def test_the_supervised_arm_alone_is_checked_by_verls_schema_of_its_own():
+    answer = problems("conf.arm=sft", "conf.model.lora_alpha=abc", base=TINY)
+    sentence = "model.lora_alpha=abc: it takes a whole number."
+    assert answer == [f"conf.{group}: {sentence}" for group in ("warm_start", "sft")]
+    assert problems("conf.arm=sft") == []
+
+
+def test_a_group_of_one_is_refused_where_responses_are_compared():
+    answer = problems("actor_rollout_ref.rollout.n=1")
+    assert len(answer) == 1 and "compares the responses to one prompt" in answer[0], answer
+    # reinforce_plus_plus compares over the batch
+    assert problems("actor_rollout_ref.rollout.n=1", "algorithm.adv_estimator=reinforce_plus_plus") == []
 
 
 def test_verls_own_refusal_is_a_sentence():

@@ -47,9 +47,15 @@ AT_LEAST = {
     "trainer.n_gpus_per_node": 1, "data.train_batch_size": 1, "data.max_prompt_length": 1,
     "data.max_response_length": 1, "reward.num_workers": 1, f"{POLICY}.model.lora_rank": 0,
     f"{POLICY}.actor.ppo_mini_batch_size": 1, f"{POLICY}.actor.ppo_epochs": 1, f"{POLICY}.actor.optim.lr": 0,
-    f"{POLICY}.rollout.n": 1, f"{POLICY}.rollout.val_kwargs.n": 1, f"{POLICY}.rollout.temperature": 0,
+    f"{POLICY}.rollout.n": 1, f"{POLICY}.rollout.val_kwargs.n": 1, f"{POLICY}.rollout.temperature": 0.01,
     f"{POLICY}.rollout.tensor_model_parallel_size": 1, f"{POLICY}.rollout.agent.num_workers": 1,
 }  # fmt: skip
+AT_MOST = {
+    f"{POLICY}.rollout.gpu_memory_utilization": 1, f"{POLICY}.rollout.top_p": 1,
+    f"{POLICY}.rollout.val_kwargs.top_p": 1,
+}  # fmt: skip
+# Estimators that compare a response with the others to its prompt.
+OF_GROUPS = ("grpo", "grpo_vectorized", "grpo_passk", "gdpo", "rloo", "rloo_vectorized", "opo")
 KL = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3")
 CHOICES = {
     "algorithm.adv_estimator": ADV_ESTIMATOR_REGISTRY,
@@ -62,6 +68,7 @@ CHOICES = {
     f"{POLICY}.rollout.dtype": ("auto", "bfloat16", "float16", "float32", "half", "float"),
     "trainer.resume_mode": ("auto", "disable", "resume_path"),
 }
+AGREEMENT = {"conf.engine.agreement_at_least": {int, float}, "conf.engine.agreement_steps": {int}}
 # {tracker: the package that it needs}
 TRACKERS = {
     "clearml": "clearml", "mlflow": "mlflow", "swanlab": "swanlab", "tensorboard": "tensorboard",
@@ -153,6 +160,8 @@ def grpo_problems(config: DictConfig) -> list[str]:
     for part in parts:
         problems += wrong_types(OmegaConf.select(config, part), part, expected)
     problems += wrong_types(OmegaConf.masked_copy(config.reward, "num_workers"), "reward", expected)
+    watched = OmegaConf.masked_copy(config.conf.engine, ["agreement_at_least", "agreement_steps"])
+    problems += wrong_types(watched, "conf.engine", AGREEMENT.__getitem__)
     problems = list(dict.fromkeys(problems))  # one setting may be the source of several
     return problems or [*_wrong_values(config), *_not_ours(config)] or _refused_by_verl(config)
 
@@ -166,12 +175,13 @@ def _answer(question: Callable, config: DictConfig) -> bool:
 
 
 def _wrong_values(config: DictConfig) -> Iterator[str]:
-    for path, least in AT_LEAST.items():
+    for path, bound in (AT_LEAST | AT_MOST).items():
         value = OmegaConf.select(config, path)
-        if value is not None and value < least:
+        least = path in AT_LEAST
+        if value is not None and (value < bound if least else value > bound):
             part, _, name = path.rpartition(".")
             where = setting(OmegaConf.select(config, part), name, path)
-            yield f"{where}={value}: it must be at least {least}."
+            yield f"{where}={value}: it must be at {'least' if least else 'most'} {bound}."
     for path, available in CHOICES.items():
         value = OmegaConf.select(config, path)
         if value is not None and value not in available:
@@ -203,7 +213,12 @@ def _not_ours(config: DictConfig) -> Iterator[str]:
         )
     if not config.trainer.use_v1:
         yield "trainer.use_v1=false: medical_rl trains by verl's v1 trainer alone. Leave it out."
-    engine, rollout = config.conf.engine, config[POLICY].rollout
+    engine, rollout, estimator = config.conf.engine, config[POLICY].rollout, config.algorithm.adv_estimator
+    if rollout.n == 1 and estimator in OF_GROUPS:
+        yield (
+            f"{POLICY}.rollout.n=1: algorithm.adv_estimator={estimator} compares the responses to one prompt, and "
+            "verl would take the bare reward of a single one for its advantage. Give two or more."
+        )
     bypass = OmegaConf.select(config, "algorithm.rollout_correction.bypass_mode")
     if int(engine.get("agreement_steps") or 0) > 0 and (bypass or not rollout.calculate_log_probs):
         cause = (
@@ -266,12 +281,11 @@ def sft_problems(config: DictConfig, group: str) -> list[str]:
             composed = compose("sft_trainer_engine", overrides=overrides)
     except Exception as error:  # noqa: BLE001  Hydra's errors have no common base
         return [f"verl's supervised trainer does not take {where}: {str(error).splitlines()[0]}"]
-    for part in ("engine", "optim"):
-        problems += [
-            f"{where}: {sentence}"
-            for sentence in [*wrong_types(composed[part], part, lambda path: set())]
-            or _refusal(part, omega_conf_to_dataclass, composed[part])
-        ]
+    for part in ("model", "engine", "optim"):
+        refused = list(wrong_types(composed[part], part, lambda path: set()))
+        if not refused and part != "model":  # it reads the model's files
+            refused = _refusal(part, omega_conf_to_dataclass, composed[part])
+        problems += [f"{where}: {sentence}" for sentence in refused]
     return problems
 
 
