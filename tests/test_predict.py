@@ -103,12 +103,16 @@ def png(path: Path, level: int = 9) -> Path:
 
 @pytest.fixture
 def engine(monkeypatch):
-    """Stands for the model: what happens, in order, and the samples it is asked; it says <answer>B</answer>."""
-    events = []
+    """Stands for the model: what happens, in order, and the samples it is asked; it says `answer`."""
+
+    class Events(list):
+        answer = "<think>Seen.</think><answer>B</answer>"
+
+    events = Events()
 
     def respond(loaded, sample, asker, tokens):
         events.append(sample)
-        return "<think>Seen.</think><answer>B</answer>"
+        return events.answer
 
     monkeypatch.setattr(predict, "load_model", lambda folder: events.append(f"load {folder}"))
     monkeypatch.setattr(predict, "respond", respond)
@@ -265,3 +269,23 @@ def test_options_are_read_in_every_form_that_a_table_is_prepared_in(
     (tmp_path / "t.csv").write_text(f"image,question,{columns}\na.png,Which plane?,{cells}\n")
     assert ask("--model", make_run("rl"), "--csv", tmp_path / "t.csv", "--out", tmp_path / "o.csv") == 0
     assert engine[1].choices == ("axial", "sagittal") and engine[1].kind == "choice"
+
+
+def test_the_yes_no_questions_of_vqa_rad_are_answered_as_they_are_published(
+    realdata, make_run, engine, tmp_path
+):
+    table = realdata / "vqa_rad" / "vqa_rad_yesno_DERIVED.csv"
+    if not table.is_file():
+        pytest.skip("VQA-RAD is not among the real files")
+    asked, out = tmp_path / "first.csv", tmp_path / "answers.csv"
+    asked.write_text("".join(table.read_text().splitlines(keepends=True)[:201]))
+    engine.answer = "<answer>No.</answer>"
+    told = ("--csv", asked, "--images", table.parent, "--out", out)
+    assert ask("--model", make_run("rl"), *told) == 0
+    with out.open() as lines:
+        rows = list(csv.DictReader(lines))
+    # in order, with their own columns; kind yes_no: "No." is read as no
+    with asked.open() as lines:
+        assert [row["id"] for row in rows] == [row["id"] for row in csv.DictReader(lines)]
+    assert len(rows) == 200 and {row["prediction"] for row in rows} == {"no"}
+    assert {sample.kind for sample in engine[1:]} == {"yes_no"}
