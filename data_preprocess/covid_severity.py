@@ -1,13 +1,14 @@
-"""COVID-19 severity: chest X-rays scored 0 to 6 by two raters, COVID-19 and normal.
+"""COVID-19 severity: chest X-rays of COVID-19 scored 0 to 6 by two raters (and, if wanted, 784 normal ones).
 
 Source: Danilov et al., Scientific Reports 2022, doi 10.1038/s41598-022-15013-z; images at Mendeley Data, doi
 10.17632/36fjrg9s69.1; the table of scores (1,364 rows) in github.com/quantori/prj-covid-scoring.
 Licence: the table MIT; the images come from six public sets (Actualmed, Figure 1, COVID-19 Radiography,
 covid- chestxray-dataset, chest_xray, RSNA), each under its own licence, some for research only.
+VRFT-Aug (appendix A.1) takes the first four sets, 580 rows; the 784 normal images, of the last two, are an option.
 One row: COVID-00021.jpg of Figure1-COVID-chestxray-dataset, rater R says 6, rater D says 6, split val,
 COVID-19.
 What the splits do not prove: they are the published ones, and nothing names the patients, so one patient's
-images may be in two splits. The normal images come from other sets than those of COVID-19 (and from children,
+images may be in two splits. No row of the four sets is of grade 0. The normal images (`normals=true`) come from other sets than those of COVID-19 (and from children,
 in part), so a model may tell the set and not the disease. The raters differ by 2 or more on some rows: no
 score is certain to 1.
 """
@@ -28,6 +29,11 @@ from medical_rl.sample import Sample
 SPLITS = ("train", "val", "test")
 OFFICIAL = {"train": 1089, "val": 136, "test": 139}
 GRADES = tuple(map(str, range(7)))
+# The sets that VRFT-Aug names; all of their rows are COVID-19.
+PAPERS = (
+    "Actualmed-COVID-chestxray-dataset", "COVID-19-Radiography-Database", "covid-chestxray-dataset",
+    "Figure1-COVID-chestxray-dataset",
+)  # fmt: skip
 COLUMNS = (
     "dataset", "filename", "Inaccurate labelling", "Score R", "Score D", "Poor quality D", "Poor quality R",
     "subset", "label",
@@ -55,19 +61,22 @@ NOTES = (
 
 
 def rows(
-    source, split: str, *, drops: Drops | None = None, consensus: str = "ceil_mean", table: str | None = None
-) -> Iterator[Sample]:
+    source, split: str, *, drops: Drops | None = None, consensus: str = "ceil_mean", table: str | None = None,
+    normals: bool = False,
+) -> Iterator[Sample]:  # fmt: skip
     """The samples of one published split in the table's order; kind "grade", "0" to "6".
 
     consensus  the grade from the raters R and D: ceil_mean (the reference's), floor_mean, max, min, R or D;
                where one gave no score, the other's stands for both
     table      the table's path within the source, where several fit
+    normals    keep the normal images of two more sets, all of grade 0, which VRFT-Aug's four sets do not have
 
     Rows of inaccurate labelling or poor quality, without a score, or without a readable image go to `drops`.
     Raises UserError for a table that cannot be used, and where none of its images is in the folder.
     """
     check_known("split of COVID-19 severity", split, SPLITS)
     folder, path, lines = _read_scores(source, consensus, table)
+    lines = [line for line in lines if normals or not _is_extra(line[1])]
     pictures = files.ImageIndex(folder)
     if not any(pictures.find(row["filename"], row["dataset"]) for _, row in lines):
         raise UserError(f"None of the {len(lines):,} images of {path.name} is in {folder.absolute()}. {WHAT}")
@@ -102,7 +111,9 @@ def rows(
     return parallel_map(sample, [line for line in lines if line[1]["subset"] == split], drops or Drops())
 
 
-def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) -> dict:
+def describe(
+    source, *, consensus: str = "ceil_mean", table: str | None = None, normals: bool = False
+) -> dict:
     """The facts for the data card: licence, URL, the consensus rule, how often the raters differ."""
     _, path, lines = _read_scores(source, consensus, table)
     counts, differences = collections.Counter(), []
@@ -111,6 +122,12 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
         scores = _score(row["Score R"]), _score(row["Score D"])
         if row["label"] != "Normal" and None not in scores:
             differences.append(abs(scores[0] - scores[1]))
+    extra = sum(_is_extra(row) for _, row in lines)
+    sets = f"VRFT-Aug's four sets: {len(lines) - extra:,} rows. The table's {extra:,} normal images, of two others, are "
+    if normals:
+        sets += "kept too (normals=true): most test rows are then of grade 0, which is not the paper's set."
+    else:
+        sets += "left out; normals=true keeps them. No row is then of grade 0."
     apart = sum(difference >= 2 for difference in differences)
     rows_of_both = f"{apart:,} of the {len(differences):,} COVID-19 rows that both scored"
     return {
@@ -122,7 +139,11 @@ def describe(source, *, consensus: str = "ceil_mean", table: str | None = None) 
         "doi": "10.1038/s41598-022-15013-z",
         "consensus": consensus,
         "altered": count_differences(counts, OFFICIAL),
-        "notes": [*NOTES, f"The raters differ by 2 or more on {rows_of_both}."],
+        "notes": [
+            *(NOTES if normals else NOTES[:1]),
+            sets,
+            f"The raters differ by 2 or more on {rows_of_both}.",
+        ],
     }
 
 
@@ -130,9 +151,16 @@ def add_options(parser) -> None:
     """Add the options of `rows` to a command line."""
     parser.add_argument("--consensus", help=f"{', '.join(CONSENSUS)} (default: ceil_mean)")
     parser.add_argument("--table", help="the table's path within the source, where several fit")
+    told = "keep the 784 normal images, which VRFT-Aug's four sets do not have"
+    parser.add_argument("--normals", action="store_true", help=told)
 
 
 main = functools.partial(command.run, "covid_severity", add_options=add_options)
+
+
+def _is_extra(row: dict[str, str]) -> bool:
+    """Whether a row is a normal image of a set that VRFT-Aug does not name."""
+    return row["label"] == "Normal" and row["dataset"] not in PAPERS
 
 
 def _unusable(row: dict[str, str], names: collections.Counter) -> str | None:

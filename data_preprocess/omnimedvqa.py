@@ -27,11 +27,11 @@ from pathlib import Path
 
 from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
 from medical_rl.data.prepare import command
-from medical_rl.data.prepare.sampling import first_with_same_content, split_by_group
+from medical_rl.data.prepare.sampling import first_with_same_content, modality_key, split_by_group
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import tables
 from medical_rl.data.sources.files import ImageFolder, path_inside, source_folder
-from medical_rl.errors import UserError, check_known
+from medical_rl.errors import UserError, check_known, unknown
 from medical_rl.images import image_size
 from medical_rl.sample import Sample
 
@@ -305,12 +305,15 @@ def overlap_note(root: Path, folder: Path, tasks, overlap: str) -> str:
 
 def _wanted_names(field: str, names, questions: Iterable[Question]) -> set[str]:
     """The names to keep, spelt as ours; UserError for one that no question has."""
-    wanted = set(map(str, [names] if isinstance(names, str) else names))
-    if field == "modality":
-        wanted = {_MODALITIES.get(name, name) for name in wanted}
     there = {getattr(question, field) for question in questions}
-    for name in sorted(wanted):
-        check_known(f"{field.replace('_', ' ')} of OmniMedVQA", name, there)
+    wanted = set()
+    for name in sorted(map(str, [names] if isinstance(names, str) else names)):
+        same = {name} & there
+        if field == "modality":
+            same = {each for each in there if modality_key(each) == modality_key(name)}
+        if not same:
+            raise unknown(f"{field.replace('_', ' ')} of OmniMedVQA", name, there)
+        wanted |= same
     return wanted
 
 

@@ -61,8 +61,28 @@ def grades(samples):
     return {s.id.split("/")[1]: s.answer for rows in samples.values() for s in rows}
 
 
-def test_the_real_table_keeps_1274_of_1364_rows_by_the_reference_rule(covid, full, read_all):
+PAPERS = {
+    "Actualmed-COVID-chestxray-dataset", "COVID-19-Radiography-Database", "covid-chestxray-dataset",
+    "Figure1-COVID-chestxray-dataset",
+}  # fmt: skip
+
+
+def test_the_papers_four_sets_are_the_default_and_the_card_says_so(covid, full, read_all):
     samples, dropped = read_all(covid, full)
+    rows = [sample for each in samples.values() for sample in each]
+    # VRFT-Aug, A.1, names four sets; the table's 784 normal images are of two others
+    assert {s.meta["dataset"] for s in rows} == PAPERS and {s.meta["label"] for s in rows} == {"COVID-19"}
+    assert {split: len(each) for split, each in samples.items()} == {"train": 389, "val": 47, "test": 54}
+    assert len(dropped) == 90 and "0" not in grades(samples).values()
+    about = covid.describe(full)
+    (told,) = [note for note in about["notes"] if "four sets" in note]
+    assert "784 normal" in told and "normals=true" in told and about["altered"] == []
+    (told,) = [note for note in covid.describe(full, normals=True)["notes"] if "four sets" in note]
+    assert "784 normal" in told and "is not the paper's" in told
+
+
+def test_the_real_table_keeps_1274_of_1364_rows_by_the_reference_rule(covid, full, read_all):
+    samples, dropped = read_all(covid, full, normals=True)
     # 1,089, 136 and 139 published, less 55 inaccurate and 35 more of poor quality (45 marks, 10 of them inaccurate too)
     assert {split: len(rows) for split, rows in samples.items()} == {"train": 1015, "val": 125, "test": 134}
     assert collections.Counter(dropped.values()) == {
@@ -91,9 +111,9 @@ def test_the_real_images_that_are_there_are_read_and_the_absent_reported(covid, 
     assert read.items() >= {"COVID-00021.jpg": "6", "COVID-00024.jpg": "5"}.items()
     assert read.keys() < {path.name for path in (real / "images").iterdir()} and "COVID-00012.jpg" not in read
     reasons = collections.Counter(dropped.values())
-    # 1,274 of the table's 1,364 rows can be used
-    assert reasons["its image is not in the folder"] == 1274 - len(read)
-    assert sum(reasons.values()) == 1364 - len(read)
+    # 490 of the 580 rows of the paper's four sets can be used
+    assert reasons["its image is not in the folder"] == 490 - len(read)
+    assert sum(reasons.values()) == 580 - len(read)
     (known,) = [sample for sample in samples["val"] if sample.id.endswith("COVID-00021.jpg")]
     assert known.size == (739, 767) and known.meta["score_d"] == 6
 
@@ -198,7 +218,10 @@ def test_what_cannot_be_used_is_told_before_the_first_row(covid, mini, put, tmp_
 
 def test_by_hand_it_is_prepared_with_drops_and_knowledge(covid, full, tmp_path, capsys):
     out = tmp_path / "out"
-    assert covid.main(["--source", str(full), "--out", str(out), "--knowledge", "covid_severity"]) == 0
+    assert (
+        covid.main(["--source", str(full), "--out", str(out), "--knowledge", "covid_severity", "--normals"])
+        == 0
+    )
     assert "Dropped 55 rows: its labelling is marked as inaccurate (line 9, " in capsys.readouterr().out
     card = json.loads((out / "card.json").read_text())
     assert {reason: entry["rows"] for reason, entry in card["dropped"].items()} == {

@@ -107,34 +107,81 @@ def test_broken_images_are_reported_skips(heel, mini, put, read_all, image_bytes
     assert sum(map(len, samples.values())) == 89
 
 
-def test_boxes_of_a_csv_make_questions_about_the_finding(heel, mini, put, read_all):
-    source = mini()
+def lines_of_boxes():
+    """Boxes of every heel spur, two of 18 feet with Sever's disease, one of a normal foot, and five of no use."""
     lines = ["image,label,x1,y1,x2,y2"]
     lines += [f"heelspur/{i}.jpg,,1,2,5,6" for i in range(30)]
     lines += [f"{i}.jpg,Sever,0,0,3,3\n{i}.jpg,Sever,5,5,10,8" for i in range(18)]
     lines += ["sever/18.jpg,,1,1,40,40", "sever/19.jpg,,4,4,4,6", "normal/0.jpg,,1,1,2,2", "7.jpg,,1,1,2,2"]
-    lines += ["../../secret.jpg,,1,1,2,2"]
-    put("boxes.csv", "\n".join(lines) + "\n")
+    return "\n".join([*lines, "../../secret.jpg,,1,1,2,2"]) + "\n"
+
+
+def test_the_box_is_the_heel_bone_s_and_nothing_tells_the_class(heel, mini, put, read_all):
+    # VRFT-Aug, section 3.2: "without receiving any classification-related information"; A.2: "the heel bone region"
+    source = mini()
+    put("boxes.csv", lines_of_boxes())
     samples, dropped = read_all(heel, source, boxes="boxes.csv")
     found = {s.meta["file"].removeprefix("Heel dataset/"): s for rows in samples.values() for s in rows}
-    assert len(found) == 48
+    assert len(found) == 49 and {s.question for s in found.values()} == {heel.BOX_QUESTIONS["bone"]}
+    for sample in found.values():
+        seen = (
+            sample.question,
+            sample.choices,
+            sample.knowledge,
+            {k: v for k, v in sample.meta.items() if k != "file"},
+        )
+        assert not any(
+            word in str(seen).lower() for word in ("spur", "sever", "normal", "disease", "finding")
+        )
+    assert "heel bone" in heel.BOX_QUESTIONS["bone"]
     spur, sever = found["heelspur/7.jpg"], found["sever/7.jpg"]
     assert (spur.kind, spur.source, spur.choices) == ("box", "heel_boxes", ())
-    assert "heel spur" in spur.question and json.loads(spur.answer) == [1, 2, 5, 6]
-    assert "Sever's disease" in sever.question and json.loads(sever.answer) == [0, 0, 10, 8]
-    assert sever.meta == {"file": "Heel dataset/sever/7.jpg", "finding": "Sever's disease", "boxes": 2}
-    reasons = collections.Counter(dropped.values())
+    assert json.loads(spur.answer) == [1, 2, 5, 6] and json.loads(found["normal/0.jpg"].answer) == [
+        1,
+        1,
+        2,
+        2,
+    ]
+    assert json.loads(sever.answer) == [0, 0, 10, 8]
+    assert sever.meta == {"file": "Heel dataset/sever/7.jpg", "boxes": 2}
     # 39 of 40 normal images have no box; one 7.jpg fits three folders, and one fits none
-    assert reasons == {
+    assert collections.Counter(dropped.values()) == {
         "no box is given for it": 39,
         "its box is empty or outside the image": 2,
-        "it is normal and yet has a box": 1,
         "a box is of no one image": 2,
     }
     largest, _ = read_all(heel, source, boxes="boxes.csv", several="largest")
     # 3 x 3 = 9 and 5 x 3 = 15
     (same,) = [s for rows in largest.values() for s in rows if s.id == sever.id]
     assert json.loads(same.answer) == [5, 5, 10, 8]
+
+
+def test_boxes_of_findings_are_an_option_whose_card_says_that_it_tells_the_class(heel, mini, put, read_all):
+    source = mini()
+    put("boxes.csv", lines_of_boxes())
+    samples, dropped = read_all(heel, source, boxes="boxes.csv", target="finding")
+    found = {s.meta["file"].removeprefix("Heel dataset/"): s for rows in samples.values() for s in rows}
+    assert len(found) == 48 and "heel spur" in found["heelspur/7.jpg"].question
+    sever = found["sever/7.jpg"]
+    assert "Sever's disease" in sever.question and sever.meta["finding"] == "Sever's disease"
+    assert collections.Counter(dropped.values())["it is normal and yet has a box"] == 1
+    (told,) = [n for n in heel.describe(source, boxes="boxes.csv", target="finding")["notes"] if "class" in n]
+    assert "tells the class" in told and "not VRFT-Aug's" in told
+    with pytest.raises(UserError, match="Did you mean 'bone'"):
+        heel.rows(source, "train", boxes="boxes.csv", target="bones")
+
+
+def test_boxes_that_only_diseased_feet_have_are_said_to_be_no_bones(heel, mini, put):
+    source = mini()
+    put("boxes.csv", "image,x1,y1,x2,y2\nheelspur/0.jpg,1,2,5,6\n")
+    (told,) = [
+        note for note in heel.describe(source, boxes="boxes.csv")["notes"] if "No normal image" in note
+    ]
+    assert "boxes of findings" in told
+    put("boxes.csv", lines_of_boxes())
+    assert not [
+        note for note in heel.describe(source, boxes="boxes.csv")["notes"] if "No normal image" in note
+    ]
 
 
 def test_both_tasks_have_the_same_split(heel, mini, put, read_all):
@@ -161,7 +208,7 @@ def test_by_hand_it_is_prepared_and_a_wrong_option_exits_2(heel, mini, tmp_path,
     assert heel.main(["--source", str(source), "--out", str(tmp_path / "b"), "--boxes", "gone.json"]) == 2
     assert "There are no boxes at" in capsys.readouterr().err
     assert heel.main(["--source", str(source), "--out", str(tmp_path / "b"), "--several", "all"]) == 2
-    assert "largest, union" in capsys.readouterr().err and not list((tmp_path / "b").iterdir())
+    assert "largest, union" in capsys.readouterr().err and not (tmp_path / "b").exists()
 
 
 def test_nothing_left_exits_1_and_says_why(heel, mini, put, tmp_path, capsys):

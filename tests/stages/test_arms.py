@@ -49,7 +49,16 @@ def test_a_set_is_named_plainly_where_boxes_are_learned_and_elsewhere_means_its_
         )
         assert f"conf/data={meant}" in arguments
     config = compose(["conf=vrft_aug_localize", *PAPER])
-    assert config.conf.data.name == "ham10000_boxes" and config.conf.knowledge.name == "ham10000_boxes"
+    assert config.conf.data.name == "ham10000_boxes"
+
+
+@pytest.mark.parametrize("data", ["ham10000", "heel"])
+def test_boxes_are_asked_for_without_attributes_and_of_heel_the_bone_s(data):
+    # VRFT-Aug, appendix A.5: the detection prompt has none; A.2: "localizing the heel bone region"
+    arguments, _ = with_default_scale_and_engine(["conf=vrft_aug_localize", f"conf/data={data}", *PAPER])
+    conf = compose(arguments).conf
+    assert conf.knowledge.name == "none" and not conf.knowledge.attributes
+    assert conf.data.params.get("target", "bone") == "bone" and conf.data.name == f"{data}_boxes"
 
 
 def test_every_arm_begins_from_the_warm_start_where_there_is_one(tmp_path):

@@ -19,15 +19,30 @@ from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 from medical_rl.seeding import hash_order
 
+# The names of a modality, letters alone: OmniMedVQA has "MR (Magnetic Resonance Imaging)" where others have MRI.
+MODALITIES = {
+    "ct": ("ct", "computedtomography", "ctcomputedtomography", "ctscan"),
+    "mri": ("mri", "mr", "magneticresonance", "magneticresonanceimaging", "mrmagneticresonanceimaging"),
+    "oct": ("oct", "opticalcoherencetomography", "octopticalcoherencetomography"),
+    "xray": ("xray", "radiograph", "radiography", "xrayradiography"),
+    "ultrasound": ("ultrasound", "us", "ultrasonography", "sonography"),
+    "fundus": ("fundus", "fundusphotography", "fundusphotograph"),
+    "dermoscopy": ("dermoscopy", "dermatoscopy"),
+    "microscopy": ("microscopy", "microscopyimages", "microscope"),
+}
+
 
 def where(
     samples: Iterable[Sample], wanted: Mapping[str, Sequence], split: str = "train"
 ) -> Iterator[Sample]:
-    """The samples whose meta has one of the wanted values under each key of `wanted`.
+    """The samples whose meta has one of the wanted values under each key of `wanted`; see `modality_key`.
 
     Raises UserError at the end where nothing was kept, with the values there are.
     """
-    allowed = {key: set(map(str, values)) for key, values in wanted.items()}
+    allowed = {}
+    for key, values in wanted.items():
+        names = map(str, [values] if isinstance(values, str) else values)
+        allowed[key] = set(map(modality_key, names) if key == "modality" else names)
     values_seen: dict[str, set] = {key: set() for key in wanted}
     any_kept = False
     for sample in samples:
@@ -35,7 +50,7 @@ def where(
         for key, values in allowed.items():
             value = str(sample.meta.get(key))
             values_seen[key].add(value)
-            keep = keep and value in values
+            keep = keep and (modality_key(value) if key == "modality" else value) in values
         if keep:
             any_kept = True
             yield sample
@@ -44,6 +59,18 @@ def where(
         raise UserError(
             f"conf.data.train_where={dict(wanted)} keeps no row of {split}. There are {'; '.join(available)}."
         )
+
+
+def modality_key(name: str) -> str:
+    """What the names of one imaging modality share, whoever gives them; any other name's own letters.
+
+    >>> modality_key("MRI") == modality_key("MR (Magnetic Resonance Imaging)") == "mri"
+    True
+    >>> modality_key("X-ray") == modality_key("X-Ray"), modality_key("PET"), modality_key("OCT") == modality_key("CT")
+    (True, 'pet', False)
+    """
+    letters = "".join(filter(str.isalnum, name.casefold()))
+    return next((key for key, names in MODALITIES.items() if letters in names), letters)
 
 
 def k_shot(

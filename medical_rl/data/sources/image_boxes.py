@@ -86,12 +86,20 @@ def match_to_images(
 
 
 def box_questions(
-    samples: Iterable[Sample], folder: Path, drawn, several: str, question: str, normal: str, drops: Drops
+    samples: Iterable[Sample],
+    folder: Path,
+    drawn,
+    several: str,
+    question: str,
+    normal: str | None,
+    drops: Drops,
 ) -> Iterator[Sample]:
-    """The samples of kind "box", each asking `question` for its finding's box.
+    """The samples of kind "box", each asking `question` for the box of its image.
 
-    A sample names its file in meta["file"], below `folder`, and its finding in its answer; `normal` has no
-    box. One without a box to use goes to `drops`.
+    normal  None where the box is of what every image shows, and nothing may tell the class; else the answer that
+            has no box, and question and meta name the finding, which is the sample's answer
+
+    A sample names its file in meta["file"], below `folder`. One without a box to use goes to `drops`.
     """
     for sample in samples:
         row, finding = sample.meta["file"], sample.answer
@@ -99,7 +107,7 @@ def box_questions(
         boxes = [box.pixels(sample.size) for box in of_image]
         if not boxes:
             drops.add(row, "no box is given for it")
-        elif finding == normal:
+        elif normal is not None and finding == normal:
             drops.add(row, "it is normal and yet has a box")
         elif None in boxes:
             sides = list(of_image[boxes.index(None)].sides)
@@ -112,11 +120,11 @@ def box_questions(
             yield dataclasses.replace(
                 sample,
                 source=f"{sample.source}_boxes",
-                question=question.format(finding=finding),
+                question=question if normal is None else question.format(finding=finding),
                 kind="box",
                 answer=json.dumps(box),
                 choices=(),
-                meta={"file": row, "finding": finding, "boxes": len(boxes)},
+                meta={"file": row} | ({"finding": finding} if normal else {}) | {"boxes": len(boxes)},
             )
 
 

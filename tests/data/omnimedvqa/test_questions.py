@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from medical_rl.data.prepare import sampling
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
 
@@ -178,7 +179,11 @@ ALIASES = {
 @pytest.mark.parametrize("asked", ALIASES)
 def test_a_modality_has_the_names_that_people_give_it(omni, source, row, asked):
     folder = source(a=[row(i, modality_type=name) for i, name in enumerate(ALIASES.values())])
-    (sample,) = [s for split in omni.SPLITS for s in omni.rows(folder, split, modalities=[asked], val_share=0, test_share=0)]
+    (sample,) = [
+        s
+        for split in omni.SPLITS
+        for s in omni.rows(folder, split, modalities=[asked], val_share=0, test_share=0)
+    ]
     assert sample.id == f"q{list(ALIASES).index(asked)}"
 
 
