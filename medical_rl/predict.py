@@ -339,9 +339,14 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m medical_rl.predict", description=__doc__.split("\n\n")[0]
     )
     add = parser.add_argument
-    add("--model", required=True, type=Path, help="run folder, checkpoint folder or model folder")
+    add(
+        "--model",
+        required=True,
+        type=Path,
+        help="run folder (its best, else last trained model), stage or model folder",
+    )
     add("--image", type=Path, action="append", help="PNG or JPEG; repeat for several")
-    add("--question", help="the question; it is put into the prompt template of the model's run")
+    add("--question", help="put into the prompt of the model's run; of a table, for rows without their own")
     add(
         "--options",
         nargs="+",
