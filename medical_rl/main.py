@@ -19,7 +19,12 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 
 def main(argv: list[str] | None = None) -> int:
     """Run what `argv` (default: the process's own arguments) asks for and return the exit code."""
-    from medical_rl.config.arguments import help_text, with_default_scale_and_engine
+    from medical_rl.config.arguments import (
+        help_text,
+        split_options,
+        version_text,
+        with_default_scale_and_engine,
+    )
     from medical_rl.config.slurm import STOPPED, submits
 
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -31,8 +36,18 @@ def main(argv: list[str] | None = None) -> int:
     # Hydra prints its own traceback and exits with 1 unless asked to raise.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        overrides, options = split_options(arguments)
+        if "--version" in options:
+            print(version_text())
+            return 0
+        if {"-sc", "--shell-completion", "--hydra-help"} & set(options):  # nothing is composed
+            return _hydra(overrides + options)
         arguments, choices = with_default_scale_and_engine(arguments)
         print(choices, flush=True)
+        if submits(arguments) and not {"--cfg", "-c", "--info", "-i"} & set(options):
+            from medical_rl.pipeline.sweep import check_sweep
+
+            print(check_sweep(split_options(arguments)[0]), flush=True)
         return _hydra(arguments)
     except KeyboardInterrupt:
         kept = "Stopped. What was done is kept; the same command goes on from there."
@@ -99,21 +114,25 @@ def job(config) -> None:
     """Check the configuration, make a dry run or run the stages, and print the table of results."""
     from rich.console import Console
 
-    from medical_rl.config.settings import with_absolute_reward_paths, with_job_run_dir
+    from medical_rl.config.settings import with_absolute_reward_paths, with_card_facts, with_job_run_dir
     from medical_rl.evaluation.results import read_results
     from medical_rl.evaluation.tables.results_table import print_results
     from medical_rl.pipeline.dry_run import dry_run
+    from medical_rl.pipeline.named import named_problems
     from medical_rl.pipeline.run import run
     from medical_rl.pipeline.validate import check_config, check_hardware
     from medical_rl.stages import planned
 
     console = Console(soft_wrap=True)
-    config = with_absolute_reward_paths(with_job_run_dir(config))
+    config = with_absolute_reward_paths(with_card_facts(with_job_run_dir(config)))
     check_config(config)
     if config.conf.dry_run:
         dry_run(config, console)
         return
     check_hardware(config)
+    missing = named_problems(config)
+    if missing:
+        raise UserError(" ".join(missing))
     folder = run(config, console)
     if "evaluate" in planned(config.conf):
         print_results(read_results(folder.path), console)

@@ -161,6 +161,23 @@ def command(tmp_path):
 
 
 @pytest.fixture
+def answered(capsys, monkeypatch, tmp_path):
+    """Runs medical_rl.main in this process, in an empty folder; gives (exit code, standard output, standard error)."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from medical_rl.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        code = main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
 def sent(monkeypatch):
     """[(messages, images)] of every question that reached the client."""
     from medical_rl.judges.judge import Judge

@@ -319,3 +319,66 @@ def test_what_is_asked_what_there_is_and_what_to_write_is_said(overrides, read, 
     assert "\n" not in paragraph
     for words in expected:
         assert words in paragraph
+
+
+TINY = ("conf=vrft_aug", "conf/scale=tiny", "conf/engine=cpu")
+
+
+def test_version_and_shell_completion_need_no_recipe(answered):
+    code, out, _ = answered("--version")
+    assert code == 0 and out.startswith("medical_rl 0") and "verl" in out and "hydra" in out
+    code, out, _ = answered("-sc", "install=bash")
+    assert code == 0 and "complete " in out
+
+
+@pytest.mark.parametrize("options", [("--package", "conf.validation"), ("-p", "conf.validation")])
+def test_a_package_alone_can_be_printed(answered, options):
+    code, out, _ = answered(*TINY, *options, "--cfg", "job")
+    assert code == 0 and yaml.safe_load(out) == {"metric": "acc"}
+
+
+def test_an_option_that_hydra_does_not_have_is_named_with_the_nearest(answered):
+    code, _, err = answered(*TINY, "--resolv", "--cfg", "job")
+    assert code == 2 and "no option '--resolv'" in err and "'--resolve'" in err
+    code, _, err = answered(*TINY, "--cfg")
+    assert code == 2 and "--cfg VALUE" in err
+
+
+@pytest.mark.parametrize(
+    "argument, expected",
+    [
+        ("conf.stages=[prepare,evaluate", ("'conf.stages=[prepare,evaluate'", "Close its brackets")),
+        ("conf.run_dir=a=b", ("'conf.run_dir=a=b'", "'conf.run_dir=\"a=b\"'")),
+        ("conf.prompt.target=One word (no more)", ("'conf.prompt.target=\"One word (no more)\"'",)),
+        ("nonsense", ("'nonsense'", "it has no =", "nonsense=VALUE")),
+        ("=3", ("KEY=VALUE",)),
+        ("conf.seed=1,2", ("Add -m for a sweep", "conf.seed=[1,2]", 'conf.seed="1,2"')),
+        ("conf.data.params={sieze: 3}", ("no setting 'conf.data.params.sieze'", "conf.data.params.sizes")),
+    ],
+)
+def test_an_argument_that_the_grammar_cannot_read_is_named_and_how_to_write_it(answered, argument, expected):
+    code, _, err = answered(*TINY, argument, "--cfg", "job")
+    assert code == 2 and "Traceback" not in err
+    for words in expected:
+        assert words in " ".join(err.split())
+
+
+def test_what_the_advice_says_is_read_as_it_is_meant(answered):
+    code, out, _ = answered(*TINY, 'conf.run_dir="a=b"', "-p", "conf.run_dir", "--cfg", "job")
+    assert code == 0 and out.splitlines()[-1] == "a=b"
+
+
+@pytest.mark.parametrize(
+    "recipe, chosen, setting",
+    [
+        ("medgr2", "conf/generator=openai", "conf.generator.service.endpoint.api_key_env"),
+        ("medfact_r1", "conf/labeller=openai", "conf.labeller.service.endpoint.api_key_env"),
+    ],
+)
+def test_a_missing_key_is_named_by_its_own_setting(answered, monkeypatch, recipe, chosen, setting):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    scale = ("conf/scale=tiny", "conf/engine=cpu", "conf.dry_run=true")
+    code, _, err = answered(f"conf={recipe}", *scale, chosen)
+    message = " ".join(err.split())
+    assert code == 2 and "OPENAI_API_KEY" in message and f"{setting}=NAME" in message
+    assert "conf.judge" not in message and "judge's" not in message

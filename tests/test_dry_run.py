@@ -138,3 +138,127 @@ def test_a_set_that_is_only_tested_on_is_evaluated_and_never_trained(command):
         or "The stage rl reads the split train" in message
     )
     assert "conf.stages=[prepare,evaluate]" in message
+
+
+def faults(answered, *arguments):
+    """What a dry run in this process says of a configuration that cannot work, its lines and its one paragraph."""
+    code, out, err = answered(*TINY, SIZES, *arguments)
+    assert code == 2 and "Traceback" not in out + err, out + err
+    return " ".join(out.split()), " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (
+            "actor_rollout_ref.actor.optim.lr=fast",
+            "trainer.total_training_steps=abc",
+            "conf.model.lora_rank=abc",
+        ),
+        ("actor_rollout_ref.rollout.n=0", "algorithm.adv_estimator=gropo", "trainer.logger=[console,wandbb]"),
+        ("trainer.v1.trainer_mode=separate_async",),
+    ],
+)
+def test_what_verl_would_refuse_is_named_by_its_key(answered, given):
+    said, message = faults(answered, *given)
+    for override in given:
+        assert override.partition("=")[0] in message, override
+    assert "✗ verl's settings" in said and "not checked: disk, which needs verl's settings" in said
+
+
+@pytest.mark.parametrize(
+    "override", ["data.train_batch_size=abc", "actor_rollout_ref.rollout.n=two", "trainer.save_freq=often"]
+)
+def test_a_number_that_is_none_is_no_traceback(answered, override):
+    _, message = faults(answered, override)
+    assert f"{override} is no whole number" in message
+
+
+def test_every_model_that_is_missing_is_named_by_its_setting(answered, tmp_path):
+    code, out, err = answered(
+        "conf=medgr2", *TINY[1:], "conf/generator=local", f"conf.generator.model={tmp_path}/generator",
+        f"conf.reward_training.model={tmp_path}/reward",
+    )  # fmt: skip
+    message = " ".join(err.split())
+    assert code == 2
+    for setting, name in (("generator.model", "generator"), ("reward_training.model", "reward")):
+        assert f"{tmp_path}/{name} is not a model folder" in message and f"conf.{setting} takes" in message
+
+
+def test_models_that_are_not_there_stop_a_run_before_its_first_stage(answered, tmp_path):
+    code, out, err = answered(
+        "conf=medgr2",
+        *TINY[1:3],
+        f"conf.run_dir={tmp_path}/run",
+        f"conf.reward_training.model={tmp_path}/none",
+    )
+    assert code == 2 and "conf.reward_training.model" in err and not (tmp_path / "run").exists()
+
+
+def test_wordnet_that_is_not_there_is_named_with_how_to_get_it(answered, monkeypatch, tmp_path):
+    import nltk.data
+
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    code, _, err = answered("conf=medgr2", *TINY[1:], "conf.reward_training.synonyms=wordnet")
+    assert code == 2 and "nltk.downloader wordnet" in err and "conf.reward_training.synonyms=wordnet" in err
+
+
+def test_data_that_cannot_be_prepared_bring_no_second_failure(answered):
+    said, message = faults(answered, "conf.data.params.task=nothing")
+    assert "1 of 10 checks failed" in message and "nothing" in message
+    for name in ("rewards on the gold answers", "a real prompt", "estimate"):
+        assert f"not checked: {name}, which needs data" in said
+
+
+def test_what_cannot_be_checked_is_listed(answered, tmp_path, monkeypatch):
+    from medical_rl.pipeline import dry_run
+
+    monkeypatch.setattr(dry_run, "verl_problems", lambda config: [])
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    code, out, _ = answered(
+        "conf=medgr2", *TINY[1:], "conf/generator=openai", "conf.generator.images=100", "conf.generator.per_image=2",
+        "conf.reward_training.synonyms=builtin", "trainer.logger=[console,wandb]",
+    )  # fmt: skip
+    said = " ".join(out.split())
+    assert code == 0, said
+    assert (
+        "not checked: whether conf.generator.service.endpoint.base_url=https://api.openai.com/v1 answers"
+        in said
+    )
+    assert "not checked: the log-in of the tracker wandb" in said
+    # 100 images, two questions each in one reply, in every round; the picture's tokens, the instruction and the answer
+    from medical_rl.config.compose import compose
+
+    conf = compose(["conf=medgr2", "conf/scale=tiny", "conf/engine=cpu", "conf/generator=openai"]).conf
+    count = 100 * int(conf.loop.rounds)
+    assert f"generate asks conf.generator up to {count:,} times" in said and "by its prices" in said
+
+
+def test_the_estimate_is_counted_at_the_limits():
+    from medical_rl.config.compose import compose
+    from medical_rl.pipeline import estimate
+
+    config = compose(
+        [
+            "conf=medgr2",
+            "conf/scale=paper",
+            "conf/engine=gpu_node",
+            "conf/generator=openai",
+            "conf.data.source=x",
+        ]
+    )
+    rows = {"train": 8000, "val": 500, "test": 500}
+    # 200 steps of 64 prompts, 8 responses each; 500 rows validated before the first step and every 20 steps
+    assert estimate.sampled_responses(config, rows) == (200 * 64 * 8, 500 * (1 + 200 // 20))
+    (asked,) = estimate.requests(config, rows)
+    # 12,500 images in three rounds, four questions in one reply
+    assert (asked.stage, asked.count, asked.answer_tokens) == ("generate", 3 * 12500, 2048)
+    # 0.15 for a million tokens of prompt and 0.60 for a million of answer
+    assert asked.cost({"prompt": 0.15, "completion": 0.6}) == pytest.approx(
+        37500 * (asked.prompt_tokens * 0.15 + 2048 * 0.6) / 1e6
+    )
+    text = estimate.estimate(config, rows)
+    assert "102,400 responses a round and 5,500 to validate" in text and "by its prices" in text
+    free = {"prompt": 0, "completion": 0}
+    config.conf.generator.service.endpoint.prices = free
+    assert "no price is configured" in estimate.estimate(config, rows)

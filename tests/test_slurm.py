@@ -136,3 +136,54 @@ def test_outside_a_job_the_block_changes_nothing(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with slurm.ending_in_order():
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def submitted(monkeypatch, cluster):
+    """What reached Hydra, which would submit: the arguments of each call."""
+    from medical_rl import main as command
+
+    calls = []
+    monkeypatch.setattr(command, "_hydra", lambda arguments: calls.append(arguments) or 0)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "overrides, expected",
+    [
+        # one job of two has a source that is not there
+        (
+            ["conf=vrft_aug", "conf/data=phantom_grading,pneumoniamnist", "conf.data.source=/nowhere/p.npz"],
+            "conf.data.source=/nowhere/p.npz does not exist",
+        ),
+        (["conf=medgr2", "conf/generator=template,openai"], "conf/generator=openai: The endpoint"),
+        (["conf=vrft_aug", "conf.stages=[prepare],[prepare,warmstart]"], "warmstart"),
+        (["conf=vrft_aug", "conf.seed=1,2", "conf.sede=3"], "conf.sede"),
+    ],
+)
+def test_no_job_is_submitted_where_one_could_not_work(submitted, capsys, monkeypatch, overrides, expected):
+    from medical_rl.main import main
+    from medical_rl.pipeline import sweep
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(sweep, "verl_problems", lambda config: [])
+    fixed = ["conf/scale=tiny", "conf/engine=cpu", "conf/launcher=slurm", "-m"]
+    assert main([*overrides, *fixed]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "Nothing was submitted: of 2 jobs" in message and expected in message
+    assert not submitted
+
+
+def test_what_verl_would_refuse_of_one_job_is_said_with_the_job(submitted, capsys, monkeypatch):
+    from medical_rl.main import main
+    from medical_rl.pipeline import sweep
+
+    def answer(config):
+        return [] if config.conf.seed == 1 else ["verl would refuse this"]
+
+    monkeypatch.setattr(sweep, "verl_problems", answer)
+    assert main(SWEEP) == 2 and not submitted
+    assert "of 2 jobs, conf.seed=2: verl would refuse this" in capsys.readouterr().err
+    monkeypatch.setattr(sweep, "verl_problems", lambda config: [])
+    assert main(SWEEP) == 0 and len(submitted) == 1
+    assert "2 jobs composed and checked here" in capsys.readouterr().out

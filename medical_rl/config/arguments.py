@@ -7,9 +7,26 @@ from medical_rl.config.compose import choices, groups
 from medical_rl.config.recipes import learns_boxes, tiny_choices
 from medical_rl.config.slurm import ANNOUNCED, check_launcher
 from medical_rl.config.slurm import LAUNCHERS as SLURM
-from medical_rl.errors import UserError, check_known
+from medical_rl.errors import UserError, check_known, unknown
 
 LOCAL_LAUNCHERS = ("local", "basic", "joblib")
+# Hydra's own options: those that a value follows (--info may have one), those that stand alone.
+WITH_VALUE = (
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun",
+)  # fmt: skip
+INFO, INFO_VALUES = ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+ALONE = (
+    "--multirun",
+    "-m",
+    "--resolve",
+    "--run",
+    "-r",
+    "--shell-completion",
+    "-sc",
+    "--hydra-help",
+    "--version",
+)
 SWEEP = ("-m", "--multirun")
 HELP = """medical_rl reinforces medical vision-language models on verl.
 
@@ -34,10 +51,52 @@ Where conf/scale is not given it is `tiny` without an accelerator, else `paper`.
 """
 
 
+def split_options(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(overrides, Hydra's options with their values), each in the order given.
+
+    Raises UserError for an option that Hydra does not have and for one without its value.
+
+    >>> split_options(["conf=vrft_aug", "--package", "conf", "--cfg", "job", "conf.seed=2", "-m"])
+    (['conf=vrft_aug', 'conf.seed=2'], ['--package', 'conf', '--cfg', 'job', '-m'])
+    """
+    overrides, options, rest = [], [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        name, equals, _ = argument.partition("=")
+        if name not in (*WITH_VALUE, *INFO, *ALONE):
+            raise unknown("option", name, (*WITH_VALUE, *INFO, *ALONE, "--help", "-h"))
+        options.append(argument)
+        if name in WITH_VALUE and not equals:
+            if not rest or rest[0].startswith("-"):
+                raise UserError(f"The option {name} needs a value: {name} VALUE.")
+            options.append(rest.pop(0))
+        elif name in INFO and rest and rest[0] in INFO_VALUES:
+            options.append(rest.pop(0))
+    return overrides, options
+
+
 def help_text() -> str:
     """The help page, from the files below conf/."""
     lines = [f"  conf/{group:<12} {', '.join(choices(group))}" for group in groups()]
     return HELP.format(recipes=", ".join(choices()), groups="\n".join(lines))
+
+
+def version_text() -> str:
+    """The versions of medical_rl and of what it stands on, a line."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import medical_rl
+
+    lines = [f"medical_rl {medical_rl.__version__}"]
+    for name in ("verl", "hydra-core"):
+        try:
+            lines.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            lines.append(f"{name} is not installed")
+    return ", ".join(lines)
 
 
 def with_default_scale_and_engine(arguments: list[str]) -> tuple[list[str], str]:
@@ -46,6 +105,9 @@ def with_default_scale_and_engine(arguments: list[str]) -> tuple[list[str], str]
     Raises UserError for a missing recipe, a choice that does not exist, and a launcher that is
     not local without both groups: a login node's hardware says nothing of the job's.
     """
+    arguments, options = split_options(arguments)
+    if "" in (argument.partition("=")[0] for argument in arguments):
+        raise UserError("An argument begins with = or is empty: it needs the form KEY=VALUE.")
     recipe = _value(arguments, "conf")
     if recipe is None:
         raise UserError(f"No recipe was given: conf=RECIPE. Available: {', '.join(choices())}.")
@@ -61,22 +123,22 @@ def with_default_scale_and_engine(arguments: list[str]) -> tuple[list[str], str]
             f"Engines: {', '.join(choices('engine'))}."
         )
     if launcher in SLURM:
-        check_launcher(arguments, str(engine))
+        check_launcher([*arguments, *options], str(engine))
     chosen, line = _choose_scale_and_engine(scale, engine)
     stand_ins = tiny_choices(recipe) if chosen["conf/scale"] == "tiny" and "," not in recipe else {}
     missing = {
         name: choice for name, choice in (chosen | stand_ins).items() if _value(arguments, name) is None
     }
     added = [f"{name}={choice}" for name, choice in missing.items()]
-    line = f"# {line}" if {"--cfg", "-c"} & set(arguments) else line
-    others = [argument for argument in arguments if argument not in SWEEP]
-    if len(others) == len(arguments):
-        return added + others, line
-    added.append(name_jobs_by_what_differs(others, equal=stand_ins))
+    line = f"# {line}" if {"--cfg", "-c"} & set(options) else line
+    others = [option for option in options if option not in SWEEP]
+    if len(others) == len(options):
+        return added + arguments + others, line
+    added.append(name_jobs_by_what_differs(arguments, equal=stand_ins))
     if launcher in SLURM:
         line += "\n" + ANNOUNCED.format(_value(arguments, "conf.run_dir") or f"runs/{recipe}")
-    # Hydra's parser takes no override after an option: ours come first, -m last, wherever it was written.
-    return added + others + ["-m"], line
+    # Hydra's parser takes no override after an option: overrides come first, wherever an option was written.
+    return added + arguments + others + ["-m"], line
 
 
 def default_engine(scale: str, gpus: int) -> str:

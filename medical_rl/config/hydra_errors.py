@@ -6,6 +6,7 @@ that is not there a KeyError. Whoever catches those first asks `explain` before.
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -26,13 +27,19 @@ def explain(error: BaseException, arguments: list[str], compose: Callable | None
     if isinstance(error, MissingConfigException):
         return _explain_missing_file(error, arguments)
     if isinstance(error, OverrideParseException):
+        return _explain_grammar(str(error.override), first_line)
+    ambiguous = re.search(r"Ambiguous value for argument '(.*)'$", text.partition("\n")[0])
+    if ambiguous:
+        name, _, value = ambiguous[1].partition("=")
         return (
-            f"The argument {error.override!r} cannot be read as KEY=VALUE: {first_line}. Put a value that "
-            "has brackets, commas, spaces or equals signs in quotes."
+            f"The argument {ambiguous[1]!r} gives {name} several values. Add -m for a sweep, one run for each "
+            f"of them; write '{name}=[{value}]' for one list, or '{name}=\"{value}\"' for one text."
         )
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key and "is not in struct" in f"{text}{error.__cause__}":
-        return explain_key(key[1], arguments, compose)
+        inner = re.search(r"Key '([^']+)' is not in struct", f"{text}{error.__cause__}")
+        below = inner and any(a.lstrip("+").startswith(f"{key[1]}={{") for a in arguments)  # KEY={inner: ...}
+        return explain_key(f"{key[1]}.{inner[1]}" if below else key[1], arguments, compose)
     name = getattr(error, "full_key", None) or (key[1] if key else "")
     lacking = re.search(r"Missing mandatory value: (\S+)", text)
     if lacking or isinstance(error, MissingMandatoryValue):
@@ -46,6 +53,16 @@ def explain(error: BaseException, arguments: list[str], compose: Callable | None
     if isinstance(error, OmegaConfBaseException) and name:
         return f"The setting {name} cannot be used: {first_line}. Write another {name}=VALUE."
     return " ".join(text.split())
+
+
+def _explain_grammar(argument: str, reason: str) -> str:
+    """The paragraph for an argument that Hydra's grammar cannot read: which one, and how to write it."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return f"The argument {argument!r} cannot be read as KEY=VALUE: it has no =. Write {argument}=VALUE."
+    quoted = f"{key}='{value}'" if '"' in value else f'{key}="{value}"'
+    how = f"Close its brackets and quotes; or, where all of it is one text, quote it twice: {shlex.quote(quoted)}"
+    return f"The argument {argument!r} cannot be read as KEY=VALUE: {reason}. {how}."
 
 
 def explain_key(key: str, arguments: list[str], compose: Callable | None = None) -> str:

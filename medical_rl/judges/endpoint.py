@@ -84,7 +84,7 @@ class Endpoint:
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise UserError(
-                f"The judge's endpoint {self.base_url} needs a key in the environment variable "
+                f"The endpoint {self.base_url} needs a key in the environment variable "
                 f"{self.api_key_env}, which is not set. Set it, name another "
                 "(conf.judge.endpoint.api_key_env=NAME), or null if the endpoint needs none."
             )

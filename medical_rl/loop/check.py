@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from medical_rl.errors import UserError, unknown
 from medical_rl.judges.endpoint import Endpoint
+from medical_rl.judges.judge import rename_errors
 from medical_rl.loop.generators import generator_settings
 from medical_rl.loop.plan import STEPS
 from medical_rl.reward_model.policy_grades import LEAST_REPLAY
@@ -56,7 +57,8 @@ def check_loop(loop: Mapping, generator: Mapping, reward_training: Mapping) -> N
     if "generate" in loop["steps"]:
         settings = generator_settings(generator)
         if settings["kind"] == "endpoint" and settings["service"].get("mode", "live") == "live":
-            Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
+            with rename_errors("conf.generator"):
+                Endpoint.from_mapping(settings["service"]["endpoint"]).api_key()
     if reward_training["loss"] == "pairwise" and loop["filter"]["by"] == "tau":
         raise UserError(
             "conf.reward_training.loss=pairwise leaves R_phi's scale free, so conf.loop.filter.tau has no "

@@ -31,7 +31,7 @@ from medical_rl.pipeline.named import (
     NamedModel,
     check_corpora,
     check_model_here,
-    check_trackers,
+    distant_trackers,
     named_models,
     named_services,
 )
@@ -40,14 +40,16 @@ from medical_rl.stages.common.further_sets import further_sets, prepare_further,
 from medical_rl.stages.common.models import is_local
 from medical_rl.stages.common.prepare import first_split, refuse_missing_splits, settings
 
+VERL = "verl's settings"
+
 
 @dataclass(frozen=True)
 class Check:
-    """A step of the dry run: `ask` returns a sentence or raises UserError; without the step `needs` it is left out."""
+    """A step: `ask` returns a sentence or raises UserError; it is left out where one that it `needs` failed."""
 
     name: str
     ask: Callable[[], str]
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def dry_run(config: DictConfig, console: Console) -> None:
@@ -59,9 +61,10 @@ def dry_run(config: DictConfig, console: Console) -> None:
         checks = _checks(config, Path(scratch), found)
         for check in checks:
             name = f"[bold]{check.name}[/bold]"
-            if check.needs in failed:
+            lacking = failed.intersection(check.needs)
+            if lacking:
                 failed.add(check.name)
-                found.unchecked.append(f"{check.name}, as {check.needs} failed")
+                found.unchecked.append(f"{check.name}, which needs {' and '.join(sorted(lacking))}")
                 continue
             try:
                 console.print(f"[green]✓[/green] {name}: {check.ask()}", highlight=False)
@@ -81,14 +84,14 @@ def _checks(config: DictConfig, scratch: Path, found: Findings) -> list[Check]:
     out = scratch / "data"
     checks = [
         Check("stages", lambda: ", ".join(config.conf.stages)),
-        Check("verl's settings", lambda: _said(verl_problems(config), "verl takes them")),
+        Check(VERL, lambda: _said(verl_problems(config), "verl takes them")),
         Check("models", lambda: _check_models(config, found)),
-        Check("corpora, trackers", lambda: _check_named(config, found)),
+        Check("corpora", lambda: _check_named(config, found)),
         Check("data", lambda: _check_data(config, out)),
-        Check("rewards on the gold answers", lambda: _check_gold(config, out), "data"),
-        Check("a real prompt", lambda: _check_prompt(config, out, found), "data"),
-        Check("estimate", lambda: _estimate(config, out), "data"),
-        Check("disk", lambda: check_disk_space(config)),
+        Check("rewards on the gold answers", lambda: _check_gold(config, out), ("data",)),
+        Check("a real prompt", lambda: _check_prompt(config, out, found), ("data", VERL)),
+        Check("estimate", lambda: _estimate(config, out), ("data", VERL)),
+        Check("disk", lambda: check_disk_space(config), (VERL,)),
         Check("hardware", lambda: _describe_hardware(config)),
     ]
     if "evaluate" in config.conf.stages and config.conf.evaluation.get("data"):
@@ -118,8 +121,7 @@ def _check_models(config: DictConfig, found: Findings) -> str:
 def _check_named(config: DictConfig, found: Findings) -> str:
     own = Findings()
     check_corpora(config, own)
-    check_trackers(config, own)
-    found.unchecked += own.unchecked
+    found.unchecked += [f"the log-in of the tracker {name}" for name in distant_trackers(config)]
     for setting, address in named_services(config):
         found.unchecked.append(f"whether {setting}={address} answers: nothing is sent in a dry run")
     return _said(own.problems, ", ".join(own.there) or "none is named")

@@ -24,7 +24,7 @@ NEUTRAL = (
     "trainer.logger", "trainer.project_name", "trainer.experiment_name", "trainer.save_freq",
     "trainer.test_freq", "trainer.default_local_dir", "trainer.rollout_data_dir",
     "trainer.validation_data_dir", "trainer.max_actor_ckpt_to_keep",
-    "trainer.v1.sampler.sampler_kwargs.poll_interval",
+    "trainer.v1.sampler.sampler_kwargs.poll_interval", "trainer.v1.sampler.sampler_kwargs.stall_timeout_s",
     "conf.data.num_proc", "conf.rewards.max_failure_rate", "conf.retriever.batch_size",
     "conf.retriever.device", "conf.labeller.batch", "conf.labeller.gpus", "conf.labeller.max_failed",
     "conf.reward_model.serve", "conf.reward_model.base_url", "conf.reward_model.timeout_s",

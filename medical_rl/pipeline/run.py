@@ -14,6 +14,7 @@ from rich.console import Console
 from medical_rl.config.settings import plain
 from medical_rl.engine.host.versions import engine_versions
 from medical_rl.loop.rounds import run_loop
+from medical_rl.pipeline.engine_checks import check_prompt_once, check_settings_once
 from medical_rl.pipeline.fingerprint import changes, fingerprint, only_grew, stage_config, supersede
 from medical_rl.pipeline.stage_process import now, run_stage_process
 from medical_rl.run import processes
@@ -34,11 +35,16 @@ def run(config: DictConfig, console: Console) -> RunFolder:
         if count:
             message = f"  ended {count} processes that an earlier, killed run of this folder had left"
             console.print(message, style="yellow")
+        check_settings_once(config, folder)
         for stage in planned(config.conf):
             if stage == LOOP:
                 run_loop(config, folder, console, lambda step: _run_stage(step, config, folder, console))
             else:
                 _run_stage(stage, config, folder, console)
+            if stage == "prepare":
+                note = check_prompt_once(config, folder)
+                if note:
+                    console.print(f"  {note}", highlight=False)
     finally:
         processes.end_all(folder.id)
         lock.release()

@@ -1,5 +1,7 @@
 """Refuse settings that could not work, before anything heavy starts."""
 
+import re
+
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.hardware import count_gpus
@@ -12,7 +14,7 @@ from medical_rl.rewards.load import endpoints
 from medical_rl.rewards.mix import Mix
 from medical_rl.stages import LOOP, planned, reinforces, supervised_arms
 from medical_rl.stages.common.further_sets import further_sets
-from medical_rl.stages.common.models import is_local, resolve_model
+from medical_rl.stages.common.models import is_local, ranks_for_batch, resolve_model
 
 # verl's schema still has these at its top level, and verl 0.9.1 ignores or silently moves them.
 LEGACY = {
@@ -84,7 +86,9 @@ def _check_rewards(conf: DictConfig) -> None:
 
 def _check_training(config: DictConfig) -> None:
     """Refuse settings of verl that it would ignore, or under which no best step could be chosen."""
-    batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
+    batch = _whole(config, "data.train_batch_size")
+    mini = _whole(config, "actor_rollout_ref.actor.ppo_mini_batch_size")
+    frequencies = [_whole(config, f"trainer.{name}_freq") for name in ("save", "test")]
     filtering, metric = config.algorithm.get("filter_groups"), config.conf.validation.metric
     _refuse(
         OmegaConf.select(config, "actor_rollout_ref.actor.freeze_vision_tower"),
@@ -93,7 +97,7 @@ def _check_training(config: DictConfig) -> None:
         "conf.model.lora_rank=16.",
     )
     _refuse(
-        batch % mini,
+        mini < 1 or batch % mini,
         f"data.train_batch_size={batch} is no multiple of "
         f"actor_rollout_ref.actor.ppo_mini_batch_size={mini}: choose one that divides it.",
     )
@@ -103,12 +107,20 @@ def _check_training(config: DictConfig) -> None:
         "acc.",
     )
     _refuse(
-        config.trainer.save_freq <= 0 or config.trainer.test_freq <= 0,
+        min(frequencies) <= 0,
         "trainer.save_freq and trainer.test_freq must be positive: the best checkpoint is chosen by "
         "validation among the saved steps.",
     )
     unknown_metric = f"conf.validation.metric={metric} is unknown. Available: acc, reward."
     _refuse(metric not in ("acc", "reward"), unknown_metric)
+
+
+def _whole(config: DictConfig, key: str) -> int:
+    """The whole number that the setting `key` holds. Raises UserError for anything else."""
+    value = OmegaConf.select(config, key)
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value)):
+        raise UserError(f"{key}={value} is no whole number.")
+    return int(value)
 
 
 def _refuse(wrong, message: str) -> None:
@@ -136,14 +148,17 @@ def _check_estimator(config: DictConfig) -> None:
 def _check_ranks(config: DictConfig) -> None:
     """Refuse a batch that cannot be divided among the ranks (verl would assert it after minutes)."""
     conf = config.conf
-    ranks = int(conf.engine.ranks) * int(config.trainer.nnodes)
-    mini = int(config.actor_rollout_ref.actor.ppo_mini_batch_size) * int(config.actor_rollout_ref.rollout.n)
+    ranks = max(1, _whole(config, "conf.engine.ranks") * _whole(config, "trainer.nnodes"))
+    mini = _whole(config, "actor_rollout_ref.actor.ppo_mini_batch_size")
+    mini *= _whole(config, "actor_rollout_ref.rollout.n")
     batches = {"actor_rollout_ref.actor.ppo_mini_batch_size x actor_rollout_ref.rollout.n": mini}
     if conf.warm_start.enabled:
-        batches["conf.warm_start.batch_size"] = int(conf.warm_start.batch_size)
+        batches["conf.warm_start.batch_size"] = _whole(config, "conf.warm_start.batch_size")
     if supervised_arms(conf.stages):
-        batches["conf.sft.batch_size"] = int(conf.sft.batch_size)
+        batches["conf.sft.batch_size"] = _whole(config, "conf.sft.batch_size")
     for name, size in batches.items():
+        if name.startswith("conf.") and ranks_for_batch(size, ranks) < ranks:
+            continue  # supervised training takes fewer ranks and says so
         fitting = [str(number) for number in range(1, min(size, 64) + 1) if size % number == 0]
         _refuse(
             size % ranks,

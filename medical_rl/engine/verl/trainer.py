@@ -5,8 +5,10 @@ switches verl to asynchronous behaviour. Beside it verl's replay buffer, with a 
 """
 
 import json
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,13 @@ FORWARDED = (
 )  # fmt: skip
 
 
+SHOWN = 5  # prompts that a message names
+
+
+class RolloutStalled(RuntimeError):
+    """Rollouts that are waited for do not end."""
+
+
 class PollingReplayBuffer(ReplayBuffer):
     """A ReplayBuffer whose constructor takes FORWARDED out of `sampler_kwargs`.
 
@@ -49,6 +58,45 @@ class PollingReplayBuffer(ReplayBuffer):
             if name in (sampler_kwargs or {}):
                 kwargs[name] = sampler_kwargs[name]
         super().__init__(*args, sampler_kwargs=sampler_kwargs, **kwargs)
+        self.stall_timeout_s = float((sampler_kwargs or {}).get("stall_timeout_s") or math.inf)
+        self._state, self._moved = None, time.monotonic()
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int):
+        """verl's sample. Raises RuntimeError that names the prompts whose rollouts failed or never ended."""
+        self._state = None
+        try:
+            return super().sample(global_steps, partition_id, batch_size)
+        except RuntimeError as error:
+            failed = self.failure_keys[partition_id]
+            if not failed or isinstance(error, RolloutStalled):
+                raise
+            raise RuntimeError(f"{error} Rollouts failed of {self._named(partition_id, failed)}.") from error
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        groups = (self.pending_keys, self.running_keys, self.finished_keys, self.failure_keys)
+        state = [frozenset(keys[partition_id]) for keys in groups]
+        state.append(len(self.partitions[partition_id]))  # trajectories
+        if state != self._state:
+            self._state, self._moved = state, time.monotonic()
+        waited = time.monotonic() - self._moved
+        if waited > self.stall_timeout_s:
+            prompts = self._named(partition_id, state[0] | state[1])
+            raise RolloutStalled(
+                f"GRPO has waited {waited:.0f} s (conf.engine.stall_timeout_s) for the rollouts of {prompts}; "
+                f"{len(state[2])} are finished, {len(state[3])} failed."
+            )
+        return super()._wait_for_next_poll(partition_id, last_debug_time)
+
+    def _named(self, partition_id: str, uids: Collection[str]) -> str:
+        """The prompts `uids` by the ids of their rows, the first SHOWN of them."""
+        shown = sorted(uids)[:SHOWN]
+        try:
+            data = tq.kv_batch_get(keys=shown, partition_id=partition_id, select_fields=["extra_info"])
+            names = [str(getattr(field, "data", field)["id"]) for field in data["extra_info"]]
+        except Exception as error:  # the storage may be what failed: verl's own ids are told then
+            names = [*shown, f"their rows cannot be read: {type(error).__name__}"]
+        further = f" and {len(uids) - len(shown)} more" if len(uids) > len(shown) else ""
+        return f"{len(uids)} prompts ({', '.join(names)}{further})"
 
 
 def component_metrics(mix: Mix, results: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -60,6 +60,15 @@ def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping, 
     }  # fmt: skip
 
 
+def ranks_for_batch(batch: int, ranks: int) -> int:
+    """The ranks that supervised training takes: all, or one a row where the batch has fewer rows than that.
+
+    >>> ranks_for_batch(16, 8), ranks_for_batch(4, 8), ranks_for_batch(3, 8)
+    (8, 4, 8)
+    """
+    return batch if 0 < batch < ranks and ranks % batch == 0 else ranks
+
+
 def is_local(path: str) -> bool:
     """True if `path` means a folder rather than a hub id (owner/name)."""
     return Path(path).expanduser().exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1

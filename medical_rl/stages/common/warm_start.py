@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.config.settings import plain
 from medical_rl.data.parquet import write_sft_rows
@@ -23,6 +23,7 @@ from medical_rl.stages.common.models import (
     image_limits,
     last_saved_step,
     leave_model,
+    ranks_for_batch,
     starting_model,
     training_rows,
 )
@@ -87,13 +88,18 @@ def fine_tune(
     """Train `start` on the `count` rows of `files`; return (checkpoints/<stage>/huggingface, notes)."""
     stage = folder.stage
     checkpoints = folder.path / "checkpoints" / stage
+    there, ranks_notes = int(config.conf.engine.ranks), []
+    ranks = ranks_for_batch(int(settings.batch_size), there)
+    if ranks < there:
+        config = OmegaConf.merge(config, {"conf": {"engine": {"ranks": ranks}}})
+        ranks_notes = [f"on {ranks} of {there} ranks, as a batch has {settings.batch_size} rows"]
     overrides, notes = sft_overrides(config, start, files, checkpoints, count, settings, stage)
     overrides_file = folder.log(stage).with_suffix(".overrides.json")
     write_json(overrides_file, overrides)
-    launch(overrides_file, int(config.conf.engine.ranks))
+    launch(overrides_file, ranks)
     step = last_saved_step(checkpoints, stage, sft_length(settings, count)[0])
     weights = checkpoints / f"global_step_{step}" / "huggingface"
-    return leave_model(weights, start, config, folder, stage), [f"{step} steps", *notes]
+    return leave_model(weights, start, config, folder, stage), [f"{step} steps", *ranks_notes, *notes]
 
 
 def launch(overrides_file: Path, ranks: int) -> None:

@@ -80,7 +80,8 @@ def run_distil(config: DictConfig, folder: RunFolder) -> dict:
     write_distil_rows(rows[:HELD_OUT], val, settings, limits)
     start = folder.output(round_stage(round_ - 1, "distil"), "model") if round_ > 1 else None
     if start is None:
-        start = resolve_model(distil["model"]) if distil["model"] else base_model(config, folder)
+        start, setting = distil["model"], "conf.loop.distil.model"
+        start = resolve_model(start, setting=setting) if start else base_model(config, folder)
     files = {"train": str(train), "val": str(val)}
     model, notes = fine_tune(config, folder, str(start), files, counts["rows"], conf.warm_start)
     notes = [f"{counts['taught']} triplets in {counts['rows']} replies"] + notes

@@ -85,7 +85,8 @@ def train_model(
     if previous is not None:
         request |= {"model": str(previous), "sft": None, "fit": settings["again"]}
     else:
-        start = resolve_model(settings["model"]) if settings["model"] else base_model(config, folder)
+        start, setting = settings["model"], "conf.reward_training.model"
+        start = resolve_model(start, setting=setting) if start else base_model(config, folder)
         request |= {"model": str(start), "sft": settings["sft"], "fit": settings["fit"]}
     request_file = folder.path / folder.stage / "request.json"
     write_json(request_file, request)
