@@ -89,7 +89,8 @@ def with_card_facts(config: DictConfig) -> DictConfig:
         card = json.loads((Path(str(data.source)).expanduser() / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, MissingMandatoryValue):
         card = {}  # the reader tells what is wrong with the folder
-    data.name = data.name or str(card.get("name") or "prepared")
+    if data.name == "prepared":
+        data.name = str(card.get("name") or data.name)
     data.outcome = data.outcome or str(card.get("outcome") or "accuracy")
     return config
 
