@@ -17,7 +17,7 @@ room imports only from floors below its own (tests/test_direction.py):
    6  judges                 language models asked within limits and a budget
    5  config                 Hydra's composition, the command line's arguments, sweeps, Slurm
    4  run                    the run folder, atomic files, processes, progress
-   3  parsing                model output read: the one door is parsing.response
+   3  parsing                model output read (the one door is parsing.response); medical terms and denials
    2  boxes, images, seeding, sample   what all speak
    1  errors                 what a user can meet, and the exit code of each
 """

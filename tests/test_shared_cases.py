@@ -1,11 +1,15 @@
 """Cases of ../shared/cases, whose right values were decided before the product was asked; read in place."""
 
+import dataclasses
 import json
 
 import pytest
 
 from medical_rl.parsing.response import gold_problem, parse, parse_lenient, read
+from medical_rl.pseudo_label.report_reader.questions import query
+from medical_rl.pseudo_label.report_reader.reading import read_report
 from medical_rl.rewards.terms.accuracy import accuracy
+from medical_rl.rewards.terms.fact import fact
 from medical_rl.rewards.terms.format import format_reward
 from medical_rl.sample import Sample
 
@@ -48,6 +52,31 @@ def test_a_form_is_what_its_paper_says(cases):
     for key, case in cases("format.jsonl").items():
         if format_reward(parse(case["response"]), sample_of(case), case["form"]) != case["expect"]:
             wrong[key] = case.get("note", case["response"])
+    assert wrong == {}
+
+
+def test_the_fact_reward_names_a_concept_as_a_careful_person_does(cases):
+    wrong = {}
+    for name, expected, options in (
+        ("fact.jsonl", "expect", {}),
+        ("fact_negated.jsonl", "expect_fact_skip_negated", {"skip_negated": True}),
+    ):
+        for key, case in cases(name).items():
+            sample = dataclasses.replace(sample_of(case), concepts=tuple(case["concepts"]))
+            if fact(parse(case["response"]), sample, **options) != pytest.approx(case[expected]):
+                wrong[key] = case.get("note") or case.get("why")
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("name", ["rule.jsonl", "rule2.jsonl", "negation.jsonl"])
+def test_a_report_says_what_a_careful_person_reads_in_it(cases, name):
+    answers, wrong = {"affirmed": "yes", "negated": "no"}, {}
+    for key, case in cases(name).items():
+        state = read_report(query(case["question"]), case["report"]).state
+        # no statement at all will do where a doubtful one is expected
+        accepted = case.get("accept", [answers.get(case.get("expect"))])
+        if answers.get(state) not in accepted:
+            wrong[key] = (state, case.get("why") or case["note"])
     assert wrong == {}
 
 

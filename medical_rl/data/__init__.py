@@ -7,7 +7,7 @@ inspect/    what check and preview of `python -m medical_rl.data` show; what a j
 parquet     prepared files: written, read back, counted, checked
 prompts     the prompt and the SFT target of a sample, from the jinja templates of conf/prompt/
 knowledge   visual attributes of the classes, put into the rows
-concepts    the medical terms of a question, by the lexicon of lexicon.yaml
+concepts    the medical terms of a question, by the lexicon (parsing/lexicon.yaml)
 reports     reports that may be retrieved, beside the splits
 rows        rows made several at a time, and those left out and why, on their way to the card
 options     answer options cleaned, and the option that an answer means

@@ -1,22 +1,16 @@
 """Concepts: the medical terms of a question, whose mention MEDFACT-R1 rewards, found by a lexicon.
 
-The lexicon (lexicon.yaml) needs no model and gives the same for everyone; a judge may list them instead (see
+The lexicon (medical_rl/parsing/lexicon.yaml) needs no model and gives the same for everyone; a judge may list them instead (see
 `medical_rl.data.inspect.judge_concepts`). Which rows get any is the reader's option `concepts`.
 """
 
 import functools
 import re
 import unicodedata
-from pathlib import Path
 
-import yaml
+from medical_rl.parsing.lexicon import LEXICON
 
 EXTRACTORS = ("lexicon", "none")
-
-_GROUPS = yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
-PICTURES: dict[str, list[str]] = _GROUPS["pictures"]
-# {concept: its other names}
-LEXICON: dict[str, list[str]] = _GROUPS["chest"] | _GROUPS["eye"] | _GROUPS["diseases"] | PICTURES
 
 
 def concepts_of(question: str, extractor: str = "lexicon") -> tuple[str, ...]:

@@ -172,9 +172,6 @@ def neutralise(value):
 NEGATIONS = frozenset(
     ["no", "not", "without", "absent", "denies", "denied", "never", "nor", "neither", "free", "negative"]
 )
-AFTER = frozenset(["absent", "not", "excluded", "exclud", "negative", "negat", "unlikely"])
-# a dot inside a number ends no clause
-CLAUSE = re.compile(r"\.(?=\s|$)|[;!?\n]|,\s*(?:but|however|although)\b|\b(?:but|however|although)\b")
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -185,11 +182,6 @@ def words(text: str) -> tuple[str, ...]:
     """
     plain = unicodedata.normalize("NFKC", text).replace("’", "'").replace("n't", " not")
     return tuple(re.findall(r"\d+(?:\.\d+)?|\w+", plain))
-
-
-def stems(text: str) -> tuple[str, ...]:
-    """The stem of every word of a lower-case text; a negation stays as it is."""
-    return tuple(map(stem, words(text)))
 
 
 @functools.lru_cache(maxsize=65536)

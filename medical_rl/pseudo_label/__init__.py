@@ -3,7 +3,7 @@
 label           `LabelQuestion` and `Label`, and the file of labels
 parts           which training rows calibrate, which give preference pairs, which are labelled
 retrieval/      the corpus of reports, the retrievers by name, and that no row is given its own report
-report_reader/  what a report says to a question: affirmed, denied, in doubt (vocabulary.yaml)
+report_reader/  what a question asks and a report says to it (`python -m medical_rl.pseudo_label read`)
 labellers/      LABELLERS by name: the rule that reads reports, an endpoint, a model of one's own
 answering       the labels with the top k reports, for each k: what calibration needs
 calibration/    Learn-then-Test of the factuality risk: which k are kept, which is chosen

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from medical_rl.pseudo_label.report_reader.reading import query, read_report
+from medical_rl.pseudo_label.report_reader.questions import query
+from medical_rl.pseudo_label.report_reader.reading import read_report
 
 YES, NO, DOUBT, NOTHING = "affirmed", "negated", "uncertain", None
 EFFUSION, HEART = "Is there a pleural effusion on the chest X-ray?", "Is the heart enlarged on the X-ray?"

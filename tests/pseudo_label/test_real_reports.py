@@ -3,8 +3,6 @@
 An upper bound of its reading, never a way to label: a row is never labelled with its own study's report.
 """
 
-import hashlib
-
 import pytest
 
 from medical_rl.data.reports import Report
@@ -41,16 +39,16 @@ def measured(questions, reports):
 
 
 def test_with_the_studys_own_report_it_reads_far_better_than_the_majority(questions):
-    """Its tables were made on one half of the studies; the figures asserted are of the other half, 1,188 questions.
+    """Its vocabulary was made with an eye on these very questions: no figure for reports of another house.
 
-    The interval takes questions as independent, and several are about one study: it is too narrow, and the distance is not.
+    The interval takes questions as independent, and several are about one study: it is too narrow, and the
+    distance is not.
     """
-    unseen = [one for one in questions if int(hashlib.sha256(study(one).encode()).hexdigest(), 16) % 2]
-    found = measured(unseen, [one.report for one in unseen])
-    print("\nrule labeller, own report (upper bound), unseen half:\n" + markdown({1: found}))
-    assert found["accuracy_interval"][0] > found["majority_rate"] + 0.05
+    found = measured(questions, [one.report for one in questions])
+    print("\nrule labeller, own report (upper bound):\n" + markdown({1: found}))
+    assert found["n"] == 2488 and found["accuracy_interval"][0] > found["majority_rate"] + 0.05
     assert (
-        found["accuracy_answered"] > 0.93 and found["answered"] > 0.85 * found["n"] and found["kappa"] > 0.85
+        found["accuracy_answered"] >= 0.97 and found["n"] - found["answered"] < 150 and found["kappa"] > 0.9
     )
 
 

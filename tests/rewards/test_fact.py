@@ -93,3 +93,35 @@ def test_the_public_code_finds_parts_of_words_anywhere():
 def test_a_row_without_concepts_is_bad_data_not_a_zero():
     with pytest.raises(UserError, match="concepts"):
         fact(said("x"), Sample("7", "set", "?", "yes_no", "no"))
+
+
+@pytest.mark.parametrize(
+    "concepts, thought, expected",
+    [
+        (("chest radiography",), "The chest X-ray is clear.", 0.2),  # the paper's own word for it
+        (("cardiomegaly",), "An enlarged heart is seen.", 0.2),
+        (("cardiomegaly",), "The heart is seen.", 0.0),  # no other name of it
+        (("pericardial effusion",), "A pleural effusion is seen.", 0.0),
+        (("effusion", "effusions"), "effusion", 0.2),  # one concept in two forms
+        (("chest x-ray", "chest radiograph"), "On the chest film", 0.2),  # two names of one concept
+    ],
+)
+def test_the_lexicons_other_names_of_a_concept_name_it(concepts, thought, expected):
+    sample = Sample("1", "test", "?", "yes_no", "no", concepts=concepts)
+    assert fact(said(thought), sample) == pytest.approx(expected) and maximum(sample) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "thought, expected",
+    [
+        ("Congestion was ruled out.", 0.0),
+        ("The congestion has resolved.", 0.0),
+        ("1.No congestion.2.Clear lungs.", 0.0),
+        ("Congestion: none.", 0.0),
+        ("No change in the congestion.", 0.2),  # denies the change
+        ("Congestion cannot be excluded.", 0.2),  # a doubt is no denial
+        ("No effusion is seen and the congestion persists.", 0.2),
+    ],
+)
+def test_a_denial_is_read_by_the_report_readers_grammar(thought, expected):
+    assert fact(said(thought), PAPER, skip_negated=True) == pytest.approx(expected)

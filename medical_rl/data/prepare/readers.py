@@ -162,7 +162,12 @@ def code_hash(reader: ModuleType) -> str:
     """The SHA-256 of what makes the files: the data layer with its lexicon, and the reader's folder."""
     data = Path(__file__).resolve().parents[1]
     package = data.parent
-    paths = {package / "sample.py", package / "images.py", package / "seeding.py", data / "lexicon.yaml"}
+    paths = {
+        package / "sample.py",
+        package / "images.py",
+        package / "seeding.py",
+        package / "parsing" / "lexicon.yaml",
+    }
     paths.update(data.rglob("*.py"), Path(reader.__file__).resolve().parent.rglob("*.py"))
     return hashlib.sha256(b"\0".join(map(Path.read_bytes, sorted(paths)))).hexdigest()
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from medical_rl.engine.vllm.requests import RoundContext
 from medical_rl.errors import unknown
+from medical_rl.parsing.assertion import AFFIRMED, NEGATED
 from medical_rl.parsing.text import stem
 from medical_rl.pseudo_label.label import Label, LabelQuestion
-from medical_rl.pseudo_label.report_reader.reading import PRESENT, Query, query, read_report
-from medical_rl.pseudo_label.report_reader.terms import AFFIRMED, NEGATED
+from medical_rl.pseudo_label.report_reader.questions import PRESENT, Query, query
+from medical_rl.pseudo_label.report_reader.reading import read_report
 
 CHOICES = {"rank_weights": ("reciprocal", "equal"), "on_silence": ("abstain", "no")}
 _ANSWERS = {AFFIRMED: "yes", NEGATED: "no"}

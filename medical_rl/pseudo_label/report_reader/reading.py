@@ -1,129 +1,47 @@
-"""What a yes/no question asks, and what one report says to it: yes, no, doubtful, or nothing."""
+"""What one report says to a question, sentence by sentence: yes, no, doubtful, or nothing."""
 
+import bisect
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from medical_rl.parsing.assertion import AFFIRMED, NEGATED, PAST, UNCERTAIN, assertion, clauses, sentences
+from medical_rl.parsing.lexicon import Mention, mentions
 from medical_rl.parsing.text import stem
 from medical_rl.pseudo_label.report_reader import terms
-from medical_rl.pseudo_label.report_reader.terms import (
-    AFFIRMED,
-    NEGATED,
-    UNCERTAIN,
-    assertion,
-    clauses,
-    mentions,
-)
+from medical_rl.pseudo_label.report_reader.questions import (
+    ADVISED,
+    CHANGED,
+    COURSES,
+    NORMAL,
+    OPPOSITE,
+    PRESENT,
+    Query,
+    judging_words,
+)  # fmt: skip
 
-PRESENT, NORMAL, ABNORMAL = "present", "normal", "abnormal"
-SIDES = frozenset(["left", "right"])
-_PICTURE = (
-    r"\b(?:on|in|from|by|per|to|with|of)\s+(?:the\s+|this\s+|an?\s+)?(?:provided\s+|patient'?s?'?\s+|given\s+)*"
-    r"(?:chest\s+)?(?:x[- ]?rays?|radiographs?|images?|scans?|films?|(?:radiology\s+)?reports?)\b"
-    r"(?:\s+(?:images?|reports?|scans?))?"
-)
-GOOD, BAD = (re.compile(rf"\b(?:{'|'.join(terms.VOCABULARY[name])})\b") for name in ("good", "bad"))
+_MASKED = re.compile(r"xxxx|_+")
+_REST, _JOINTS = frozenset(terms.VOCABULARY["rest"]), frozenset(["and", "or", "with", "versus", "vs"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Query:
-    """What is asked.
+class Told(NamedTuple):
+    """A concept in a clause: how the clause speaks of it, where it is, and of what size and age."""
 
-    findings  concepts whose presence is asked; () where a place's state is
-    places    concepts that are places
-    asks      PRESENT, NORMAL or ABNORMAL
-    inverted  the question denies what it names ("Is there no effusion?"), so that yes means its absence
-    sides     left, right, both or neither
-    content   stems of the question's other words, for what the lexicon does not know
-    named     what `content` is called, where the row itself names what is asked
-    """
-
-    findings: tuple[str, ...]
-    places: tuple[str, ...]
-    asks: str
-    inverted: bool
-    sides: frozenset[str]
-    content: tuple[str, ...]
-    named: str = ""
+    concept: str
+    start: int
+    end: int
+    state: str
+    where: Mapping[str, frozenset[str]]
+    how: Mapping[str, frozenset[str]]
 
 
-def query(question: str) -> Query:
-    """What the question asks.
-
-    >>> asks = query("Is there any evidence of pleural effusion on the chest X-ray?")
-    >>> asks.findings, asks.asks, query("Is the heart size within normal limits?").asks
-    (('pleural effusion',), 'present', 'normal')
-    """
-    parts = clauses(re.sub(_PICTURE, " ", question.casefold()))
-    findings: dict[str, None] = {}  # each once, in order
-    places: dict[str, None] = {}
-    inverted = False
-    sides: set[str] = set()
-    for words in parts:
-        sides |= SIDES.intersection(words)
-        for mention in mentions(words):
-            if mention.concept in terms.PICTURE:
-                continue
-            kind = places if mention.concept in terms.PLACES else findings
-            kind[mention.concept] = None
-            inverted |= assertion(words, mention.start, mention.end) == NEGATED
-    state = PRESENT if findings else _state_asked(parts)
-    is_denied = inverted and bool(findings)
-    return Query(tuple(findings), tuple(places), state, is_denied, frozenset(sides), _content_stems(parts))
-
-
-def judging_words(pattern: re.Pattern, words: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """(start, end, assertion) of each phrase of GOOD or BAD in a clause; start and end count words."""
-    text = " ".join(words)
-    for match in pattern.finditer(text):
-        start = text.count(" ", 0, match.start())
-        end = start + match[0].count(" ") + 1
-        yield start, end, assertion(words, start, end)
-
-
-def _state_asked(parts: list[tuple[str, ...]]) -> str:
-    """NORMAL or ABNORMAL by the question's judging words, PRESENT where it has none.
-
-    "without abnormalities" asks for NORMAL.
-    """
-    for words in parts:
-        for _, _, state in judging_words(BAD, words):
-            return NORMAL if state == NEGATED else ABNORMAL
-    for words in parts:
-        if GOOD.search(" ".join(words)):
-            return NORMAL
-    return PRESENT
-
-
-def _content_stems(parts: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The stems of words that are neither a term of the lexicon, nor a side, nor found in any question."""
-    common = _stems_in_any_question()
-    stems: dict[str, None] = {}
-    for words in parts:
-        others = list(words)
-        for mention in reversed(mentions(words)):
-            del others[mention.start : mention.end]
-        stems |= dict.fromkeys(stem(word) for word in others if word not in SIDES)
-    return tuple(one for one in stems if one not in common)
-
-
-@functools.cache
-def _stems_in_any_question() -> frozenset[str]:
-    return frozenset(map(stem, terms.VOCABULARY["in_any_question"].split()))
-
-
-# fmt: skip
-
-OPPOSITE = {AFFIRMED: NEGATED, NEGATED: AFFIRMED, UNCERTAIN: UNCERTAIN, None: None}
-
-
-@dataclasses.dataclass(frozen=True)
-class Clause:
-    """One clause: its words, what they mention, and the sentence it stands in."""
+class Clause(NamedTuple):
+    """One clause: its words, what they tell, the places they judge and the sentence it stands in."""
 
     words: tuple[str, ...]
-    mentions: tuple[terms.Mention, ...]
+    told: tuple[Told, ...]
     sentence: str
 
 
@@ -142,87 +60,215 @@ Evidence = tuple[str, str]  # (state, sentence)
 def read_report(query: Query, report: str) -> ReportVerdict:
     """What the report says: AFFIRMED is yes to the question, its negation and normality included.
 
+    >>> from medical_rl.pseudo_label.report_reader.questions import query
     >>> read_report(query("Is there an effusion?"), "Heart normal. No pneumothorax or effusion.")
     ReportVerdict(state='negated', sentences=('No pneumothorax or effusion.',))
     >>> read_report(query("Is the heart of normal size?"), "Mild cardiomegaly.").state
     'negated'
     """
-    parts = list(report_clauses(report))
+    parts = report_clauses(report)
+    if query.asks in (CHANGED, ADVISED):
+        verdict = _verdict(_courses(parts, query)) if query.course else SILENT
+        if verdict.state or query.findings or query.course not in ("", "up"):
+            return verdict
+        verdict = _place(parts, query)  # what is normal has nothing new, and needs nothing
+        return verdict if verdict.state == NEGATED else SILENT
     if query.findings:
-        of_each = [_finding(parts, finding, query.sides) for finding in query.findings]
+        of_each = [_finding(parts, finding, query) for finding in query.findings]
         verdict = _verdict((one.state, sentence) for one in of_each for sentence in one.sentences)
     elif query.asks != PRESENT:
-        verdict = _place(parts, query.places, query.sides)
+        verdict = _place(parts, query)
     else:
         verdict = _verdict(_unknown_words(parts, set(query.content)))
     if query.asks == NORMAL or query.inverted:
         return dataclasses.replace(verdict, state=OPPOSITE[verdict.state])
+    if query.hedged and verdict.state == UNCERTAIN:
+        return dataclasses.replace(verdict, state=AFFIRMED)
     return verdict
 
 
-def report_clauses(report: str) -> Iterator[Clause]:
-    """The clauses of a report."""
-    for sentence in terms.sentences(report):
+@functools.lru_cache(maxsize=512)
+def report_clauses(report: str) -> tuple[Clause, ...]:
+    """The clauses of a report's findings."""
+    parts = []
+    for sentence in sentences(report):
         for words in clauses(sentence):
-            yield Clause(words, tuple(mentions(words)), sentence)
+            parts.append(Clause(words, _told(words), sentence))
+    return tuple(parts)
 
 
-def _finding(parts: Sequence[Clause], finding: str, sides: frozenset[str]) -> ReportVerdict:
-    """Of a finding: by its own name, by a kindred one, by what its absence follows from, in this order."""
+def _told(words: tuple[str, ...]) -> tuple[Told, ...]:
+    """What a clause tells of each concept; its size and place are sought up to the findings beside it."""
+    named = mentions(words)
+    spans: list[list[int]] = []  # findings that follow each other at once are one ("calcified granuloma")
+    for one in named:
+        if terms.is_finding(one.concept) and spans and spans[-1][1] == one.start:
+            spans[-1][1] = one.end
+        elif terms.is_finding(one.concept):
+            spans.append([one.start, one.end])
+    values = functools.cache(lambda start, end, families: terms.values(words[start:end], families))
+    told = []
+    for one in named:
+        start, end = _bounds(words, spans, one)
+        where = {**values(0, len(words), "where"), **values(start, end, "where")}
+        told.append(Told(*one, assertion(words, one.start, one.end), where, values(start, end, "how")))
+    return tuple(told)
+
+
+def _bounds(words: tuple[str, ...], spans: list[list[int]], mention: Mention) -> tuple[int, int]:
+    """Where the words about a mention begin and end: at the findings beside it, or the "and" between."""
+    after = bisect.bisect_right(spans, [mention.start, len(words)])
+    is_in_span = after and spans[after - 1][1] >= mention.end
+    before = after - 2 if is_in_span else after - 1
+    begin, own_end = spans[after - 1] if is_in_span else (mention.start, mention.end)
+    start, end = 0, len(words)
+    if before >= 0:
+        start = spans[before][1]
+        start = max((index for index in range(start, begin) if words[index] in _JOINTS), default=start)
+    if after < len(spans):
+        end = spans[after][0]
+        end = next((index for index in range(own_end, end) if words[index] in _JOINTS), end)
+    return start, end
+
+
+def _finding(parts: Sequence[Clause], finding: str, query: Query) -> ReportVerdict:
+    """Of a finding: by its own names, by its special kinds, by what denies it, in this order."""
     line = terms.kin(finding)
-    for names in ((finding,), line.names):
-        verdict = _verdict(_mentioned(parts, names, sides))
-        if verdict.state:
+    own = _verdict(_mentioned(parts, line.names, query))
+    kinds = _verdict(
+        evidence
+        for evidence in (*_mentioned(parts, line.affirmed_by, query), *_made_of(parts, line.made_of, query))
+        if evidence[0] != NEGATED
+    )
+    for verdict in (own, kinds):
+        if verdict.state == AFFIRMED:
             return verdict
-    denials = list(_mentioned(parts, line.denied_by, frozenset()))
-    denials += _states(parts, line.places, frozenset())
+    if own.state or kinds.state:
+        return own if own.state else kinds
+    judged = _verdict(_states(parts, line.abnormal, query))
+    if judged.state:  # an enlarged heart is cardiomegaly; an abnormal lung may be anything
+        return judged
+    denials = list(_mentioned(parts, (*line.denied_by, *line.affirmed_by), query))
+    for state, sentence in _states(parts, (*line.places, *query.places), query, rest=True):
+        if state == NEGATED:
+            denials.append((state, sentence))
+    denials += [
+        (NEGATED, sentence)
+        for state, sentence in _mentioned(parts, line.opposites, query)
+        if state == AFFIRMED
+    ]
     denied = _verdict(denials)
-    # An enlarged heart is cardiomegaly; an abnormal lung may be anything.
-    if denied.state == NEGATED or finding == "cardiomegaly":
-        return denied
-    return SILENT
+    if denied.state is None:
+        return _normal_picture(parts)
+    return denied if denied.state == NEGATED else SILENT
 
 
-def _mentioned(parts: Sequence[Clause], names: Sequence[str], sides: frozenset[str]) -> Iterator[Evidence]:
-    """The evidence of each mention; one that is on the other side alone says nothing of this one."""
+def _mentioned(parts: Sequence[Clause], names: Sequence[str], query: Query) -> Iterator[Evidence]:
+    """The evidence of each mention that is where the question asks."""
     for clause in parts:
-        for mention in clause.mentions:
-            if mention.concept in names:
-                state = assertion(clause.words, mention.start, mention.end)
-                if not (state == AFFIRMED and _is_elsewhere(clause, sides)):
-                    yield state, clause.sentence
+        if query.apart and any(told.concept in query.apart for told in clause.told):
+            continue
+        for told in clause.told:
+            if told.concept in names:
+                yield from _evidence(clause, told, query)
 
 
-def _place(parts: Sequence[Clause], places: tuple[str, ...], sides: frozenset[str]) -> ReportVerdict:
+def _evidence(clause: Clause, told: Told, query: Query) -> Iterator[Evidence]:
+    """What one mention says; one elsewhere says nothing, one of another size or age denies it."""
+    if told.state != PAST and not terms.conflict(query.where, told.where):
+        if query.presumed and not query.how.keys() & told.how.keys():
+            return
+        is_other = told.state != NEGATED and terms.conflict(query.how, told.how)
+        yield NEGATED if is_other else told.state, clause.sentence
+
+
+def _made_of(parts: Sequence[Clause], made_of: Sequence[str], query: Query) -> Iterator[Evidence]:
+    """The evidence of a finding told by another and its place: calcification, in a clause on the aorta."""
+    for clause in parts:
+        concepts = {told.concept for told in clause.told}
+        if made_of and concepts.issuperset(made_of):
+            for told in clause.told:
+                if told.concept == made_of[0]:
+                    yield from _evidence(clause, told, query)
+
+
+def _place(parts: Sequence[Clause], query: Query) -> ReportVerdict:
     """Whether a place is abnormal, AFFIRMED, or normal, NEGATED; without places the whole picture.
 
     What is said of the place itself stands above findings in it: lungs with an old granuloma may be called
     clear.
     """
+    places = query.places
     if not places:
-        concepts = {mention.concept for clause in parts for mention in clause.mentions}
-        verdict = _verdict(_mentioned(parts, tuple(concepts - terms.PLACES - terms.PICTURE), sides))
-        if verdict.state == AFFIRMED:
+        concepts = {told.concept for clause in parts for told in clause.told}
+        verdict = _verdict(_mentioned(parts, tuple(concepts - terms.PLACES - terms.PICTURE), query))
+        if verdict.state in (AFFIRMED, UNCERTAIN):
             return verdict
-        return _verdict(_states(parts, tuple(concepts & terms.PLACES), sides))
+        return _verdict(_states(parts, tuple(concepts & terms.PLACES), query))
     for names in (places, tuple(terms.places_alike(places))):
-        verdict = _verdict(_states(parts, names, sides))
+        verdict = _verdict(_states(parts, names, query))
         if verdict.state:
             return verdict
-    return _verdict(_mentioned(parts, terms.findings_of(places), sides))
+    for evidence in (_mentioned(parts, terms.findings_of(places), query), _in_places(parts, query)):
+        verdict = _verdict(evidence)
+        if verdict.state:
+            return verdict
+    verdict = _verdict(_states(parts, tuple(terms.places_alike(places)), query, rest=True))
+    if verdict.state == NEGATED:
+        return verdict
+    near = [one for place in places for one in terms.VOCABULARY["normal_with"].get(place, ())]
+    verdict = _verdict(_states(parts, near, query))
+    if verdict.state is None:
+        return _normal_picture(parts)
+    return verdict if verdict.state == NEGATED else SILENT
 
 
-def _states(parts: Sequence[Clause], places: Sequence[str], sides: frozenset[str]) -> Iterator[Evidence]:
-    """(AFFIRMED for abnormal, NEGATED for normal, sentence) of each clause that judges one of the places."""
+def _normal_picture(parts: Sequence[Clause]) -> ReportVerdict:
+    """NEGATED where a report calls heart and lungs normal and tells of no finding: it has seen no other."""
     for clause in parts:
-        if _is_elsewhere(clause, sides):
-            continue
-        named = [mention for mention in clause.mentions if mention.concept in places]
-        for state in {_nearest_judgement(clause.words, mention) for mention in named} - {None}:
-            yield state, clause.sentence
+        if any(
+            terms.is_finding(told.concept) and told.state in (AFFIRMED, UNCERTAIN) for told in clause.told
+        ):
+            return SILENT
+    told = []
+    for places in (terms.VOCABULARY["places"]["lungs"], terms.VOCABULARY["places"]["heart"]):
+        verdict = _verdict(_states(parts, places, Query((), (), NORMAL)))
+        if verdict.state != NEGATED:
+            return SILENT
+        told += [(NEGATED, sentence) for sentence in verdict.sentences]
+    return _verdict(told)
 
 
-def _nearest_judgement(words: tuple[str, ...], place: terms.Mention) -> str | None:
+def _in_places(parts: Sequence[Clause], query: Query) -> Iterator[Evidence]:
+    """The findings that clauses tell of the very places, or of the zone of the lung, that are asked about."""
+    zone = query.where.get("zone", frozenset())
+    for clause in parts:
+        is_named = any(told.concept in query.places for told in clause.told)
+        for told in clause.told:
+            is_there = is_named or zone & told.where.get("zone", frozenset())
+            if is_there and told.state == AFFIRMED and terms.is_finding(told.concept):
+                yield from _evidence(clause, told, query)
+
+
+def _states(
+    parts: Sequence[Clause], places: Sequence[str], query: Query, rest: bool = False
+) -> Iterator[Evidence]:
+    """(AFFIRMED for abnormal, NEGATED for normal, sentence) of each clause that judges one of the places.
+
+    rest  whether "otherwise clear" counts: what the report tells elsewhere is left out of it
+    """
+    rest = rest or bool(query.apart)
+    for clause in parts:
+        named = [
+            one for one in clause.told if one.concept in places and not terms.conflict(query.where, one.where)
+        ]
+        states = {_nearest_judgement(clause.words, one, rest) for one in named} - {None}
+        is_other = terms.conflict(query.how, terms.values(clause.words, "how"))
+        for state in states:
+            yield NEGATED if state == AFFIRMED and is_other else state, clause.sentence
+
+
+def _nearest_judgement(words: tuple[str, ...], place: Told, rest: bool) -> str | None:
     """What the nearest judging word says of the place, one after it before one ahead of it; else None."""
     distances = []
     for start, end, state in _judgements(words):
@@ -230,20 +276,38 @@ def _nearest_judgement(words: tuple[str, ...], place: terms.Mention) -> str | No
             distances.append((0, start - place.end, state))
         else:
             distances.append((1, place.start - end, state))
-    return min(distances)[2] if distances else None
+    state = min(distances)[2] if distances else None
+    if state != NEGATED:
+        return state
+    is_masked = place.end < len(words) and _MASKED.fullmatch(
+        words[place.end]
+    )  # "The pulmonary XXXX are normal"
+    return None if is_masked or not (rest or _REST.isdisjoint(words)) else state
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4096)
 def _judgements(words: tuple[str, ...]) -> list[tuple[int, int, str]]:
-    """(start, end, NEGATED for normal or AFFIRMED for abnormal) of each judging word not in doubt."""
-    good = [(start, end, OPPOSITE[state]) for start, end, state in judging_words(GOOD, words)]
-    return [judgement for judgement in good + list(judging_words(BAD, words)) if judgement[2] != UNCERTAIN]
+    return list(judging_words(words))
 
 
-def _is_elsewhere(clause: Clause, sides: frozenset[str]) -> bool:
-    """Whether a clause speaks of the other side alone than the question's."""
-    mentioned = SIDES.intersection(clause.words)
-    return bool(sides and mentioned and not sides & mentioned)
+def _courses(parts: Sequence[Clause], query: Query) -> Iterator[Evidence]:
+    """Whether what is asked has changed as the question says, by each clause that names it and a course."""
+    names = {*query.findings, *terms.places_alike(query.places)}
+    if not query.findings:
+        names.update(terms.findings_of(query.places) if query.places else ())
+    for finding in query.findings:
+        names.update(terms.kin(finding).names)
+    for clause in parts:
+        told = [
+            one for one in clause.told if one.concept in names and not terms.conflict(query.where, one.where)
+        ]
+        if not told and names:
+            continue
+        text = " ".join(clause.words)
+        course = next((name for name, pattern in COURSES.items() if pattern.search(text)), None)
+        if course:
+            is_so = course == query.course or (query.course == "any" and course != "same")
+            yield AFFIRMED if is_so else NEGATED, clause.sentence
 
 
 def _unknown_words(parts: Sequence[Clause], content: set[str]) -> Iterator[Evidence]:
@@ -255,7 +319,9 @@ def _unknown_words(parts: Sequence[Clause], content: set[str]) -> Iterator[Evide
                 positions.append(index)
                 stems.add(stem(word))
         if content and stems == content:
-            yield assertion(clause.words, min(positions), max(positions) + 1), clause.sentence
+            state = assertion(clause.words, min(positions), max(positions) + 1)
+            if state != PAST:
+                yield state, clause.sentence
 
 
 def _verdict(evidence: Iterable[Evidence]) -> ReportVerdict:

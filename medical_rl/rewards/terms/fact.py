@@ -1,8 +1,12 @@
 """Fact: how many of the question's clinical concepts the response speaks of (MEDFACT-R1)."""
 
+import functools
+
 from medical_rl.errors import UserError, check_known
+from medical_rl.parsing.assertion import NEGATED, assertion, clauses, split_sentences
+from medical_rl.parsing.lexicon import mentions
 from medical_rl.parsing.response import Response
-from medical_rl.parsing.text import AFTER, CLAUSE, NEGATIONS, stems
+from medical_rl.parsing.text import stem, words
 from medical_rl.sample import Sample
 
 EACH = 0.2  # points a concept, MEDFACT-R1 section 2.3
@@ -22,12 +26,14 @@ def fact(
     """`each` points for every concept of the sample that the response reflects; in [0, maximum].
 
     scope         where to look: answer, think, or both (a yes/no answer alone names no concept)
-    match         words: the concept's words in a row, inflections allowed ("infections" for "infection");
+    match         words: the concept's words in a row, inflections allowed ("infections" for "infection"), or
+                  another name that the lexicon has for it ("chest X-ray" for "chest radiography");
                   substring: MEDFACT-R1's public code, anywhere in the text, parts of words too
     cap           largest reward; null leaves each * the number of concepts
     skip_negated  a mention that its clause negates ("no infection") does not count
 
-    A concept may list spellings with "/" ("X-ray/radiograph"): any of them counts.
+    A concept may list spellings with "/" ("X-ray/radiograph"): any of them counts. Concepts that are one in
+    two forms ("effusion", "effusions") are one.
 
     >>> from medical_rl.parsing.response import parse
     >>> concepts = ("lung infection", "congestion")
@@ -51,15 +57,16 @@ def fact(
         parts = {"think": [response.thought], "answer": [response.answer]}
         parts["both"] = parts["think"] + parts["answer"]
         text = "\n".join(filter(None, parts[scope]))
-        clauses = list(map(stems, CLAUSE.split(text.casefold())))
-        for concept in dict.fromkeys(sample.concepts):
-            count += _is_reflected(concept, clauses, skip_negated)
-    return min(each * count, maximum(sample, cap=cap, each=each))
+        told = [clause for sentence in split_sentences(text) for clause in clauses(sentence)]
+        for names in _named(tuple(sample.concepts)).values():
+            count += any(_is_reflected(names, clause, skip_negated) for clause in told)
+    return min(each * count, maximum(sample, cap=cap, each=each, match=match))
 
 
-def maximum(sample: Sample, cap: float | None = None, each: float = EACH, **_) -> float:
+def maximum(sample: Sample, cap: float | None = None, each: float = EACH, match: str = "words", **_) -> float:
     """The largest reward: `each` times the number of concepts, or the cap."""
-    most = each * len(dict.fromkeys(sample.concepts))
+    listed = dict.fromkeys(sample.concepts) if match == "substring" else _named(tuple(sample.concepts))
+    most = each * len(listed)
     return most if cap is None else min(most, float(cap))
 
 
@@ -75,19 +82,33 @@ def _spellings(concept: str) -> list[str]:
     return [part.strip() for part in concept.split("/") if part.strip()]
 
 
-def _is_reflected(concept: str, clauses: list[tuple[str, ...]], skip_negated: bool) -> bool:
-    """Whether a clause holds the stems of one of the concept's spellings in a row."""
-    for spelling in _spellings(concept.casefold()):
-        wanted = stems(spelling)
-        for clause in clauses:
-            for start in range(len(clause) - len(wanted) + 1):
-                is_here = wanted and clause[start : start + len(wanted)] == wanted
-                if is_here and not (skip_negated and _is_negated(clause, start, start + len(wanted))):
-                    return True
-    return False
+@functools.lru_cache(maxsize=4096)
+def _named(concepts: tuple[str, ...]) -> dict[frozenset, frozenset]:
+    """{what a concept is: how it is named}; two names of the lexicon for one concept, or two forms, are one.
+
+    A name is that of the lexicon or, as a tuple, the stems of a spelling.
+    """
+    named: dict[frozenset, frozenset] = {}
+    for concept in concepts:
+        identity, names = set(), set()
+        for spelling in _spellings(concept.casefold()):
+            plain = words(spelling)
+            stems = tuple(map(stem, plain))
+            known = mentions(plain)
+            is_one = len(known) == 1 and (known[0].start, known[0].end) == (0, len(plain))
+            identity.add(known[0].concept if is_one else stems)
+            names.update({stems, *identity})
+        key = frozenset(identity)
+        named[key] = named.get(key, frozenset()) | names
+    return named
 
 
-def _is_negated(clause: tuple[str, ...], start: int, end: int) -> bool:
-    """Whether the clause denies the mention: a negation before it, or "was not seen" right after it."""
-    after = [stem for stem in clause[end : end + 3] if stem not in ("is", "are", "was", "were", "be", "been")]
-    return bool(NEGATIONS.intersection(clause[:start]) or AFTER.intersection(after[:1]))
+def _is_reflected(names: frozenset, clause: tuple[str, ...], skip_negated: bool) -> bool:
+    """Whether a clause names a concept, by the lexicon or by its stems in a row."""
+    places = [(one.start, one.end) for one in mentions(clause) if one.concept in names]
+    stems = tuple(map(stem, clause))
+    for wanted in names:
+        if isinstance(wanted, tuple) and wanted:
+            starts = range(len(stems) - len(wanted) + 1)
+            places += [(at, at + len(wanted)) for at in starts if stems[at : at + len(wanted)] == wanted]
+    return any(not (skip_negated and assertion(clause, *place) == NEGATED) for place in places)
