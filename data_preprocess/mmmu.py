@@ -23,7 +23,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 
-from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
+from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter, text_of
 from medical_rl.data.prepare import command
 from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops
@@ -151,17 +151,18 @@ def question_parts(row: Mapping) -> tuple[str, tuple[str, ...], str, list[str]]:
     ('Is image 1 like image 2?', ('yes', 'image 2'), 'image 2', ['image_2', 'image_1'])
     """
     listed = read_options(row["options"])
-    marks = _IMAGE.findall(" ".join([str(row["question"]), *listed]))
+    question = text_of(row["question"], "its question")
+    marks = _IMAGE.findall(" ".join([question, *listed]))
     # Some questions show an image and never name it.
     numbers = list(dict.fromkeys(marks)) or [n for n in "1234567" if row.get(f"image_{n}")]
 
     def renumbered(text: str) -> str:
         return _IMAGE.sub(lambda mark: f"image {numbers.index(mark[1]) + 1}", text).strip()
 
-    question, columns = renumbered(str(row["question"])), [f"image_{n}" for n in numbers]
+    question, columns = renumbered(question), [f"image_{n}" for n in numbers]
     if row["question_type"] != "multiple-choice":
         return question, (), accepted_answers(row["answer"])[0], columns
-    if str(row["answer"]).strip() in ("", "?"):
+    if text_of(row["answer"], "its answer") in ("", "?"):
         raise BadOptions("its answer is not public")
     listed = list(map(renumbered, listed))
     choices = clean_options(listed)
@@ -196,10 +197,13 @@ def accepted_answers(answer) -> list[str]:
 
     Raises BadOptions where there is none.
     """
-    text = str(answer).strip()
-    if text in ("", "?"):
-        raise BadOptions("its answer is not public")
-    listed = read_options(text) if text.startswith("[") else [text]
+    if isinstance(answer, list):
+        listed = read_options(answer)
+    else:
+        text = text_of(answer, "its answer")
+        if text in ("", "?"):
+            raise BadOptions("its answer is not public")
+        listed = read_options(text) if text.startswith("[") else [text]
     answers = list(filter(None, map(str.strip, listed)))
     if not answers:
         raise BadOptions("its list of accepted answers is empty")

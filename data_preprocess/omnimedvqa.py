@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
+from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter, text_of
 from medical_rl.data.prepare import command
 from medical_rl.data.prepare.sampling import first_with_same_content, modality_key, split_by_group
 from medical_rl.data.rows import Drops, parallel_map
@@ -161,30 +161,30 @@ class Question:
 
 def from_qa(row: Mapping, path: Path, index: int) -> Question:
     """The question of a QA_information row; BadOptions if unusable."""
-    modality = str(row.get("modality_type") or row.get("modality") or "")
+    modality = text_of(row.get("modality_type") or row.get("modality"), "its modality")
     options = clean_options(map(row.get, ("option_A", "option_B", "option_C", "option_D")))
     return Question(
-        id=str(row["question_id"]),
-        image=str(row["image_path"]),
-        question=str(row["question"]).strip(),
+        id=text_of(row["question_id"], "its id"),
+        image=text_of(row["image_path"], "its image"),
+        question=text_of(row["question"], "its question"),
         options=options,
         answer=matching_option(row["gt_answer"], options),
-        dataset=str(row.get("dataset") or path.stem),
+        dataset=text_of(row.get("dataset"), "its dataset") or path.stem,
         # One row of `Chest CT Scan.json` says `modality`, and the files misspell one.
         modality=_MODALITIES.get(modality, modality),
-        question_type=str(row.get("question_type") or ""),
+        question_type=text_of(row.get("question_type"), "its type"),
         restricted=path.parent.name == FOLDERS["restricted"],
     )
 
 
 def from_med_r1(row: Mapping, path: Path, index: int) -> Question:
     """The question of a Med-R1 row; BadOptions if unusable."""
-    question, listed = split_problem(str(row["problem"]))
-    solution = _SOLUTION.fullmatch(str(row["solution"]).strip())
+    question, listed = split_problem(text_of(row["problem"], "its problem"))
+    solution = _SOLUTION.fullmatch(text_of(row["solution"], "its solution"))
     if not solution:
         raise BadOptions("its answer is the letter of no option")
     options = clean_options(listed)
-    image = str(row["image"])
+    image = text_of(row["image"], "its image")
     return Question(
         id=f"{path.stem}/{index}",
         image=image,
@@ -325,7 +325,9 @@ def _read(paths: Iterable[Path], read_row, keys: Iterable[str], drops: Drops) ->
             try:
                 questions.append(read_row(row, path, index))
             except BadOptions as error:
-                drops.add(str(row.get("question_id") or f"{path.stem}/{index}"), str(error))
+                name = row.get("question_id")
+                name = name if isinstance(name, str | int) and name else f"{path.stem}/{index}"
+                drops.add(str(name), str(error))
     return questions
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medical_rl.data import concepts
+from medical_rl.data.options import BadOptions, text_of
 from medical_rl.data.prepare import readers
 from medical_rl.data.prepare.sampling import split_by_group
 from medical_rl.data.rows import Drops, parallel_map
@@ -124,6 +125,12 @@ def corpus(
 ) -> Iterator[dict]:
     """The reports of a retrieval file: id, text, study, split; and group where `patient` finds one."""
     for entry in tables.read_objects(path, ("id", "report")):
+        try:
+            text_of(entry["report"], "its report")
+        except BadOptions as error:
+            raise UserError(
+                f"The entry {entry['id']} of {path.absolute()} cannot be used: {error}."
+            ) from error
         study, split = group(str(entry["id"])), entry.get("split", "")
         report = {"id": entry["id"], "text": entry["report"], "study": study, "split": split}
         if patient and patient(entry):

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions, clean_options
+from medical_rl.data.options import BadOptions, clean_options, text_of
 from medical_rl.data.prompts import in_pixels, messages
 from medical_rl.data.rows import Drops, drop_sentences
 from medical_rl.data.sources.files import checked_image
@@ -176,7 +176,7 @@ def table_questions(table, asker: Asker, asked: str | None) -> Iterator[tuple[di
 def _table_sample(
     table, row: Mapping, name: str, asker: Asker, drops: Drops, asked: str | None
 ) -> Sample | None:
-    from medical_rl.data_preprocess.custom.cells import options_of, text_of
+    from medical_rl.data_preprocess.custom.cells import options_of
 
     texts = {}
     for field in ("question", "kind", "knowledge"):

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions
+from medical_rl.data.options import BadOptions, text_of
 from medical_rl.data.prepare import command
 from medical_rl.data.rows import Drops, parallel_map
 from medical_rl.data.sources import hub
@@ -129,7 +129,7 @@ class Source:
         reports = set()
         for row, place in self._placed_rows(drops):
             try:
-                text = forms.text_of(self._table.cell(row, "report"), "its report")
+                text = text_of(self._table.cell(row, "report"), "its report")
             except BadOptions as error:
                 drops.add(place.row, str(error))
                 continue
@@ -174,7 +174,7 @@ class Source:
                 cell[field] = value
         texts = {}
         for field in ("kind", "question", "knowledge", "report", "thought"):
-            texts[field] = forms.text_of(cell.get(field), f"its {field}")
+            texts[field] = text_of(cell.get(field), f"its {field}")
         kind, question = texts["kind"], texts["question"]
         if kind not in KINDS:
             raise BadOptions(f"its kind is none of {', '.join(KINDS)}")

@@ -10,7 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 from medical_rl.boxes import area
-from medical_rl.data.options import BadOptions, clean_options, matching_option, option_at_letter
+from medical_rl.data.options import (
+    BadOptions,
+    clean_options,
+    is_empty,
+    matching_option,
+    option_at_letter,
+    text_of,
+)
 from medical_rl.parsing.kinds import LETTERS
 from medical_rl.parsing.response import normalise
 
@@ -26,35 +33,6 @@ SEVERAL_BOXES = (
     "it has several boxes where one is asked for: several=union or largest makes one, each keeps all"
 )
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
-_OBJECTS = (Mapping, list, tuple, set, bytes)
-
-
-def is_empty(cell) -> bool:
-    """Whether a cell holds nothing: None, blank text, or the NaN that pandas writes for nothing.
-
-    >>> [is_empty(cell) for cell in (None, " ", float("nan"), 0, "nan")]
-    [True, True, True, False, False]
-    """
-    if isinstance(cell, float):
-        return math.isnan(cell)
-    return cell is None or (isinstance(cell, str) and not cell.strip())
-
-
-def text_of(cell, what: str) -> str:
-    """The text of a cell, "" of an empty one; a whole number that is stored as 3.0 is "3".
-
-    Raises BadOptions for an object or a list, which is no text.
-
-    >>> text_of(" CT ", "answer"), text_of(3.0, "answer"), text_of(None, "answer")
-    ('CT', '3', '')
-    """
-    if isinstance(cell, _OBJECTS):
-        raise BadOptions(f"{what} is {_called(cell)} and not text")
-    if is_empty(cell):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
 
 
 def name_of(cell, what: str) -> str:
@@ -208,12 +186,6 @@ def sides_form(names: Sequence[str]) -> str | None:
     return "corners" if plain in CORNERS else "size" if plain in SIZES else None
 
 
-def _called(cell) -> str:
-    if isinstance(cell, Mapping):
-        return "an object"
-    return "bytes" if isinstance(cell, bytes) else "a list"
-
-
 def _parsed(text: str):
     """The list or object that a text writes as JSON, or as Python prints it; None where it is neither."""
     for read in (json.loads, ast.literal_eval):
@@ -256,6 +228,8 @@ def _placed(pairs: list[tuple]) -> list:
         if index in at:
             raise BadOptions("two of its options have one letter")
         at[index] = text
+    if 0 not in at:
+        raise BadOptions("the letters of its options do not begin with A")
     return [at.get(index) for index in range(max(at) + 1)]
 
 

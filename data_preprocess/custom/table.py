@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from medical_rl.data.options import BadOptions, clean_options
+from medical_rl.data.options import BadOptions, clean_options, is_empty
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, hub, tables
 from medical_rl.data.sources.grey_levels import read_levels
@@ -72,9 +72,9 @@ class Table:
         column = self.names.get(field)
         if not isinstance(column, list):
             cell = row.get(column)
-            return None if cells.is_empty(cell) else cell
+            return None if is_empty(cell) else cell
         values = [row.get(name) for name in column]
-        if all(map(cells.is_empty, values)):
+        if all(map(is_empty, values)):
             return None
         if field == "choices":
             return values
@@ -175,7 +175,7 @@ def _lettered_columns(there: list[str], bare: bool) -> list[str]:
     """The columns choice_A, choice_B, ... (or option_A, or, where `bare`, A, B, ...); [] without A and B."""
     by_prefix: dict[str, dict[str, str]] = {}
     for name in there:
-        mark = re.fullmatch(r"(choice|option|opt)?[ _-]?([A-Ja-j])", name, re.IGNORECASE)
+        mark = re.fullmatch(r"(choice|option|opt)?[ _-]?([A-Za-z])", name, re.IGNORECASE)
         if mark and (mark[1] or bare):
             by_prefix.setdefault((mark[1] or "").lower(), {})[mark[2].upper()] = name
     for letters in by_prefix.values():

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from medical_rl.boxes import area
+from medical_rl.data.options import text_of
 from medical_rl.data.rows import Drops
 from medical_rl.data.sources import files, tables
 from medical_rl.errors import UserError
@@ -210,8 +211,8 @@ class _Unusable(Exception):
 def _coco(path: Path) -> list[DrawnBox]:
     content = tables.read_json(path)
     try:
-        images = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        labels = {category["id"]: str(category["name"]) for category in content["categories"]}
+        images = {image["id"]: text_of(image["file_name"], "a file_name") for image in content["images"]}
+        labels = {category["id"]: text_of(category["name"], "a name") for category in content["categories"]}
         boxes = []
         for annotation in content["annotations"]:
             x, y, width, height = map(float, annotation["bbox"])
