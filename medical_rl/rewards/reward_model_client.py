@@ -62,7 +62,7 @@ class RewardModelClient:
                 reason, again = f"HTTP {reply.status_code}: {reply.text[:200]}", is_retried(reply.status_code)
             except httpx.TransportError as error:
                 reason, again = f"{type(error).__name__}: {error}", True
-            except (KeyError, IndexError, TypeError, ValueError) as error:
+            except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 reason, again = f"the reply holds no score ({type(error).__name__}: {error})", False
             if not again or attempt == self.max_attempts:
                 break

@@ -219,3 +219,26 @@ def test_many_processes_may_make_the_files_at_once(tmp_path):
         for worker in workers:
             worker.join(timeout=30)
         assert [worker.exitcode for worker in workers] == [0] * 8
+
+
+@pytest.mark.parametrize("back_s", [3600.0, 7200.0])
+def test_a_clock_that_goes_back_holds_nobody_up_longer_than_a_lease(desk, clock, back_s):
+    clock.now = 1e9
+    one = desk(Limits(concurrency=2, requests_per_minute=10))
+    assert kinds(wish(one, "lost", "lost too", owner="killed", lease_s=90.0)) == ["go", "go"]
+    assert kinds(wish(one, "new")) == ["wait"], "both places are taken"
+    clock.now -= back_s  # an NTP step, a virtual machine that was resumed
+    assert kinds(wish(one, "new", "lost")) == ["wait", "wait"], "the leases still hold"
+    clock.now += 91
+    assert kinds(wish(one, "new", "lost")) == ["go", "go"]
+
+
+def test_the_minute_of_before_the_clock_went_back_still_counts_for_a_minute(desk, clock):
+    clock.now = 1e9
+    one = desk(Limits(requests_per_minute=2))
+    for key in ("a", "b"):
+        wish(one, done=[CallResult(key, wish(one, key)[0].lease, "yes")])
+    clock.now -= 3600
+    assert kinds(wish(one, "c")) == ["wait"], "no more than two in any minute"
+    clock.now += 63
+    assert kinds(wish(one, "c", "d", "e")) == ["go", "go", "wait"]

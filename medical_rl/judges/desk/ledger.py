@@ -73,11 +73,7 @@ def lend(connection: sqlite3.Connection, rows: list[tuple], now: float) -> None:
     marks = [(key, lease, expires) for lease, key, _, expires, *_ in rows]
     connection.executemany("INSERT OR REPLACE INTO cache.asking VALUES (?, ?, ?)", marks)
     connection.execute("UPDATE totals SET requests = requests + ?", (len(rows),))
-    connection.execute(
-        "INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-        "requests = requests + excluded.requests, tokens = tokens + excluded.tokens",
-        (int(now), len(rows), sum(row[5] for row in rows)),
-    )
+    _count(connection, int(now), len(rows), sum(row[5] for row in rows))
 
 
 def settle(connection: sqlite3.Connection, result: CallResult, now: float) -> None:
@@ -122,6 +118,7 @@ def expire(connection: sqlite3.Connection, now: float) -> None:
 
     What the killed had reserved counts as spent: the endpoint may have charged it.
     """
+    _follow_clock(connection, int(now))
     expired = "DELETE FROM leases WHERE expires < ? RETURNING key, tokens, cost"
     for key, tokens, cost in connection.execute(expired, (now,)).fetchall():
         _spend(connection, tokens, 0, cost)
@@ -129,6 +126,31 @@ def expire(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM seconds WHERE second < ?", (now - 2 * BUCKET_LIFE_S,))
     connection.execute("DELETE FROM hungry WHERE until < ?", (now,))
     connection.execute("DELETE FROM cache.asking WHERE expires < ?", (now,))
+
+
+def _follow_clock(connection: sqlite3.Connection, now: int) -> None:
+    """Count what was granted in the future, before the clock went back, as granted just now."""
+    leases = (
+        "UPDATE leases SET expires = expires - second + ?1, second = ?1 WHERE second > ?1 + 1 RETURNING 1"
+    )
+    moved = connection.execute(leases, (now,)).fetchall()
+    recent = "DELETE FROM seconds WHERE second > ? RETURNING requests, tokens"
+    counts = connection.execute(recent, (now + 1,)).fetchall()
+    for requests, tokens in counts:
+        _count(connection, now, requests, tokens)
+    if moved or counts:
+        connection.execute(
+            "UPDATE cache.asking AS mark SET expires = leases.expires FROM leases WHERE leases.lease = mark.lease"
+        )
+        connection.execute("DELETE FROM hungry")
+
+
+def _count(connection: sqlite3.Connection, second: int, requests: int, tokens: int) -> None:
+    connection.execute(
+        "INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "requests = requests + excluded.requests, tokens = tokens + excluded.tokens",
+        (second, requests, tokens),
+    )
 
 
 def set_hungry(connection: sqlite3.Connection, owner: str, until: float | None) -> None:

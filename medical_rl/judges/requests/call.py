@@ -87,7 +87,7 @@ async def call(
     elif question.attempts >= max_attempts:
         reason = f"given up after {question.attempts} attempts"
     elif attempt.after_s is not None and attempt.after_s > LONGEST_S:
-        reason = f"it asks to wait {attempt.after_s:.0f} s"
+        reason = f"it asks to wait {attempt.after_s:.6g} s"
     elif not waiting:
         reason = "nobody waits for it any more"
     result = _result(question, lease, attempt, connection.endpoint, final=reason is not None)

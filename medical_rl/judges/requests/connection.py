@@ -22,6 +22,7 @@ KEEP_ALIVE_S = 30.0
 # An endpoint that wants a longer pause than this is down, as far as a training step is concerned.
 LONGEST_S = 120.0
 RETRIED = (408, 409, 425, 429)
+MOST_TOKENS = 10**9  # no reply has more: a larger count is nonsense, and sqlite cannot keep it
 _KEYS = re.compile(r"\b(sk|pk|key|Bearer|AIza)[-_ ]?[A-Za-z0-9_\-]{8,}")
 
 
@@ -61,6 +62,7 @@ class Connection:
 
         Raises UserError if the endpoint's key is not in the environment.
         """
+        import aiohttp
         import httpx2
         import openai
 
@@ -70,11 +72,14 @@ class Connection:
                 response = await client.post(self.address, cast_to=httpx2.Response, content=body)
         except openai.APIStatusError as error:
             return self._refused(error)
-        except (TimeoutError, openai.APIConnectionError) as error:
+        except (TimeoutError, openai.APIConnectionError, aiohttp.ClientError) as error:
             while error.__cause__ is not None and not isinstance(error, TimeoutError):
                 error = error.__cause__
             return self._unanswered(error)
-        return _read(response.content)
+        attempt = _read(response.content)
+        if attempt.text and self.endpoint.api_key_env:  # answers are kept in files
+            attempt = dataclasses.replace(attempt, text=attempt.text.replace(self._key, "***"))
+        return attempt
 
     async def _client(self):
         """The openai client of this event loop, made at the first call."""
@@ -119,7 +124,7 @@ class Connection:
         if isinstance(cause, TimeoutError):
             message = f"no answer within {self.endpoint.timeout_s:g} s"
             return Attempt(error="timeout", message=message, again=True)
-        why = self._without_keys(f"{type(cause).__name__}: {cause}")
+        why = self._without_keys(f"{type(cause).__name__}: {cause}")[:300]
         message = f"{self.endpoint.base_url} cannot be reached: {why}"
         return Attempt(error="connection", message=message, again=True)
 
@@ -135,18 +140,21 @@ def _read(content: bytes) -> Attempt:
         body = json.loads(content)
         choice = body["choices"][0]
         text = choice["message"]["content"]
-        for name, count in (body.get("usage") or {}).items():
-            if name in ("prompt_tokens", "completion_tokens") and count is not None:
-                usage[name] = int(count)
+        told = body.get("usage")
+        for name in ("prompt_tokens", "completion_tokens"):
+            count = told.get(name) if isinstance(told, dict) else None
+            if type(count) is int and 0 <= count <= MOST_TOKENS:  # else it is estimated
+                usage[name] = count
         cut = choice.get("finish_reason") == "length"
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         return Attempt(error="garbage", message=f"no chat completion: {type(error).__name__}", again=True)
     if not isinstance(text, str):
         message = "the answer has no text (a refusal, or thoughts alone)"
         return Attempt(error="garbage", message=message, again=True, **usage)
     if cut:
         return Attempt(error="garbage", message="the answer was cut at max_tokens", again=True, **usage)
-    return Attempt(text=text, **usage)
+    # half a surrogate pair has no UTF-8, and no file can keep it
+    return Attempt(text=text.encode("utf-8", "replace").decode("utf-8"), **usage)
 
 
 def is_retried(status: int) -> bool:
@@ -184,7 +192,10 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             date = email.utils.parsedate_tz(value)
             if date is None:
                 continue
-            seconds = email.utils.mktime_tz(date) - (time.time() if now is None else now)
+            try:
+                seconds = email.utils.mktime_tz(date) - (time.time() if now is None else now)
+            except (ValueError, OverflowError):  # a year beyond the calendar
+                continue
         if math.isfinite(seconds):
             return max(0.0, seconds)
     return None
