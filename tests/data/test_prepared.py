@@ -14,6 +14,7 @@ from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import command, prepare
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
+from medical_rl.stages.common import further_sets
 
 PROMPT = command.load_prompt("class_names")
 ATTRIBUTES = {"name": "shapes", "attributes": {"a": "round", "b": "square"}, "references": ["a book"]}
@@ -235,3 +236,18 @@ def test_a_folder_that_is_not_prepared_is_refused_in_one_paragraph(command, tmp_
     (tmp_path / "raw").mkdir()
     done = command(*RUN, "conf.data.source=raw", "conf.dry_run=true", timeout=300)
     assert done.returncode == 2 and "is no prepared folder" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_further_set_is_shared_by_the_jobs_of_a_sweep_too(config, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / further_sets.SWEEP).write_text("")
+    job = compose(["conf=vrft_aug", "conf/scale=tiny"])
+    folders = [tmp_path / "sweep" / name / "data_mini" for name in ("one", "two")]
+    folders += [
+        tmp_path / "sweep/three" / further_sets.WARM_START_FOLDER / "mini",
+        tmp_path / "alone/data_mini",
+    ]
+    for out in folders:
+        further_sets.prepare_further({**config(), "only": ["test"]}, PROMPT, out, job)
+    files = [out / "test.parquet" for out in folders]
+    assert files[0].samefile(files[1]) and files[0].samefile(files[2]) and not files[0].samefile(files[3])

@@ -10,12 +10,14 @@ from medical_rl.config.compose import choices, choose
 from medical_rl.config.settings import plain, with_card_facts
 from medical_rl.data import knowledge
 from medical_rl.data.prepare.command import load_prompt
-from medical_rl.data.prepare.prepare import prepare
+from medical_rl.data.prepare.prepare import prepare, prepare_shared
 from medical_rl.data.prepare.readers import load_reader, split_names
 from medical_rl.errors import UserError, check_known
 
 # Where the sets of conf.warm_start.also are prepared, below the run folder.
 WARM_START_FOLDER = "data_also"
+# What Hydra leaves in the folder of a sweep, and the preparations that its jobs share.
+SWEEP, SHARED = "multirun.yaml", ".prepared"
 
 
 def further_sets(config: DictConfig, entries=None) -> list[tuple[dict, dict]]:
@@ -72,7 +74,15 @@ def _compose(fields: Mapping, config: DictConfig) -> tuple[dict, dict]:
 
 def prepare_further(data: Mapping, prompt: Mapping, out: Path, config: DictConfig) -> dict:
     """Prepare a further set's one split into `out`, unless that was done before, and return its card."""
-    return prepare(data, prompt, out, seed=int(config.conf.seed), batch_size=1)
+    home = out.parent.parent if out.parent.name == WARM_START_FOLDER else out.parent
+    return prepare_in_run(home, data, prompt, out, int(config.conf.seed), batch_size=1)
+
+
+def prepare_in_run(home: Path, data: Mapping, prompt: Mapping, out: Path, seed: int, batch_size: int) -> dict:
+    """Prepare a set of the run in `home` into `out` and return its card; the jobs of a sweep share one."""
+    if (home.parent / SWEEP).is_file():
+        return prepare_shared(data, prompt, out, seed, batch_size, home.parent / SHARED)
+    return prepare(data, prompt, out, seed, batch_size)
 
 
 def warm_start_sets(config: DictConfig) -> list[tuple[dict, dict]]:

@@ -10,19 +10,16 @@ from omegaconf import DictConfig
 from medical_rl.config.settings import plain
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare.gold import check_rewards_on_gold
-from medical_rl.data.prepare.prepare import prepare, prepare_shared
 from medical_rl.data.prompts import messages, target
 from medical_rl.data.reports import FILE as REPORTS
 from medical_rl.data.reports import read_reports
 from medical_rl.errors import UserError
 from medical_rl.run.folder import RunFolder
 from medical_rl.stages import LOOP, declared, reinforces
-from medical_rl.stages.common.further_sets import WARM_START_FOLDER, prepare_warm_start_sets
+from medical_rl.stages.common.further_sets import WARM_START_FOLDER, prepare_in_run, prepare_warm_start_sets
 from medical_rl.stages.common.models import image_limits
 from medical_rl.stages.stage import Stage
 
-# What Hydra leaves in the folder of a sweep, and the preparations that its jobs share.
-SWEEP, SHARED = "multirun.yaml", ".prepared"
 # Training rows whose gold answers are scored by the run's own rewards before anything is trained.
 CHECKED_ROWS = 200
 
@@ -31,11 +28,8 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     """Prepare the data folder and, for `conf/model=tiny`, build the model and copy it below the run."""
     data, prompt = settings(config)
     batch_size = int(config.data.train_batch_size)
-    out, seed, sweep = folder.path / "data", int(config.conf.seed), folder.path.parent
-    if (sweep / SWEEP).is_file():
-        card = prepare_shared(data, prompt, out, seed, batch_size, sweep / SHARED)
-    else:
-        card = prepare(data, prompt, out, seed, batch_size)
+    seed = int(config.conf.seed)
+    card = prepare_in_run(folder.path, data, prompt, folder.path / "data", seed, batch_size)
     refuse_missing_splits(config, card)
     rewards = plain(config.conf.rewards)
     first = folder.path / "data" / f"{first_split(card)}.parquet"
