@@ -18,6 +18,7 @@ _PICTURE = re.compile(
     r"(?:chest\s+)?(?:x[- ]?rays?|radiographs?|images?|scans?|films?|(?:radiology\s+)?reports?)\b"
     r"(?:\s+(?:images?|reports?|scans?))?"
 )
+_OPEN = re.compile(r"\s*(?:what|which|where|when|who|whom|whose|why|how)\b")  # no yes/no question
 _APART = re.compile(
     r"\b(?:other than|aside from|apart from|except(?: for)?|besides|in addition to|beyond)\b([^,?]*)"
 )
@@ -89,6 +90,8 @@ def query(question: str) -> Query:
     (('pleural effusion',), 'present', 'normal')
     """
     text = question.casefold()
+    if _OPEN.match(text):
+        return Query((), (), PRESENT)
     aside = _APART.search(text)
     apart = (
         frozenset(one.concept for part in clauses(aside[1]) for one in mentions(part))
