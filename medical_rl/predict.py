@@ -59,19 +59,17 @@ def find_model(path: Path) -> tuple[Path, str]:
         if model is None or not (model / "config.json").is_file():
             continue
         if run.is_current(stage):
-            trained[name == "best", round_ or 0, order.index(name)] = (
-                path / model.relative_to(run.path),
-                stage,
-            )
+            rank = (name == "best", round_ or 0, order.index(name))
+            trained[rank] = (path / model.relative_to(run.path), stage)
         else:
             stale.append(stage)
+    outdated = f" Left out, trained from inputs that have changed since: {', '.join(stale)}." if stale else ""
     if trained:
         folder, stage = trained[max(trained)]
-        return folder, f"{stage} ({folder})"
+        return folder, f"{stage} ({folder}){outdated}"
     folders = sorted(path.glob("checkpoints/**/huggingface"))
     there = [str(folder.parent) for folder in folders if not _grades(folder)]
     named = f" Name one of {', '.join(there)} to ask it all the same." if there else ""
-    outdated = f" Trained from inputs that have changed since: {', '.join(stale)}." if stale else ""
     raise UserError(
         f"There is no trained model in {path}. Tried: a config.json in it or in its huggingface/, and the stages of "
         f"its manifest that are done ({', '.join(order)}).{outdated}{named}"

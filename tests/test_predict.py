@@ -69,6 +69,15 @@ def test_a_stage_that_failed_is_none_that_was_trained(make_run):
     assert folder.parent.name == "warm_start"
 
 
+def test_a_model_whose_inputs_have_changed_since_is_left_out_and_told(make_run):
+    run = make_run("warm_start", "rl")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"]["rl"]["inputs"] = {"warm_start/model": "of an earlier warm start"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    folder, which = predict.find_model(run)
+    assert folder.parent.name == "warm_start" and which.endswith("inputs that have changed since: rl.")
+
+
 def test_the_untrained_model_is_never_taken_unasked(make_run):
     run = make_run()
     with pytest.raises(UserError, match=r"no trained model.*checkpoints/base"):
