@@ -127,6 +127,14 @@ def test_the_averages_that_the_paper_prints_follow_from_its_figures_but_for_oct(
     assert (sum(last) - 73.43 + 71.87) / 8 == pytest.approx(60.93, abs=0.01)
 
 
+def test_a_warm_start_is_trained_and_is_no_zero_shot_row(made_up):
+    run = made_up(
+        "run", {"conf.model.name": "tiny"}, {BASE: [1, 0], ("warm_start", None): [1, 1], RL: [1, 1]}
+    )
+    found = paper_table(find_runs([run]))
+    assert set(found["rows"]) == {("0", "zero-shot, tiny"), ("", "warm start"), ("", "V-RFT")}
+
+
 def test_an_unknown_table_is_told():
     with pytest.raises(UserError, match="no table of VRFT-Aug 'x'"):
         paper_markdown({"columns": [], "rows": {}, "majority": {}, "n": {}, "without": []}, "x")

@@ -46,8 +46,9 @@ def row_key(settings: Mapping, model: str, data: str) -> Key:
     with_attributes = own_data and settings.get("conf.prompt.name") == "visual_attributes"
     attributes = " + PA_P" if with_attributes else ""
     if model not in METHODS:
-        names = {"base": str(settings.get("conf.model.name")), "warm_start": "warm start"}
-        name = names.get(model, model)
+        if model == "warm_start":
+            return "", f"warm start{attributes}"
+        name = str(settings.get("conf.model.name")) if model == "base" else model
         return "0", f"zero-shot, {MODELS.get(name, name)}{attributes}"
     shots, rows = settings.get("conf.data.shots"), settings.get("conf.data.limit")
     learned = "" if shots is None else str(shots)
@@ -138,9 +139,10 @@ def paper_markdown(table: Mapping, paper: str | None = None) -> str:
     if table["rows"]:
         body = []
         for (shots, method), by_data in table["rows"].items():
-            body.append([shots, method] + [_reading_cell(by_data.get(column, ())) for column in columns])
+            cells = [_reading_cell(by_data.get(column, ())) for column in table["columns"]]
+            body.append([shots, method] + cells)
         parts.append("By how the answers were read, in %: strict / among parsed / lenient.")
-        parts += [markdown_table(["Shots", "Method"] + columns, body), READINGS]
+        parts += [markdown_table(["Shots", "Method"] + list(table["columns"]), body), READINGS]
     if table["without"]:
         parts.append(f"Without results: {', '.join(table['without'])}.")
     if published["notes"]:
