@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import unicodedata
 from typing import Any
 
 # Sources under a data use agreement: always restricted. Compared by letters and digits.
-RESTRICTED_SOURCES = ("mimic", "fairvlmed")
+RESTRICTED_SOURCES = ("mimic", "fairvlm")
 KINDS = ("label", "choice", "yes_no", "grade", "box")
 
 
@@ -15,7 +16,7 @@ def is_restricted(source: str) -> bool:
     >>> is_restricted("MIMIC-CXR-JPG"), is_restricted("my mimic_cxr part"), is_restricted("iu_xray")
     (True, True, False)
     """
-    name = "".join(filter(str.isalnum, source.lower()))
+    name = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", source).lower()))
     return any(restricted in name for restricted in RESTRICTED_SOURCES)
 
 

@@ -13,6 +13,11 @@ from medical_rl.errors import UserError, check_known
 
 TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 PRICES = ("prompt", "completion")
+# whatever is declared `local`, these are nobody's own hardware
+THIRD_PARTIES = (
+    "openai.com", "openai.azure.com", "googleapis.com", "anthropic.com", "mistral.ai", "openrouter.ai",
+    "together.xyz", "together.ai", "fireworks.ai", "groq.com", "deepseek.com", "x.ai", "huggingface.co",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +132,9 @@ def refuse_restricted(
 
     `endpoint` is anything with base_url, local and covered; `setting` is where its configuration stands.
     """
-    if not restricted or endpoint.local or endpoint.covered:
+    host = re.sub(r"https?://([^/:]+).*", r"\1", endpoint.base_url).lower()
+    is_third_party = any(f".{host}".endswith(f".{name}") for name in THIRD_PARTIES)
+    if not restricted or endpoint.covered or (endpoint.local and not is_third_party):
         return
     raise UserError(
         f"A row of {source or 'a restricted source'} may not be sent to {endpoint.base_url}: its data use "

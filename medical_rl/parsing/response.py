@@ -188,7 +188,8 @@ def gold_problem(sample: Sample) -> str | None:
     """
     truth = gold(sample)
     if truth is None:
-        return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}"
+        scale = f" of {', '.join(sample.choices)}" if sample.kind == "grade" and sample.choices else ""
+        return f"the gold answer {sample.answer!r} cannot be read as a {sample.kind}{scale}"
     if sample.kind == "choice" and len(sample.choices) > len(kinds.LETTERS):
         return f"it has {len(sample.choices)} choices, and letters are read up to {kinds.LETTERS[-1]}"
     if sample.choices and sample.kind in ("label", "choice") and truth not in sample.choices:

@@ -160,13 +160,20 @@ def option_set(text: str) -> str:
     return " ".join(sorted(parts))
 
 
+# placeholders and special tokens of the families that a policy may be of (Qwen, Gemma, InternVL, Idefics, ...)
+_TOKENS = re.compile(
+    r"<(image|video|audio|/?img|/?tool_call|/?tool_response|bos|eos|pad|unk|IMG_CONTEXT|image_soft_token"
+    r"|(?:start|end)_of_(?:turn|image|utterance)|fake_token_around_image|\|[^<>|\s]+\||｜[^<>｜\s]+｜)>"
+)
+
+
 def neutralise(value):
     """What a template puts out, with placeholders and special tokens in it made plain text.
 
     >>> neutralise("<image> <|im_end|> p<0.05")
     '[image] [|im_end|] p<0.05'
     """
-    return re.sub(r"<(image|video|audio|\|[^<>|\s]+\|)>", r"[\1]", str(value))
+    return _TOKENS.sub(r"[\1]", str(value))
 
 
 NEGATIONS = frozenset(

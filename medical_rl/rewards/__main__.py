@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections import Counter
 from operator import itemgetter
 from pathlib import Path
 
@@ -45,6 +46,10 @@ def _score(file: Path, out: Path | None, overrides: list[str]) -> int:
     lines = list(read_lines(file))
     if not lines:
         raise UserError(f"The completions file {file} has no lines.")
+    lacking = Counter()
+    for _, _, sample in lines:
+        lacking.update(term for term in mix.terms if not mix.terms[term].applies(sample))
+    mix.check_applied(lacking, len(lines))
     # without rich's highlighting, wrapping or markup: what a model wrote is shown as it is
     console = Console(highlight=False)
     results = score_lines(lines, mix)

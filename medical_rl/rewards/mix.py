@@ -184,6 +184,16 @@ class Mix:
                 values[name] = float(value)
         return values
 
+    def check_applied(self, lacking: Mapping[str, int], count: int) -> None:
+        """Raise UserError for a term that applies to none of `count` rows; `lacking` has those it does not."""
+        for name, number in lacking.items():
+            if number == count:
+                raise UserError(
+                    f"The reward term {name!r} applies to none of the {count:,} rows (fact counts concepts: each row "
+                    "has none). Prepare the data with concepts (`python -m medical_rl.data concepts DIR` asks a "
+                    f"judge for them), or leave the term out: ~conf.rewards.terms.{name}."
+                )
+
     def _say_once(self, name: str, sample: Sample) -> None:
         """Log the first row that a term does not apply to: a set none of whose rows it applies to looks the same."""
         if name not in self._said:

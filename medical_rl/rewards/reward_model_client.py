@@ -81,7 +81,7 @@ class RewardModelClient:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._slots = loop, asyncio.Semaphore(self.concurrency)
-            self._client = httpx.AsyncClient(timeout=self.timeout_s)
+            self._client = httpx.AsyncClient(timeout=self.timeout_s, trust_env=not self.local)
         return self._client, self._slots
 
 

@@ -86,7 +86,7 @@ def test_options_stand_under_each_other_with_their_letters(make_sample, name):
     assert asked["content"].startswith("<image>Which?\nA. CT, plain\nB. MRI\nFirst ")
     assert "the letter of the right option" in asked["content"]
     (asked,) = messages(make_sample(kind="choice", choices=LETTERS, answer="C"), load_prompt(name))
-    assert "\nJ. J\nFirst" in asked["content"]
+    assert "\nZ. Z\nFirst" in asked["content"]
 
 
 @pytest.mark.parametrize("name", LETTERED)

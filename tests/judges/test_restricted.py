@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from medical_rl.errors import UserError
+from medical_rl.errors import RewardFailed, UserError
 from medical_rl.judges import judge as client
 from medical_rl.judges.endpoint import Endpoint
 from medical_rl.rewards.load import check_restricted
@@ -44,3 +44,63 @@ def test_training_data_are_checked_ahead():
         check_restricted({"conf.judge.endpoint": away}, [row(False), row(True)])
     with pytest.raises(UserError, match="conf.reward_model.local=true"):
         check_restricted({"conf.reward_model": RewardModelClient("http://away:8000")}, [row(True)])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.openai.com/v1",
+        "https://x.openai.azure.com/v1",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+    ],
+)
+def test_a_third_partys_address_is_not_made_local_by_saying_so(address):
+    # what `conf/judge=local conf.judge.endpoint.base_url=https://api.openai.com/v1` comes to
+    with pytest.raises(UserError, match="mimic_cxr.*third parties.*covered=true"):
+        check_restricted({"conf.judge.endpoint": Endpoint(address, "m", local=True)}, [row(True)])
+    check_restricted({"conf.judge.endpoint": Endpoint(address, "m", local=True)}, [row(False)])
+    check_restricted({"conf.judge.endpoint": Endpoint(address, "m", covered=True)}, [row(True)])
+
+
+@pytest.mark.parametrize("source", ["ＭＩＭＩＣ-CXR", "MIMIC CXR", "fair_vlm-med"])
+def test_another_spelling_of_a_restricted_source_is_restricted(source):
+    assert Sample(id="1", source=source, question="?", kind="yes_no", answer="yes").restricted
+
+
+async def through_a_proxy(ask) -> int:
+    """How many connections the proxy of the environment sees while `ask()` is awaited."""
+    seen = []
+
+    async def handle(reader, writer):
+        seen.append(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            patched.setenv(name, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            patched.delenv(name, raising=False)
+        await ask()
+    server.close()
+    return len(seen)
+
+
+def test_a_local_endpoint_is_asked_without_the_clusters_proxy(endpoint, judge):
+    endpoint()
+    one = judge(settings={"local": True})
+
+    async def ask():
+        return await one.consistency("q", "t", "a", restricted=True, source="mimic_cxr")
+
+    assert asyncio.run(through_a_proxy(ask)) == 0, "the proxy would see the row and its image"
+
+
+def test_a_local_reward_model_is_asked_without_the_clusters_proxy():
+    model = RewardModelClient("http://127.0.0.1:9", local=True, max_attempts=1)
+
+    async def ask():
+        with pytest.raises(RewardFailed, match="gave no score"):
+            await model.score(row(True), "text")
+
+    assert asyncio.run(through_a_proxy(ask)) == 0

@@ -134,13 +134,7 @@ def check_rewards_on_rows(samples: Iterable[Sample], rewards: Mapping, conf: Map
             runner.run(offline.score("", sample))
             count += 1
             lacking.update(name for name, term in mix.terms.items() if not term.applies(sample))
-    for name, number in lacking.items():
-        if number == count:
-            raise UserError(
-                f"The reward term {name!r} applies to none of the {count:,} rows (fact counts concepts, and no row "
-                "has any). Prepare the data with concepts (`python -m medical_rl.data concepts DIR` asks a judge for "
-                f"them), or leave the term out: ~conf.rewards.terms.{name}."
-            )
+    mix.check_applied(lacking, count)
     return [
         f"{number:,} of {count:,} rows have nothing for {name} to look for: it is left out of their reward"
         for name, number in lacking.items()

@@ -102,6 +102,7 @@ class Connection:
             timeout=self.endpoint.timeout_s,
             follow_redirects=False,
             limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
+            trust_env=not self.endpoint.local,  # a cluster's proxy would see what may not leave the house
         )
         client = openai.AsyncOpenAI(api_key=self._key, http_client=http_client, **settings)
         try:
