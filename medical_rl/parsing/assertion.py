@@ -57,6 +57,8 @@ _REWRITES = [
         (r"\bh/o\b|\bhx(?: of)?\b", "history of"),
         (r"\bc/w\b", "consistent with"),
         (r"\+/-", " possible "),
+        (r"\b(favou?r\w* [^.;]*?)\bover\b", r"\1rather than"),
+        (r"\b((?:\w+ )?(?:tube|line|catheter|drain|stent|lead|device|pacemaker)s?) removal\b", r"removal of \1"),
     )
 ]  # fmt: skip
 

@@ -81,6 +81,16 @@ def _with_organ(mention: Mention, clause: Sequence[str]) -> Mention:
 
 
 @functools.cache
+def last_stems(concept: str) -> frozenset[str]:
+    """The stems that a concept's names end with: a text without any of them does not name it.
+
+    >>> sorted(last_stems("diaphragm"))
+    ['diaphragm', 'diaphragmat']
+    """
+    return frozenset(stems[-1] for stems, name in _concepts_by_stems()[0].items() if name == concept)
+
+
+@functools.cache
 def _concepts_by_stems() -> tuple[dict[tuple[str, ...], str], int]:
     """{stems: concept}, and the most words one has; a concept's own name beats another's way of writing."""
     ways = [(way, name) for name, others in LEXICON.items() for way in others]

@@ -1,4 +1,4 @@
-"""`python -m medical_rl.pseudo_label read FILE --out OUT`: questions answered by the rule labeller's reading."""
+"""`python -m medical_rl.pseudo_label read FILE --out OUT`: questions answered as the rule labeller reads."""
 
 import argparse
 import collections

@@ -97,6 +97,7 @@ def report_clauses(report: str) -> tuple[Clause, ...]:
     return tuple(parts)
 
 
+@functools.lru_cache(maxsize=8192)  # reports say much in the same words
 def _told(words: tuple[str, ...]) -> tuple[Told, ...]:
     """What a clause tells of each concept; its size and place are sought up to the findings beside it."""
     named = mentions(words)
@@ -255,20 +256,28 @@ def _states(
 ) -> Iterator[Evidence]:
     """(AFFIRMED for abnormal, NEGATED for normal, sentence) of each clause that judges one of the places.
 
-    rest  whether "otherwise clear" counts: what the report tells elsewhere is left out of it
+    rest  whether a part will do: "otherwise clear", the right lung where both are asked about
     """
     rest = rest or bool(query.apart)
     for clause in parts:
-        named = [
-            one for one in clause.told if one.concept in places and not terms.conflict(query.where, one.where)
-        ]
-        states = {_nearest_judgement(clause.words, one, rest) for one in named} - {None}
-        is_other = terms.conflict(query.how, terms.values(clause.words, "how"))
+        states: dict[str, None] = {}
+        for one in clause.told:
+            if one.concept in places and not terms.conflict(query.where, one.where):
+                state = _nearest_judgement(clause.words, one)
+                if state and (state != NEGATED or rest or not _is_part(clause.words, one, query)):
+                    states[state] = None
+        is_other = query.how and terms.conflict(query.how, terms.values(clause.words, "how"))
         for state in states:
             yield NEGATED if state == AFFIRMED and is_other else state, clause.sentence
 
 
-def _nearest_judgement(words: tuple[str, ...], place: Told, rest: bool) -> str | None:
+def _is_part(words: tuple[str, ...], place: Told, query: Query) -> bool:
+    """Whether a clause speaks of what is left of a place, or of one side where neither is asked about."""
+    is_one_side = len(place.where.get("side", ())) == 1 and "side" not in query.where
+    return is_one_side or not _REST.isdisjoint(words)
+
+
+def _nearest_judgement(words: tuple[str, ...], place: Told) -> str | None:
     """What the nearest judging word says of the place, one after it before one ahead of it; else None."""
     distances = []
     for start, end, state in _judgements(words):
@@ -277,12 +286,8 @@ def _nearest_judgement(words: tuple[str, ...], place: Told, rest: bool) -> str |
         else:
             distances.append((1, place.start - end, state))
     state = min(distances)[2] if distances else None
-    if state != NEGATED:
-        return state
-    is_masked = place.end < len(words) and _MASKED.fullmatch(
-        words[place.end]
-    )  # "The pulmonary XXXX are normal"
-    return None if is_masked or not (rest or _REST.isdisjoint(words)) else state
+    is_masked = place.end < len(words) and _MASKED.fullmatch(words[place.end])
+    return None if state == NEGATED and is_masked else state  # "The pulmonary XXXX are normal"
 
 
 @functools.lru_cache(maxsize=4096)

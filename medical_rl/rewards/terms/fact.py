@@ -4,7 +4,7 @@ import functools
 
 from medical_rl.errors import UserError, check_known
 from medical_rl.parsing.assertion import NEGATED, assertion, clauses, split_sentences
-from medical_rl.parsing.lexicon import mentions
+from medical_rl.parsing.lexicon import Mention, last_stems, mentions
 from medical_rl.parsing.response import Response
 from medical_rl.parsing.text import stem, words
 from medical_rl.sample import Sample
@@ -57,9 +57,16 @@ def fact(
         parts = {"think": [response.thought], "answer": [response.answer]}
         parts["both"] = parts["think"] + parts["answer"]
         text = "\n".join(filter(None, parts[scope]))
-        told = [clause for sentence in split_sentences(text) for clause in clauses(sentence)]
-        for names in _named(tuple(sample.concepts)).values():
-            count += any(_is_reflected(names, clause, skip_negated) for clause in told)
+        named = _named(tuple(sample.concepts)).values()
+        last = frozenset().union(*map(_last_stems, named))
+        told = []
+        for sentence in split_sentences(text):
+            if last.isdisjoint(map(stem, words(sentence.casefold()))):
+                continue  # nothing that could end a name: most sentences are not looked into
+            for clause in clauses(sentence):
+                told.append((clause, tuple(map(stem, clause)), mentions(clause)))
+        for names in named:
+            count += any(_is_reflected(names, *clause, skip_negated) for clause in told)
     return min(each * count, maximum(sample, cap=cap, each=each, match=match))
 
 
@@ -103,10 +110,21 @@ def _named(concepts: tuple[str, ...]) -> dict[frozenset, frozenset]:
     return named
 
 
-def _is_reflected(names: frozenset, clause: tuple[str, ...], skip_negated: bool) -> bool:
+@functools.lru_cache(maxsize=4096)
+def _last_stems(names: frozenset) -> frozenset[str]:
+    """The stems that the names may end with."""
+    return frozenset().union(*(name[-1:] if isinstance(name, tuple) else last_stems(name) for name in names))
+
+
+def _is_reflected(
+    names: frozenset,
+    clause: tuple[str, ...],
+    stems: tuple[str, ...],
+    named: list[Mention],
+    skip_negated: bool,
+) -> bool:
     """Whether a clause names a concept, by the lexicon or by its stems in a row."""
-    places = [(one.start, one.end) for one in mentions(clause) if one.concept in names]
-    stems = tuple(map(stem, clause))
+    places = [(one.start, one.end) for one in named if one.concept in names]
     for wanted in names:
         if isinstance(wanted, tuple) and wanted:
             starts = range(len(stems) - len(wanted) + 1)
