@@ -147,7 +147,7 @@ def command(tmp_path):
 
     def run(
         *arguments: str,
-        timeout: float = 120,
+        timeout: float = 300,
         cwd: Path | None = None,
         module: str = "medical_rl.main",
         **environment,

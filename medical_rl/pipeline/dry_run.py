@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,12 @@ def dry_run(config: DictConfig, console: Console) -> None:
     heading = "[bold]dry run[/bold]: everything a run needs is checked, nothing is trained"
     console.print(heading, highlight=False)
     found, failed, problems = Findings(), set(), []
-    with tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch:
-        checks = _checks(config, Path(scratch), found)
+    with (
+        tempfile.TemporaryDirectory(prefix="medical_rl-dry-run-") as scratch,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        verl = beside.submit(verl_problems, config)  # a child process, while the data are prepared
+        checks = _checks(config, Path(scratch), found, verl)
         for check in checks:
             name = f"[bold]{check.name}[/bold]"
             lacking = failed.intersection(check.needs)
@@ -79,16 +84,16 @@ def dry_run(config: DictConfig, console: Console) -> None:
         raise UserError(f"The run would not work: {len(problems)} of {len(checks)} checks failed. {told}")
 
 
-def _checks(config: DictConfig, scratch: Path, found: Findings) -> list[Check]:
-    """The checks in order. What they cannot look at is noted in `found`."""
+def _checks(config: DictConfig, scratch: Path, found: Findings, verl: Future[list[str]]) -> list[Check]:
+    """The checks in order. What they cannot look at is noted in `found`; `verl` is what verl would refuse."""
     out = scratch / "data"
     checks = [
         Check("stages", lambda: ", ".join(config.conf.stages)),
-        Check(VERL, lambda: _said(verl_problems(config), "verl takes them")),
         Check("models", lambda: _check_models(config, found)),
         Check("corpora", lambda: _check_named(config, found)),
         Check("data", lambda: _check_data(config, out)),
         Check("rewards on the gold answers", lambda: _check_gold(config, out), ("data",)),
+        Check(VERL, lambda: _said(verl.result(), "verl takes them")),
         Check("a real prompt", lambda: _check_prompt(config, out, found), ("data", VERL)),
         Check("estimate", lambda: _estimate(config, out), ("data", VERL)),
         Check("disk", lambda: check_disk_space(config), (VERL,)),
