@@ -26,8 +26,8 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 # after an option's text, or in the reason for a letter, these take it back
-_REJECTS = frozenset(["wrong", "incorrect", "false", "excluded", "unlikely", "not"])
-_OF_TEXT = _REJECTS - {"not"}
+_OF_TEXT = frozenset(["wrong", "incorrect", "false", "excluded", "unlikely"])
+_REJECTS = _OF_TEXT | {"not", "but", "however", "though", "although", "actually", "wait", "instead", "rather"}
 
 _GRADE = re.compile(
     r"(?:the\s+)?(?:severity\s+)?(?:(?:grade|level|score|class|stage|severity)\b-?)?\s*(?:is\b|[:=])?\s*"
@@ -161,7 +161,7 @@ def _verdict(words: str, choices: Sequence[str]) -> str | None:
 def _only_reasons(rest: str, index: int, choices: Sequence[str]) -> bool:
     """Whether what follows a letter takes it back by no word, and names no other option or letter."""
     key = label_key(rest)
-    if _REJECTS.intersection(key.split()):
+    if _REJECTS.intersection(key.split()) or "?" in rest:
         return False
     for i, other in enumerate(map(label_key, choices)):
         # "A" and "I" before a word are no letters of options
@@ -231,8 +231,12 @@ def _denies(phrase: str, question: str) -> bool:
     if not asked:
         return True
     named = [word for word in words if word not in _GENERAL]
-    roots = {word[:6] for word in asked}
-    return not _NORMAL.search(question) and all(word[:6] in roots for word in named)
+    return not _NORMAL.search(question) and all(_is_asked(word, asked) for word in named)
+
+
+def _is_asked(word: str, asked: Sequence[str]) -> bool:
+    """Whether a word stands in the question, in the singular or the plural."""
+    return any(one in (word, f"{word}s", f"{word}es") or word in (f"{one}s", f"{one}es") for one in asked)
 
 
 def grade(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
@@ -284,7 +288,7 @@ def _stated_number(words: str, question: str) -> str | None:
     if not counted or counted[2].casefold() in _UNITS:
         return None
     asked = _WORD.findall(question.casefold())
-    return counted[1] if not asked or counted[2].casefold()[:6] in {word[:6] for word in asked} else None
+    return counted[1] if not asked or _is_asked(counted[2].casefold(), asked) else None
 
 
 __all__ = ["LETTERS", "box", "choice", "grade", "grade_range", "label", "yes_no"]
