@@ -72,7 +72,8 @@ def rows(
         split_of = split_by_group([(row["id"], subject(row)) for row in published], {"val": 0.2}, seed=0)
         published = (row for row in published if split_of[row["id"]] == split)
     drops = drops or Drops()
-    samples = (_sample(row, split, short_answers, source, drops) for row in published)
+    folder = None if hub.is_hub_id(source) else ImageFolder(source_folder(source, WHAT))
+    samples = (_sample(row, split, short_answers, folder, drops) for row in published)
     return filter(None, samples)
 
 
@@ -210,21 +211,24 @@ def accepted_answers(answer) -> list[str]:
     return answers
 
 
-def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops) -> Sample | None:
+def _sample(
+    row: Mapping, split: str, short_answers: bool, folder: ImageFolder | None, drops: Drops
+) -> Sample | None:
     """The sample of a row; None, with the reason in `drops`, where it cannot be asked."""
     try:
         question, choices, answer, columns = question_parts(row)
+        thought = text_of(row.get("explanation"), "its explanation")
     except BadOptions as error:
         return drops.add(row["id"], str(error))
     if not choices and not short_answers:
         return drops.add(row["id"], "it has no options, and a short answer cannot be graded strictly")
     images = []
     for column in columns:
-        image = _image(row, column, source, drops)
+        image = _image(row, column, folder, drops)
         if image is None:
             return None
         images.append(image)
-    meta = {"subject": subject(row), "thought": row.get("explanation") or ""}
+    meta = {"subject": subject(row), "thought": thought}
     if not choices:
         meta["accepted"] = accepted_answers(row["answer"])
     return Sample(
@@ -234,13 +238,13 @@ def _sample(row: Mapping, split: str, short_answers: bool, source, drops: Drops)
     )  # fmt: skip
 
 
-def _image(row: Mapping, column: str, source, drops: Drops) -> bytes | None:
+def _image(row: Mapping, column: str, folder: ImageFolder | None, drops: Drops) -> bytes | None:
     """The image in a column: bytes, `{"bytes": ...}` as parquet holds it, or a path in the source folder."""
     value = row.get(column)
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
-    if isinstance(value, str) and not hub.is_hub_id(source):
-        return ImageFolder(source_folder(source, WHAT)).read(value, row["id"], drops)
+    if isinstance(value, str) and folder is not None:
+        return folder.read(value, row["id"], drops)
     if not isinstance(value, bytes):
         return drops.add(row["id"], "an image that it names is not there", column)
     return checked_image(value, row["id"], drops)

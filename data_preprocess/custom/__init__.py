@@ -107,6 +107,11 @@ class Source:
                 "text, without a list of classes in the prompt, and an answer is right where it repeats the "
                 "name. params.choices (--choices) names the classes to choose from."
             )
+        if self.several == "each":
+            warnings.append(
+                "Rows with several boxes keep them all (several=each): an answer is right that gives each of them, "
+                "and the prompt must ask for each; conf/prompt=detection asks for one."
+            )
         return warnings
 
     def rows(self, split: str, drops: Drops) -> Iterator[Sample]:

@@ -40,8 +40,10 @@ class Table:
     ) -> None:
         self._read, folder, held = _opened(source, revision)
         self._rows = list(self._read()) if held else None
-        levels = read_levels(grey_levels)
-        self.images = files.ImageFolder(Path(images).expanduser() if images else folder, levels)
+        # The folder of a set on the Hub is the one the command was given in: it may hold anything.
+        is_listed = bool(images) or not hub.is_hub_id(source)
+        folder = Path(images).expanduser() if images else folder
+        self.images = files.ImageFolder(folder, read_levels(grey_levels), is_listed)
         # Column names of JSON lines may differ from row to row.
         names: dict[str, None] = {}
         for row in islice(self.rows(), 100):

@@ -79,16 +79,18 @@ class ImageFolder:
     """The images below a folder by their paths as tables write them: whatever the case, the separators, the suffix.
 
     Only the whole path from the folder on is compared, so that no image of another sub-folder is taken.
+    `is_listed` is False for a folder that nobody named, which is not searched: paths are then exact.
     """
 
-    def __init__(self, root: Path, grey_levels: Levels | None = None) -> None:
+    def __init__(self, root: Path, grey_levels: Levels | None = None, is_listed: bool = True) -> None:
         self.root, self.grey_levels = Path(os.path.abspath(root)), grey_levels
+        self.is_listed = is_listed
         self._told = 0
 
     @functools.cached_property
     def _paths(self) -> dict[str, list[Path]]:
         paths: dict[str, list[Path]] = {}
-        for path in below(self.root, READABLE):
+        for path in below(self.root, READABLE) if self.is_listed else ():
             paths.setdefault(_path_key(path.relative_to(self.root).as_posix()), []).append(path)
         return paths
 

@@ -270,3 +270,24 @@ def test_the_official_split_of_vqa_rad_leaks_and_is_taken_only_if_told(realdata,
     assert card["leaks"]["train and test"] == 110
     (sentence,) = [each for each in card["warnings"] if "both train and test" in each]
     assert sentence in (tmp_path / "b/README.md").read_text()
+
+
+def test_several_boxes_that_stay_are_said_on_the_card(custom, table, rows, tmp_path, capsys):
+    path = table(rows(answer=lambda i: "[[1, 2, 5, 6], [3, 4, 9, 9]]" if i == 3 else "[1, 2, 5, 6]"))
+    options = ["--source", str(path), "--kind", "box", "--prompt", "detection"]
+    assert custom.main([*options, "--out", str(tmp_path / "a")]) == 0
+    assert (
+        "Dropped 1 row: it has several boxes where one is asked for: several=union" in capsys.readouterr().out
+    )
+    assert custom.main([*options, "--out", str(tmp_path / "b"), "--several", "each"]) == 0
+    assert "the prompt must ask for each; conf/prompt=detection asks for one" in capsys.readouterr().out
+
+
+def test_the_folder_a_hub_set_is_read_in_is_not_searched(tmp_path, monkeypatch):
+    from medical_rl.data.sources import files
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.png").write_bytes(b"")
+    monkeypatch.setattr(files, "below", lambda *_: 1 / 0)
+    folder = files.ImageFolder(tmp_path, is_listed=False)
+    assert folder.find("a/X.PNG") == [] and folder.find("a/x.png") == [tmp_path / "a/x.png"]
