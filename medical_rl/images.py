@@ -159,8 +159,8 @@ def refuse_narrow(height: int, width: int) -> None:
     """Raise Narrow, a UserError, for a shape that the image processors of Qwen-VL refuse in mid-training."""
     if max(height, width) > MAX_RATIO * min(height, width):
         raise Narrow(
-            f"The image is {width} x {height} pixels: one side is over {MAX_RATIO} times the other, which the "
-            "image processors of Qwen-VL refuse. Crop it first."
+            f"The image is {width} x {height} pixels: one side is over {MAX_RATIO} times the other, which "
+            "the image processors of Qwen-VL refuse. Crop it first."
         )
 
 

@@ -81,7 +81,7 @@ def with_absolute_reward_paths(config: DictConfig) -> DictConfig:
 
 
 def with_card_facts(config: DictConfig) -> DictConfig:
-    """The configuration with the name and the outcome that the card of conf/data=prepared tells, unless given."""
+    """The configuration with the name and outcome on the card of conf/data=prepared, unless given."""
     data = config.conf.data
     if data.get("reader") != "prepared":
         return config

@@ -43,7 +43,7 @@ CHECKS = {
     "shared_image": "no image in two splits, pixel for pixel",
     "shared_text": "no long question, and none without an image (told apart by meta's image and report), in "
     "two splits",
-    "card": "no warning or note on the card: what its source does not prove, and readings that change the task",
+    "card": "no warning or note on the card: what the source does not prove, readings that change the task",
     "similar_image": "images of two splits that look alike: for a person to look at",
 }
 LEVELS = ("leak", "error", "warning", "note")

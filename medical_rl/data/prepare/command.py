@@ -54,7 +54,7 @@ def run(
 
 
 def summary(card: dict, out: str | Path) -> str:
-    """What was prepared, a line for each split and for everything dropped, repeated, altered, shared or in doubt."""
+    """What was prepared: a line for each split, and for what was dropped, repeated, altered or in doubt."""
     lines = [f"{card['name']} is prepared in {out} (card.json, README.md)"]
     for split, facts in card["splits"].items():
         answers = f"{facts['majority_rate']:.1%} are {facts['majority']!r}"

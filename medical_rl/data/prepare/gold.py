@@ -96,17 +96,17 @@ def check_rewards_on_gold(
             result = runner.run(mix.score(response, sample))
             if result["acc"] != 1.0:
                 raise UserError(
-                    f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own reward "
-                    f"(read from {response!r}): the prompt's target and the reward's parsing do not fit "
-                    "together, or the data are wrong."
+                    f"The gold answer {sample.answer!r} of the row {sample.id} is not right by its own "
+                    f"reward (read from {response!r}): the prompt's target and the reward's parsing do not "
+                    "fit together, or the data are wrong."
                 )
             for name in EARNED_WHOLE.intersection(mix.terms) if whole else ():
                 if result[name] < 1.0:
                     raise UserError(
                         f"The gold answer of the row {sample.id} earns {result[name]:g} of 1 from the reward "
                         f"term {name!r} ({dict(mix.terms[name].parameters)}), in the form that the prompt "
-                        f"{prompt.get('name', '')!r} asks for: {response!r}. A model that does what it is told "
-                        "would never be paid: choose a prompt and a form that fit together."
+                        f"{prompt.get('name', '')!r} asks for: {response!r}. A model that does what it is "
+                        "told would never be paid: choose a prompt and a form that fit together."
                     )
             scores.append(result["score"])
     for name, errors in failures.items() if whole and scores else ():

@@ -103,7 +103,7 @@ def prepare(data_cfg: Mapping, prompt_cfg: Mapping, out: Path | str, seed: int, 
 def prepare_shared(
     data_cfg: Mapping, prompt_cfg: Mapping, out: Path, seed: int, batch_size: int, shared: Path
 ) -> dict:
-    """Prepare as `prepare` does, below `shared` and once for all runs that need the same, and link it to `out`.
+    """Prepare below `shared`, once for all runs that need the same, link it to `out` and return its card.
 
     Of two runs at once the second waits for the first. Without a draw the rows are the same for every seed.
     """
@@ -269,16 +269,16 @@ def _refuse_leaks(checks: Iterable[LeakCheck], allowed: bool) -> tuple[dict[str,
             if not allowed:
                 raise BadSplit(
                     f"{len(groups)} groups (patients, lesions or studies) are in both {both}, for instance "
-                    f"{min(groups)!r}. A model would be tested on what it was trained on; split by group, or, "
-                    "for an official split that is as it is, conf.data.params.allow_leaks=true: every table "
-                    "of results will say so."
+                    f"{min(groups)!r}. A model would be tested on what it was trained on; split by group, "
+                    "or, for an official split that is as it is, conf.data.params.allow_leaks=true: every "
+                    "table of results will say so."
                 )
             leaks[both] = len(groups)
             count = f"{len(groups):,} group{'s' * (len(groups) != 1)} (patients, lesions or studies)"
             verb = "is" if len(groups) == 1 else "are"
             sentences.append(
-                f"{count} {verb} in both {both}, allowed by allow_leaks: what is measured there is measured in "
-                "part on what was trained on."
+                f"{count} {verb} in both {both}, allowed by allow_leaks: what is measured there is measured "
+                "in part on what was trained on."
             )
         count = len(one.images & other.images)
         if count:

@@ -53,14 +53,14 @@ def read_card(source) -> dict:
     card = cards.read_card(folder)
     if not source or not isinstance(card.get("files"), dict) or "about" not in card:
         raise UserError(
-            f"{folder.absolute()} is no prepared folder: it has no card.json that a preparation wrote. Give one "
-            "that `python -m data_preprocess.<dataset> --out DIR` or a run (RUN/data) wrote as "
+            f"{folder.absolute()} is no prepared folder: it has no card.json that a preparation wrote. Give "
+            "one that `python -m data_preprocess.<dataset> --out DIR` or a run (RUN/data) wrote as "
             "conf.data.source=DIR, or choose the set itself: conf/data=<set>."
         )
     if "images" not in card:
         raise UserError(
-            f"{folder.absolute()} was prepared by an earlier version, whose images decoders may see differently "
-            "(turned, or transparent). Prepare it again."
+            f"{folder.absolute()} was prepared by an earlier version, whose images decoders may see "
+            "differently (turned, or transparent). Prepare it again."
         )
     for name in card["files"]:
         if not (folder / name).is_file():
@@ -71,7 +71,7 @@ def read_card(source) -> dict:
 def earlier_card(source, data: Mapping, prompt: Mapping) -> dict:
     """The folder's card for a run with these settings, its `changes` with a word of what the run changes.
 
-    Raises UserError where a file is not the card's, and where the rows hold other knowledge than is asked for.
+    Raises UserError where a file is not the card's, and where the rows hold other knowledge than is asked.
     """
     card, folder = read_card(source), Path(source).expanduser()
     for name, checksum in card["files"].items():
