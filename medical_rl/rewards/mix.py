@@ -26,6 +26,7 @@ from medical_rl.rewards.terms.accuracy import accuracy, detection
 from medical_rl.sample import Sample
 
 LOG = logging.getLogger(__name__)
+_SAID: set[str] = set()  # terms of which this process has said that they do not apply to some row
 COMBINE = ("sum", "normalised_sum")
 ON_FAILURE = ("group_mean", "drop_sample")
 # Keys of results and metrics beside the terms' own.
@@ -56,7 +57,6 @@ class Mix:
             if settings is not False:
                 self.terms[name] = read_term(name, settings)
         self.services: dict[str, object] = {}
-        self._said: set[str] = set()
         self.on_failed: Callable[[str, Sample, RewardFailed], None] = lambda name, sample, error: None
         self._check()
 
@@ -196,8 +196,8 @@ class Mix:
 
     def _say_once(self, name: str, sample: Sample) -> None:
         """Log the first row that a term does not apply to: a set none of whose rows it applies to looks the same."""
-        if name not in self._said:
-            self._said.add(name)
+        if name not in _SAID:
+            _SAID.add(name)
             LOG.warning(
                 "The row %r of %s has nothing for the reward term %r to look for (fact: no concepts). The term is left "
                 "out of its reward, and of that of every such row.", sample.id, sample.source, name,

@@ -50,10 +50,11 @@ NOT_AT_THIS_SCALE = {
         "the rule labeller is not aligned",
     ),
     "retrieve": dict.fromkeys(
-        ("conf.alignment.share", "conf.seed"), "parts are drawn where a labeller is aligned"
+        ("conf.alignment.share", "conf.alignment.pairs", "conf.seed"),
+        "parts are drawn where a labeller is aligned",
     ),
-    "calibrate": {"conf.alignment.share": "the same"},
-    "pseudo_label": {"conf.alignment.share": "the same"},
+    "calibrate": dict.fromkeys(("conf.alignment.share", "conf.alignment.pairs"), "the same"),
+    "pseudo_label": dict.fromkeys(("conf.alignment.share", "conf.alignment.pairs"), "the same"),
     "generate": {"conf.loop.distil": "settings of a generator that was taught, from the second round on"},
     "reward_model": {"conf.engine.ranks": "one process on a CPU"},
     "rl": {"conf.judge": "no mix asks a judge at this scale"},
