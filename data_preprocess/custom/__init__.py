@@ -229,7 +229,7 @@ def add_options(parser) -> None:
     add("--question", help="asked of every row without a question of its own")
     add("--choices", nargs="+", metavar="NAME", help="the classes, in order (default: all answers)")
     add("--images", metavar="DIR", help="where image paths start (default: the table's folder)")
-    levels = "of DICOM and 16-bit images: window (the file's own), percentile, or LOW,HIGH (default: window)"
+    levels = "of DICOM and 16-bit images: window (the file's own), percentile, or =LOW,HIGH (default: window)"
     add("--grey-levels", metavar="LEVELS", help=levels)
     add(
         "--several", choices=forms.SEVERAL, help="of several boxes in a row (default: such a row is left out)"

@@ -127,3 +127,17 @@ def test_a_folder_of_dicom_files_is_class_folders_too(dicom, tmp_path, custom):
         path.write_bytes(dicom(STORED + i))
     samples = [s for split in custom.SPLITS for s in custom.rows(tmp_path / "set", split, question="Which?")]
     assert len(samples) == 20 and samples[0].size == (2, 4)
+
+
+def test_the_card_and_the_command_say_how_many_images_were_scaled_and_how(dicom, tmp_path, custom, capsys):
+    for i in range(20):
+        path = tmp_path / "set" / "ab"[i % 2] / f"{i}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dicom(STORED + i))
+    out = tmp_path / "out"
+    options = ["--source", str(tmp_path / "set"), "--out", str(out), "--question", "Which?"]
+    assert custom.main([*options, "--grey-levels=-100,600"]) == 0
+    told = "20 images were put into 8 bits from -100 to 600"
+    assert told in capsys.readouterr().out and told in (out / "README.md").read_text()
+    assert custom.main([*options, "--grey-levels", "lung"]) == 2
+    assert "is none of window (the file's own)" in capsys.readouterr().err
