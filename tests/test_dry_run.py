@@ -262,3 +262,27 @@ def test_the_estimate_is_counted_at_the_limits():
     free = {"prompt": 0, "completion": 0}
     config.conf.generator.service.endpoint.prices = free
     assert "no price is configured" in estimate.estimate(config, rows)
+
+
+def test_a_prompt_that_the_processor_reads_otherwise_is_refused(answered, monkeypatch, tmp_path):
+    from medical_rl.pipeline import dry_run
+
+    model = tmp_path / "model"
+    model.mkdir()
+    for name, text in (
+        ("config.json", '{"model_type": "gemma3"}'),
+        ("tokenizer_config.json", "{}"),
+        ("a.safetensors", ""),
+    ):
+        (model / name).write_text(text)
+    asked = []
+
+    def problems(config, path, rows):
+        asked.append((path, rows.name))
+        return ["conf.model.path: the family gemma3 is not known; known families: ..."]
+
+    monkeypatch.setattr(dry_run, "prompt_problems", problems)
+    monkeypatch.setattr(dry_run, "verl_problems", lambda config: [])
+    _, message = faults(answered, "conf/model=custom", f"conf.model.path={model}")
+    assert "the family gemma3 is not known" in message
+    assert asked == [(str(model), "train.parquet")]

@@ -18,7 +18,9 @@ def folder(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.create()
     (run.path / "data").mkdir()
-    (run.path / "data" / "card.json").write_text(json.dumps({"recipe": "x", "splits": {"train": {"rows": 3}}}))
+    (run.path / "data" / "card.json").write_text(
+        json.dumps({"recipe": "x", "splits": {"train": {"rows": 3}}})
+    )
     (run.path / "model").mkdir()
     run.update_stage("prepare", status="done", outputs={"model": {"path": "model"}})
     return run

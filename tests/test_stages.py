@@ -70,8 +70,8 @@ def test_a_response_with_a_line_separator_inside_is_one_response(tmp_path):
     """U+2028 and U+0085 end a line for `str.splitlines`, and JSON leaves them as they are."""
     from medical_rl.data.parquet import write_split
     from medical_rl.sample import Sample
-    from medical_rl.stages.common.evaluated import EvalSet
     from medical_rl.stages.common.evaluate import score
+    from medical_rl.stages.common.evaluated import EvalSet
 
     row = Sample(id="1", source="demo", question="?", kind="yes_no", answer="yes")
     write_split([row], tmp_path / "rows.parquet", {"template": "{{ question }}"})

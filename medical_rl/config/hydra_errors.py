@@ -32,8 +32,8 @@ def explain(error: BaseException, arguments: list[str], compose: Callable | None
     if ambiguous:
         name, _, value = ambiguous[1].partition("=")
         return (
-            f"The argument {ambiguous[1]!r} gives {name} several values. Add -m for a sweep, one run for each "
-            f"of them; write '{name}=[{value}]' for one list, or '{name}=\"{value}\"' for one text."
+            f"The argument {ambiguous[1]!r} gives {name} several values. Add -m for a sweep, one run for each"
+            f" of them; write '{name}=[{value}]' for one list, or '{name}=\"{value}\"' for one text."
         )
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key and "is not in struct" in f"{text}{error.__cause__}":
@@ -61,7 +61,8 @@ def _explain_grammar(argument: str, reason: str) -> str:
     if not equals:
         return f"The argument {argument!r} cannot be read as KEY=VALUE: it has no =. Write {argument}=VALUE."
     quoted = f"{key}='{value}'" if '"' in value else f'{key}="{value}"'
-    how = f"Close its brackets and quotes; or, where all of it is one text, quote it twice: {shlex.quote(quoted)}"
+    how = "Close its brackets and quotes; or, where all of it is one text, quote it twice: "
+    how += shlex.quote(quoted)
     return f"The argument {argument!r} cannot be read as KEY=VALUE: {reason}. {how}."
 
 

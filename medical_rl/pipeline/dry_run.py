@@ -46,10 +46,13 @@ VERL = "verl's settings"
 
 @dataclass(frozen=True)
 class Check:
-    """A step: `ask` returns a sentence or raises UserError; it is left out where one that it `needs` failed."""
+    """A step, left out where one that it `needs` failed.
+
+    `ask` returns a sentence, or None where it could not look and noted so; it raises UserError.
+    """
 
     name: str
-    ask: Callable[[], str]
+    ask: Callable[[], str | None]
     needs: tuple[str, ...] = ()
 
 
@@ -72,7 +75,9 @@ def dry_run(config: DictConfig, console: Console) -> None:
                 found.unchecked.append(f"{check.name}, which needs {' and '.join(sorted(lacking))}")
                 continue
             try:
-                console.print(f"[green]✓[/green] {name}: {check.ask()}", highlight=False)
+                sentence = check.ask()
+                if sentence is not None:
+                    console.print(f"[green]✓[/green] {name}: {sentence}", highlight=False)
             except UserError as error:
                 failed.add(check.name)
                 problems.append(str(error))
@@ -110,17 +115,18 @@ def _said(problems: list[str], well: str) -> str:
     return well
 
 
-def _check_models(config: DictConfig, found: Findings) -> str:
+def _check_models(config: DictConfig, found: Findings) -> str | None:
     """What is there and what each stage downloads; all that are missing are named at once."""
-    model, sentences, problems = config.conf.model, [], []
+    model, sentences, problems, models = config.conf.model, [], [], named_models(config)
     if model.path is None:
         sentences.append(f"{model.name}: built by the stage prepare")
-    for named in named_models(config):
+    for named in models:
         try:
             sentences.append(_check_model(named, found))
         except UserError as error:
             problems.append(str(error))
-    return _said(problems, "; ".join(filter(None, sentences)) or "none is named")
+    told = "; ".join(filter(None, sentences))
+    return _said(problems, told) or ("none is named" if not models else None)
 
 
 def _check_named(config: DictConfig, found: Findings) -> str:
@@ -132,13 +138,16 @@ def _check_named(config: DictConfig, found: Findings) -> str:
     return _said(own.problems, ", ".join(own.there) or "none is named")
 
 
-def _check_prompt(config: DictConfig, out: Path, found: Findings) -> str:
+def _check_prompt(config: DictConfig, out: Path, found: Findings) -> str | None:
     if config.conf.model.path is None:
-        return "of the tiny model, whose processor the stage prepare builds: checked when a run has prepared"
+        found.unchecked.append(
+            "a real prompt, as the stage prepare builds the tiny model: a run asks it then"
+        )
+        return None
     model = model_in_place(config, None)
     if model is None:
         found.unchecked.append(f"a real prompt, as {config.conf.model.path} is not in the cache")
-        return "not asked"
+        return None
     rows = out / f"{first_split(read_card(out))}.parquet"
     return _said(prompt_problems(config, model, rows), "the processor's count of its tokens is ours")
 

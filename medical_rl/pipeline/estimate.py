@@ -120,8 +120,8 @@ def estimate(config: DictConfig, rows: Mapping[str, int]) -> str:
         money = f", {cost:,.2f} by its prices" if any(prices.values()) else ", no price is configured"
         parts.append(
             f"{entry.stage} asks conf.{entry.service} up to {entry.count:,} times, "
-            f"{entry.count * entry.prompt_tokens / 1e6:,.1f} M + {entry.count * entry.answer_tokens / 1e6:,.1f} M "
-            f"tokens{money}"
+            f"{entry.count * entry.prompt_tokens / 1e6:,.1f} M tokens of prompts and "
+            f"{entry.count * entry.answer_tokens / 1e6:,.1f} M of answers{money}"
         )
     if total:
         parts.append(f"{total:,.2f} in all at most")

@@ -165,7 +165,7 @@ def check_sources(config: DictConfig, found: Findings) -> None:
 
 
 def check_corpora(config: DictConfig, found: Findings) -> None:
-    """Note whether the source of synonyms of R_phi's graded texts is there (WordNet is a download of its own)."""
+    """Note whether the synonyms of R_phi's graded texts are there (WordNet is a download of its own)."""
     training = config.conf.get("reward_training")
     if not training or not {"reward_model", LOOP, "prepare"} & set(config.conf.stages):
         return

@@ -61,7 +61,7 @@ def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping, 
 
 
 def ranks_for_batch(batch: int, ranks: int) -> int:
-    """The ranks that supervised training takes: all, or one a row where the batch has fewer rows than that.
+    """The ranks that supervised training takes: all, or one a row where a batch has fewer rows.
 
     >>> ranks_for_batch(16, 8), ranks_for_batch(4, 8), ranks_for_batch(3, 8)
     (8, 4, 8)

@@ -65,7 +65,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 def with_training_rows(config: DictConfig, folder: RunFolder) -> DictConfig:
-    """A copy of `config` in which verl reads this stage's rows: its round's, pseudo-labelled or prepared ones."""
+    """A copy of `config` in which verl reads this stage's rows: a round's, pseudo-labelled or prepared."""
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
     config.data.train_files = str(training_rows(folder, "train"))
     config.data.val_files = str(training_rows(folder, "val"))

@@ -83,7 +83,7 @@ def needs(conf: Mapping) -> tuple[str, ...]:
 STAGE = Stage(
     "calibrate", "factuality-risk calibration", run, needs=needs,
     reads=(
-        "conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share", "conf.alignment.pairs",
-        "conf.pseudo_label.path", "conf.seed", "conf.model", *VLLM_ENGINE,
+        "conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share",
+        "conf.alignment.pairs", "conf.pseudo_label.path", "conf.seed", "conf.model", *VLLM_ENGINE,
     ),
 )  # fmt: skip

@@ -35,7 +35,7 @@ OUTPUTS = {"train": TRAIN, "val": VAL, "warm_start": COLD_START, "test_labels": 
 def run(config: DictConfig, folder: RunFolder) -> dict:
     """Write pseudo_label/: train.parquet (GRPO), warm_start.parquet, test.labels.jsonl (the baseline's).
 
-    Where a judge lists the concepts, val.parquet too: the validation rows with the concepts it lists for them.
+    Where a judge lists the concepts, val.parquet too: the validation rows with those it lists for them.
     """
     home = folder.path / HOME
     home.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,8 @@ STAGE = Stage(
     "pseudo_label", "pseudo-labels", run, needs=("prepare", "retrieve", "calibrate", "align"),
     reads=(
         "conf.pseudo_label", "conf.judge.endpoint.model", "conf.labeller", "conf.calibration",
-        "conf.alignment.enabled", "conf.alignment.share", "conf.alignment.pairs", "conf.warm_start.source", "conf.evaluation.split",
+        "conf.alignment.enabled", "conf.alignment.share", "conf.alignment.pairs",
+        "conf.warm_start.source", "conf.evaluation.split",
         "conf.prompt", "conf.seed", "conf.model", *VLLM_ENGINE, "data.train_batch_size",
     ),
 )  # fmt: skip

@@ -35,7 +35,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 STAGE = Stage(
     "retrieve", "reports for every question", run, needs=("prepare",),
     reads=(
-        "conf.retriever", "conf.calibration", "conf.alignment.enabled", "conf.alignment.share", "conf.alignment.pairs",
-        "conf.labeller.kind", "conf.seed", "conf.pseudo_label", "conf.evaluation.split",
+        "conf.retriever", "conf.calibration", "conf.alignment.enabled", "conf.alignment.share",
+        "conf.alignment.pairs", "conf.labeller.kind", "conf.seed", "conf.pseudo_label", "conf.evaluation.split",
     ),
 )  # fmt: skip
