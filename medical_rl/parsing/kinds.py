@@ -97,7 +97,7 @@ _NORMAL = re.compile(
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def label(text: str, choices: Sequence[str], question: str = "") -> str | None:
+def label(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
     """The class named; another text as it stands; without choices its key for comparison."""
     whole = _whole_choice(text, choices)
     if whole is not None:
@@ -106,7 +106,7 @@ def label(text: str, choices: Sequence[str], question: str = "") -> str | None:
     return (words if choices else option_set(words)) or None
 
 
-def choice(text: str, choices: Sequence[str], question: str = "") -> str | None:
+def choice(text: str, choices: Sequence[str] = (), question: str = "") -> str | None:
     """An option by its text or letter (alone, with that text or a reason); another text as it stands."""
     whole = _whole_choice(text, choices)
     if whole is not None:

@@ -111,9 +111,9 @@ def problem(triplet: Triplet) -> str | None:
         except BadOptions as error:
             return str(error)
     answer = READERS[kind](triplet.answer, options)
-    if answer is None:
+    if answer is None and READERS[kind](triplet.answer) is None:
         return f"the answer cannot be read as a {kind}"
-    if options and kind != "yes_no" and answer not in options:
+    if answer is None or (options and kind != "yes_no" and answer not in options):
         return "the answer is none of the options"
     return None
 
