@@ -114,10 +114,8 @@ def parse(text: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
         raise GarbageVerdict("not one JSON object: nested too deeply") from None
     if not isinstance(value, dict):
         raise GarbageVerdict(f"a JSON {type(value).__name__}, not an object")
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise GarbageVerdict("it holds half a character, which no file can keep") from None
+    # half a surrogate pair, which no file can keep, becomes a question mark
+    value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     violation = next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
     if violation is not None:
         place = "/".join(map(str, violation.absolute_path)) or "the object"

@@ -42,7 +42,7 @@ REPLIES = {
     "tokens in words": (chat(usage={"prompt_tokens": "many", "completion_tokens": None}), "sound"),
     "usage that is a list": (chat(usage=[1, 2]), "sound"),
     "half a character": (chat('{"verdict": "sound", "reason": "bad \ud83d end"}'), "sound"),
-    "half a character escaped": (chat('{"verdict": "sound", "reason": "bad \\ud83d end"}'), "garbage"),
+    "half a character escaped": (chat('{"verdict": "sound", "reason": "bad \\ud83d end"}'), "sound"),
     "a header of a megabyte": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n", "connection"),
     "the key": (chat(json.dumps({"verdict": "sound", "reason": f"your key is {KEY}"})), "sound"),
 }  # fmt: skip
