@@ -11,9 +11,11 @@ shared=(conf=medgr2 "conf/scale=$scale" conf.loop.rounds=1 conf.loop.seed_rows=$
 [ -z "${SOURCE:-}" ] || shared+=("conf.data.source=$SOURCE")
 # One R_phi for every arm.
 .venv/bin/python -m medical_rl.main "${shared[@]}" conf.run_dir=$out/r_phi "conf.stages=[prepare,reward_model]"
-shared+=("conf.reward_training.path=$PWD/$out/r_phi/checkpoints/reward_model/huggingface")
+r_phi=$PWD/$out/r_phi/checkpoints/reward_model/huggingface
+[ ! -d "$r_phi" ] || shared+=("conf.reward_training.path=$r_phi") # a dry run leaves none
 .venv/bin/python -m medical_rl.main "${shared[@]}" conf.run_dir=$out/top_k conf.loop.filter.by=top_k "conf.loop.filter.k=$K" -m
 sft="conf.loop.steps=[generate,score,select,warm_start]"
 .venv/bin/python -m medical_rl.main "${shared[@]}" conf.run_dir=$out/random_k conf.loop.filter.by=random_k "conf.loop.filter.k=$K" "$sft" -m
 .venv/bin/python -m medical_rl.main "${shared[@]}" conf.run_dir=$out/unfiltered conf.loop.filter.by=random_k "conf.loop.filter.k=$ALL" "$sft"
-.venv/bin/python -m medical_rl.evaluation scaling $out/top_k/*/ $out/random_k/*/ $out/unfiltered --out $out/figure2.png
+[ -z "$(find "$out" -name manifest.json -print -quit 2>/dev/null)" ] || # a dry run leaves none
+  .venv/bin/python -m medical_rl.evaluation scaling $out/top_k/*/ $out/random_k/*/ $out/unfiltered --out $out/figure2.png

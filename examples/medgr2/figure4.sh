@@ -25,4 +25,5 @@ for value in "${values[@]}"; do
   [ "$scale$by" = tinyquestion_type ] && row+=("conf.generator.question_types=['$value']")
   .venv/bin/python -m medical_rl.main "${shared[@]}" "${row[@]}"
 done
-.venv/bin/python -m medical_rl.evaluation transfer $out/*/ --by "$by" --model "${MODEL:-rl}" --out "$out.png"
+[ -z "$(find "$out" -name manifest.json -print -quit 2>/dev/null)" ] || # a dry run leaves none
+  .venv/bin/python -m medical_rl.evaluation transfer $out/*/ --by "$by" --model "${MODEL:-rl}" --out "$out.png"

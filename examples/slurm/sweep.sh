@@ -8,4 +8,5 @@ python=${PYTHON:-.venv/bin/python}
 out=${OUT:-runs/slurm-$recipe}
 "$python" -m medical_rl.main "conf=$recipe" conf/launcher=slurm "conf/scale=${SCALE:-paper}" "conf/engine=${ENGINE:-gpu_node}" \
   "conf.run_dir=$out" "conf.seed=${SEEDS:-1,2,3}" "$@" -m
-"$python" -m medical_rl.evaluation collect "$out" --out "$out/collected"
+[ -z "$(find "$out" -name manifest.json -print -quit 2>/dev/null)" ] || # a dry run leaves none
+  "$python" -m medical_rl.evaluation collect "$out" --out "$out/collected"
