@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +84,21 @@ def run(tmp_path_factory, settings_read) -> Run:
     second = printed.read_text()
     assert code == 0, second + (folder / "logs" / "rl.log").read_text()[-5000:]
     return Run(folder, first, second, killed_at)
+
+
+@pytest.fixture
+def prepared_copy(run):
+    """Copies the shared run as it was before GRPO: its rows and its warm start are done."""
+
+    def copy(folder: Path) -> Path:
+        left_out = {"rl", "rollouts", "metrics.jsonl", ".lock"}
+        shutil.copytree(run.path, folder, ignore=lambda at, names: left_out & set(names))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        before = {name: manifest["stages"][name] for name in ("prepare", "warm_start")}
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"stages": before}))
+        return folder
+
+    return copy
 
 
 @pytest.fixture

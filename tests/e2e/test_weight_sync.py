@@ -1,7 +1,5 @@
 """The negative control of weight synchronisation: broken on purpose, the run must stop by itself."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,9 @@ from medical_rl.run.progress import read_metrics
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 
 
-def test_with_synchronisation_broken_the_run_stops_and_says_what_it_means(run, start_run, tmp_path):
+def test_with_synchronisation_broken_the_run_stops_and_says_what_it_means(prepared_copy, start_run, tmp_path):
     # The intact run (test_vrft_aug.py) stays above 0.999 at the same learning rate.
-    folder = tmp_path / "broken"
-    shutil.copytree(
-        run.path, folder, ignore=lambda at, names: {"rl", "rollouts", "metrics.jsonl", ".lock"} & set(names)
-    )
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["stages"] = {k: v for k, v in manifest["stages"].items() if k in ("prepare", "warm_start")}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    folder = prepared_copy(tmp_path / "broken")
     modules = str(Path(__file__).parent / "broken_sync")
     process = start_run(
         folder, "conf.stages=[prepare,warm_start,rl]", "trainer.total_training_steps=6", "trainer.test_freq=6", "trainer.val_before_train=false",

@@ -85,3 +85,30 @@ def test_vllms_request_tells_how_its_images_were_cut(verl):
     )
     asyncio.run(noting_grids(add_request, grids)(request, "prompt"))
     assert grids == {"a": [(1, 2, 8), None]} and added == [(request, ("prompt",))]
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_a_response_whose_inputs_are_asked_for_twice_keeps_its_difference(verl, processor):
+    # verl computes the inputs of a response to score it and again to train on it
+    from PIL import Image
+    from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+
+    from medical_rl.engine.verl.agent_loop import IMAGES_DIFFER, SharedImageWorker
+    from medical_rl.engine.verl.rollout_server import GRIDS
+
+    image = Image.new("RGB", (112, 28))
+    turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which grade?"}]}]
+    text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    ids = list(processor(text=[text], images=[image])["input_ids"][0])
+    worker = object.__new__(SharedImageWorker.__ray_metadata__.modified_class)
+    worker.processor, worker.tokenizer = processor, processor.tokenizer
+    output = AgentLoopOutput(
+        prompt_ids=ids, response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics(),
+        multi_modal_data={"images": [image]}, mm_processor_kwargs={}, extra_fields={GRIDS: [(1, 8, 2)]},
+    )  # fmt: skip
+    for _ in range(2):
+        worker._compute_multi_modal_inputs(output, torch.tensor([*ids, 1, 2]))
+        assert output.as_dict()["extra_fields"][IMAGES_DIFFER] == (
+            "image 1 has 8 x 2 patches in the rollout and 2 x 8 in training"
+        )

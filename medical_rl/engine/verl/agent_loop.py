@@ -89,8 +89,9 @@ class SharedImageWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             inputs["mm_token_type_ids"] = torch.zeros_like(input_ids).reshape(1, -1)
         grids = inputs.get("image_grid_thw")
         of_trainer = None if grids is None else grids.tolist()
-        # the trainer reads it (trainer.py): an error here would only pad the group, in silence
-        output.extra_fields[IMAGES_DIFFER] = grid_difference(output.extra_fields.pop(GRIDS, None), of_trainer)
+        # the trainer reads it (trainer.py): an error here would only pad the group, in silence; and verl asks
+        # for a response's inputs twice, to score it and to train on it
+        output.extra_fields[IMAGES_DIFFER] = grid_difference(output.extra_fields.get(GRIDS), of_trainer)
         return inputs
 
 

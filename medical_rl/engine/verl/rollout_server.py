@@ -20,7 +20,10 @@ class GridServer(vLLMHttpServer):
             return await super().generate(*args, **kwargs)
         if "_grids" not in self.__dict__:
             self._grids = {}
-            self.engine._add_request = noting_grids(self.engine._add_request, self._grids)
+            if hasattr(self.engine, "_add_request"):
+                self.engine._add_request = noting_grids(self.engine._add_request, self._grids)
+            else:
+                print("not checked: the grids of rollout and trainer, as this vLLM does not show its own")
         output = await super().generate(*args, **kwargs)
         output.extra_fields[GRIDS] = self._grids.pop(kwargs["request_id"], None)
         return output
@@ -32,13 +35,13 @@ def noting_grids(add_request, grids: dict):
     An image that vLLM has processed before is not sent again: its grid is None, and was noted then.
     """
 
-    async def add(request, *rest):
+    async def add(request, *rest, **named):
         cut = []
         for feature in request.mm_features or ():
             grid = (feature.data or {}).get("image_grid_thw")
             cut.append(None if grid is None else tuple(grid.data.flatten().tolist()))
-        grids[request.external_req_id or request.request_id] = cut
-        return await add_request(request, *rest)
+        grids[getattr(request, "external_req_id", None) or request.request_id] = cut
+        return await add_request(request, *rest, **named)
 
     return add
 
