@@ -4,13 +4,13 @@ Source: Danilov et al., Scientific Reports 2022, doi 10.1038/s41598-022-15013-z;
 10.17632/36fjrg9s69.1; the table of scores (1,364 rows) in github.com/quantori/prj-covid-scoring.
 Licence: the table MIT; the images come from six public sets (Actualmed, Figure 1, COVID-19 Radiography,
 covid- chestxray-dataset, chest_xray, RSNA), each under its own licence, some for research only.
-VRFT-Aug (appendix A.1) takes the first four sets, 580 rows; the 784 normal images, of the last two, are an option.
+VRFT-Aug (appendix A.1) takes the first four sets, 580 rows; the 784 normals of the last two are an option.
 One row: COVID-00021.jpg of Figure1-COVID-chestxray-dataset, rater R says 6, rater D says 6, split val,
 COVID-19.
 What the splits do not prove: they are the published ones, and nothing names the patients, so one patient's
-images may be in two splits. No row of the four sets is of grade 0. The normal images (`normals=true`) come from other sets than those of COVID-19 (and from children,
-in part), so a model may tell the set and not the disease. The raters differ by 2 or more on some rows: no
-score is certain to 1.
+images may be in two splits. No row of the four sets is of grade 0. The normal images (`normals=true`) come
+from other sets than those of COVID-19 (and from children, in part), so a model may tell the set and not the
+disease. The raters differ by 2 or more on some rows: no score is certain to 1.
 """
 
 import collections
@@ -123,7 +123,8 @@ def describe(
         if row["label"] != "Normal" and None not in scores:
             differences.append(abs(scores[0] - scores[1]))
     extra = sum(_is_extra(row) for _, row in lines)
-    sets = f"VRFT-Aug's four sets: {len(lines) - extra:,} rows. The table's {extra:,} normal images, of two others, are "
+    sets = f"VRFT-Aug's four sets: {len(lines) - extra:,} rows. "
+    sets += f"The table's {extra:,} normal images, of two others, are "
     if normals:
         sets += "kept too (normals=true): most test rows are then of grade 0, which is not the paper's set."
     else:

@@ -49,12 +49,12 @@ NOTES = (
 )
 
 FINDINGS = (
-    "The boxes are of findings, and each question names its own: it tells the class of a training image. They are "
-    "not VRFT-Aug's, whose boxes are of the heel bone and tell no class."
+    "The boxes are of findings, and each question names its own: it tells the class of a training image. "
+    "They are not VRFT-Aug's, whose boxes are of the heel bone and tell no class."
 )
 NO_BONES = (
-    "No normal image has a box: these may be boxes of findings, whose place tells the class, and not of the heel "
-    "bone."
+    "No normal image has a box: these may be boxes of findings, whose place tells the class, and not of the "
+    "heel bone."
 )
 
 
@@ -65,8 +65,8 @@ def rows(
     """The samples of one split; kind "label" (3 classes) or, with `boxes`, "box".
 
     boxes       a COCO .json, a .csv, or a folder of VOC .xml or YOLO .txt files; within the source, or a path
-    target      bone: the boxes are the heel bone's, as in VRFT-Aug, and nothing of the class is told; finding:
-                those of a heel spur or of Sever's disease, which the question names
+    target      bone: the boxes are the heel bone's, as in VRFT-Aug, and nothing of the class is told;
+                finding: those of a heel spur or of Sever's disease, which the question names
     several     where an image has several boxes: one around all (union), or the one of largest area (largest)
     split_seed  draws the split, the same for both tasks; not the run's seed, so all runs share one test set
 

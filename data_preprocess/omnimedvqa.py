@@ -12,8 +12,8 @@ the image gets part of them right.
 
 QA_information is one JSON list a dataset: the options are the keys option_A to option_D, the answer a text.
 Med-R1's split files (`med_r1`) can be read instead, rows `{image, problem, solution}`: options and question
-are one text, and the answer is a letter. They repeat images between train and test; such training rows are left
-out unless `overlap=keep`, and the card tells how many there are. Their val is drawn from train by image.
+are one text, and the answer is a letter. They repeat images between train and test; such training rows are
+left out unless `overlap=keep`, and the card tells how many there are. Their val is drawn from train by image.
 """
 
 import functools

@@ -182,9 +182,9 @@ def samples(
     """The samples of one split, streamed; rows left out are told to `drops`.
 
     images  what a reader knows of its dataset's images: `source`, `restricted`, and of the name that a
-            question gives `group(name)` (patient or study), `published(name)` (a split or None), `there(name)` (on the
-            disk, unopened) and `load(name, row, drops)` (a Loaded; None, told to `drops`, where unusable). A
-            UserError of theirs is the reason of a drop
+            question gives `group(name)` (patient or study), `published(name)` (a split or None), `there(name)`
+            (on the disk, unopened) and `load(name, row, drops)` (a Loaded; None, told to `drops`, where
+            unusable). A UserError of theirs is the reason of a drop
 
     Raises UserError at once if no image of any question is there and images are required.
     """

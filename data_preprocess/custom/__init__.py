@@ -98,19 +98,19 @@ class Source:
         }
 
     def warnings(self) -> list[str]:
-        """What of the reading changes the task: no patients are known, or the classes are too many to name."""
+        """What of the reading changes the task: no patients known, too many classes to name, several boxes."""
         warnings = [] if "group" in self._table.names else [NO_GROUPS]
         _, names, answers, _ = self._draw
         if self.kind == "label" and "choices" not in self._table.names and not names:
             warnings.append(
-                f"There are {len(answers):,} different answers, over {MAX_CLASSES}: they are asked for as free "
-                "text, without a list of classes in the prompt, and an answer is right where it repeats the "
+                f"There are {len(answers):,} different answers, over {MAX_CLASSES}: they are asked for as "
+                "free text, without a list of classes in the prompt, and an answer is right where it repeats the "
                 "name. params.choices (--choices) names the classes to choose from."
             )
         if self.several == "each":
             warnings.append(
-                "Rows with several boxes keep them all (several=each): an answer is right that gives each of them, "
-                "and the prompt must ask for each; conf/prompt=detection asks for one."
+                "Rows with several boxes keep them all (several=each): an answer is right that gives each of "
+                "them, and the prompt must ask for each; conf/prompt=detection asks for one."
             )
         return warnings
 
@@ -147,7 +147,7 @@ class Source:
 
     @functools.cached_property
     def _draw(self) -> tuple[list[splits.Place], tuple[str, ...], dict[str, str], Drops]:
-        """The place of every row, the classes, {answer in small letters: its commonest spelling}, and drops."""
+        """The place of every row, the classes, {answer in small letters: commonest spelling}, drops."""
         drops = Drops()
         shares = {"test": self.test_share, "val": self.val_share}
         places = splits.places(self._table, shares, self.split_seed, drops)

@@ -85,7 +85,7 @@ def options_of(cell) -> list[str | None]:
     Read are a list, an object {letter: text}, a list of objects with a text (and a letter), and texts with
     their letters in front.
 
-    >>> options_of({"B": "MRI", "A": "CT"}), options_of('[{"key": "A", "content": "CT"}, {"key": "B", "content": "MRI"}]')
+    >>> options_of({"B": "MRI", "A": "CT"}), options_of('[{"text": "CT"}, {"text": "MRI"}]')
     (['CT', 'MRI'], ['CT', 'MRI'])
     >>> options_of(["A: CT", "B: MRI"]), options_of(["A. fumigatus", "C. albicans"])
     (['CT', 'MRI'], ['A. fumigatus', 'C. albicans'])

@@ -33,7 +33,7 @@ Columns = dict[str, str | list[str]]
 
 
 class Table:
-    """The rows of a source, the names of its columns, {field: column or columns}, and the folder of its images."""
+    """The rows of a source, its columns, {field: column or columns}, and the folder of its images."""
 
     def __init__(
         self, source, columns, images, keep, revision, kind="label", grey_levels="window", needed=NEEDED
@@ -70,7 +70,7 @@ class Table:
         return (row for _, row in self.table_rows())
 
     def cell(self, row: Mapping, field: str):
-        """What a row has for a field, None for nothing; of several columns options or a box, by their names."""
+        """What a row has for a field, None for nothing; several columns are options or a box."""
         column = self.names.get(field)
         if not isinstance(column, list):
             cell = row.get(column)
@@ -122,7 +122,7 @@ class Table:
 def column_map(columns, there: list[str], kind: str = "label", needed=NEEDED) -> Columns:
     """{field: column} of those there are; `columns` is a mapping, or a list of "field=column".
 
-    The answer may be the four columns of a box, the choices columns that are called A, B, ... or choice_A, ...
+    The answer may be the four columns of a box, the choices columns called A, B, ... or choice_A, ...
     Raises UserError for a field that is `needed` and has no column.
     """
     if isinstance(columns, list | tuple):
@@ -167,8 +167,8 @@ def _named(field: str, column, there: list[str]) -> str | list[str]:
         raise UserError(f"The {field} is in one column, and not in {len(names)}: {', '.join(names)}.")
     if field == "answer" and not cells.sides_form(names):
         raise UserError(
-            f"The columns {', '.join(names)} do not say whether they are a box's corners (x1, y1, x2, y2) or its "
-            "corner with width and height (x, y, w, h): rename them in the table."
+            f"The columns {', '.join(names)} do not say whether they are a box's corners (x1, y1, x2, y2) or "
+            "its corner with width and height (x, y, w, h): rename them in the table."
         )
     return names
 

@@ -19,7 +19,7 @@ from medical_rl.errors import UserError
 from medical_rl.sample import Sample
 from medical_rl.seeding import hash_order
 
-# The names of a modality, letters alone: OmniMedVQA has "MR (Magnetic Resonance Imaging)" where others have MRI.
+# The names of a modality, letters alone: for MRI OmniMedVQA has "MR (Magnetic Resonance Imaging)".
 MODALITIES = {
     "ct": ("ct", "computedtomography", "ctcomputedtomography", "ctscan"),
     "mri": ("mri", "mr", "magneticresonance", "magneticresonanceimaging", "mrmagneticresonanceimaging"),
@@ -66,8 +66,8 @@ def modality_key(name: str) -> str:
 
     >>> modality_key("MRI") == modality_key("MR (Magnetic Resonance Imaging)") == "mri"
     True
-    >>> modality_key("X-ray") == modality_key("X-Ray"), modality_key("PET"), modality_key("OCT") == modality_key("CT")
-    (True, 'pet', False)
+    >>> modality_key("X-ray"), modality_key("PET"), modality_key("OCT") == modality_key("CT")
+    ('xray', 'pet', False)
     """
     letters = "".join(filter(str.isalnum, name.casefold()))
     return next((key for key, names in MODALITIES.items() if letters in names), letters)

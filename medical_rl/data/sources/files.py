@@ -76,9 +76,10 @@ class ImageIndex:
 
 
 class ImageFolder:
-    """The images below a folder by their paths as tables write them: whatever the case, the separators, the suffix.
+    """The images below a folder by their paths as tables write them.
 
-    Only the whole path from the folder on is compared, so that no image of another sub-folder is taken.
+    Case, separators and suffix may differ. The whole path from the folder on is compared, so that no image of
+    another sub-folder is taken.
     `is_listed` is False for a folder that nobody named, which is not searched: paths are then exact.
     """
 
@@ -97,7 +98,7 @@ class ImageFolder:
     def find(self, name: str) -> list[Path]:
         """The files that `name` may mean: the one of this very path, else those that differ in its spelling.
 
-        Raises UserError, whose message is the reason of a drop, for a web address or a path that leaves the folder.
+        Raises UserError, whose message is the reason of a drop, for a web address or a path out of the folder.
         """
         if re.match(r"[a-z][a-z0-9+.-]+://", name.strip(), re.IGNORECASE):
             raise UserError(WEB_ADDRESS)

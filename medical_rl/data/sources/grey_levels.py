@@ -1,8 +1,8 @@
-"""DICOM and 16-bit images as 8 bits a pixel: by the file's own window, by percentiles, or between two numbers.
+"""DICOM and 16-bit images as 8 bits a pixel: by the file's window, percentiles, or two numbers.
 
 Which levels are kept is a choice about the modality (a lung window shows no bone), so it is told on the card.
-`pydicom` is imported when a DICOM file is read and not before (pip install "medical-rl[dicom]"). What a header
-says of a patient is never kept: a picture is written anew, as a PNG.
+`pydicom` is imported when a DICOM file is read and not before (pip install "medical-rl[dicom]"). What a
+header says of a patient is never kept: a picture is written anew, as a PNG.
 """
 
 import io
@@ -65,8 +65,8 @@ def eight_bits(data: bytes, levels: Levels | None) -> tuple[bytes, tuple[str, ..
         return data, ()  # told when it is decoded
     if levels == "window":
         raise UserError(
-            "it has more than 8 bits a pixel and no window of its own: grey_levels=percentile, or [low, high], "
-            "says which of its grey levels to keep"
+            "it has more than 8 bits a pixel and no window of its own: grey_levels=percentile, or [low, "
+            "high], says which of its grey levels to keep"
         )
     return _scaled(pixels, levels)
 
@@ -97,8 +97,8 @@ def _from_dicom(data: bytes, levels: Levels) -> tuple[bytes, tuple[str, ...]]:
         window = _window(file)
         if window is None:
             raise UserError(
-                "its DICOM file has no window: grey_levels=percentile, or [low, high], says which of its grey "
-                "levels to keep"
+                "its DICOM file has no window: grey_levels=percentile, or [low, high], says which of its "
+                "grey levels to keep"
             )
         picture, _ = _scaled(pixels, window, form == "MONOCHROME1")
         return picture, ("put into 8 bits by the window of the DICOM file",)

@@ -97,8 +97,8 @@ def box_questions(
 ) -> Iterator[Sample]:
     """The samples of kind "box", each asking `question` for the box of its image.
 
-    normal  None where the box is of what every image shows, and nothing may tell the class; else the answer that
-            has no box, and question and meta name the finding, which is the sample's answer
+    normal  None where the box is of what every image shows, and nothing may tell the class; else the answer
+            that has no box, and question and meta name the finding, which is the sample's answer
 
     A sample names its file in meta["file"], below `folder`. One without a box to use goes to `drops`.
     """

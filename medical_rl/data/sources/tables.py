@@ -43,8 +43,8 @@ def read_rows(path: Path) -> Iterator[dict]:
 def _json_rows(path: Path) -> Iterator[dict]:
     """The objects of a JSON or JSON lines file, whichever of the two it holds.
 
-    JSON may be a list; an object with one list in it, or a list a split; or an object of objects, whose key is
-    then the column `key`.
+    JSON may be a list; an object with one list in it, or a list a split; or an object of objects, whose key
+    is then the column `key`.
     """
     with path.open("rb") as file:
         whole = file.read(1 << 12).decode("utf-8-sig", "replace").lstrip().startswith("[")
@@ -66,8 +66,8 @@ def _json_rows(path: Path) -> Iterator[dict]:
         yield from ({"key": key, **row} for key, row in content.items())
     else:
         raise UserError(
-            f"{path.absolute()} should hold a JSON list, an object with one list (or one a split), or an object "
-            f"of objects; it is an object with {', '.join(map(repr, list(content)[:5])) or 'nothing'}."
+            f"{path.absolute()} should hold a JSON list, an object with one list (or one a split), or an "
+            f"object of objects; it is an object with {', '.join(map(repr, list(content)[:5])) or 'nothing'}."
         )
 
 
