@@ -21,6 +21,8 @@ WITHOUT_EFFECT = {
     "conf.prompt": "it is in the prepared data, which are an input",
     "conf.max_ckpt_to_keep": "what is kept on the disk",
     "conf.engine.gpu_memory_utilization": "how fast",
+    "conf.engine.agreement_at_least": "it stops a run or does nothing",
+    "conf.engine.agreement_steps": "the same",
     "conf.evaluation.batch": "how fast",
     "conf.evaluation.gpus": "how fast",
     "conf.reward_training.score_batch": "how fast",

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medical_rl.engine.host.environment import stage_environment
+from medical_rl.run.processes import METRICS, RUN, STAGE
 
 TIMEOUT_S = 300
 
@@ -44,7 +45,9 @@ def _ask(module: str, config: DictConfig, request: Mapping[str, Any]) -> list[st
         request_file, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         OmegaConf.save(config, Path(folder) / "config.yaml")  # unresolved: it says where a value comes from
         request_file.write_text(json.dumps({**request, "answer": str(answer)}), encoding="utf-8")
-        environment = stage_environment(config.conf.engine, "check", "check", str(Path(folder) / "metrics"))
+        environment = stage_environment(config.conf.engine, "", "", "")
+        for name in (RUN, STAGE, METRICS):  # it is no stage of the run, and logs nothing
+            del environment[name]
         command = [sys.executable, "-m", f"medical_rl.engine.checks.{module}", str(request_file)]
         try:
             done = subprocess.run(
