@@ -14,10 +14,9 @@ def folder_with(tmp_path, stages: dict, stage: str = "rl") -> RunFolder:
     return RunFolder(tmp_path, stage)
 
 
-def files(run: RunFolder) -> dict:
-    composed = {
-        "data": {"train_files": f"{run.path}/data/train.parquet", "val_files": f"{run.path}/data/val.parquet"}
-    }
+def files(run: RunFolder, train: str | None = None) -> dict:
+    train = train or f"{run.path}/data/train.parquet"
+    composed = {"data": {"train_files": train, "val_files": f"{run.path}/data/val.parquet"}}
     config = OmegaConf.create(composed)
     OmegaConf.set_struct(config, True)
     changed = with_training_rows(config, run)
@@ -43,3 +42,9 @@ def test_pseudo_labelled_rows_replace_the_prepared_ones(tmp_path):
 def test_a_round_has_rows_of_its_own(tmp_path):
     run = folder_with(tmp_path, {}, "round_2/rl")
     assert files(run) == {"train_files": "round_2/train.parquet", "val_files": "data/val.parquet"}
+
+
+def test_a_file_of_ones_own_stays(tmp_path):
+    outputs = {"train": {"path": "pseudo_label/train.parquet"}}
+    run = folder_with(tmp_path, {"pseudo_label": {"status": "done", "outputs": outputs}})
+    assert files(run, "/elsewhere/own.parquet")["train_files"] == "/elsewhere/own.parquet"

@@ -65,10 +65,15 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 
 def with_training_rows(config: DictConfig, folder: RunFolder) -> DictConfig:
-    """A copy of `config` in which verl reads this stage's rows: a round's, pseudo-labelled or prepared."""
+    """A copy of `config` in which verl reads this stage's rows: a round's, pseudo-labelled or prepared.
+
+    Files of a user's own in data.train_files or data.val_files stay.
+    """
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))
-    config.data.train_files = str(training_rows(folder, "train"))
-    config.data.val_files = str(training_rows(folder, "val"))
+    for split in ("train", "val"):
+        prepared = folder.path / "data" / f"{split}.parquet"
+        if Path(str(config.data[f"{split}_files"])).resolve() == prepared.resolve():
+            config.data[f"{split}_files"] = str(training_rows(folder, split))
     return config
 
 
