@@ -49,7 +49,7 @@ def planned(conf: Mapping) -> list[str]:
     for name in names:
         if name != LOOP and (name not in STAGES or declared(name).in_loop_only):
             outside = [stage for stage in STAGES if not declared(stage).in_loop_only]
-            raise unknown("stage", name, [LOOP, *outside])
+            raise unknown("stage", name, [LOOP] + outside)
     if LOOP in names and not conf.get("loop"):
         raise UserError("conf.stages has loop, and this recipe has no conf/loop. conf=medgr2 has one.")
     return [name for name in names if name != "warm_start" or conf["warm_start"]["enabled"]]
@@ -65,8 +65,8 @@ def needs(stage: str, conf: Mapping) -> tuple[str, ...]:
 
 def that_train(how: str | None = None) -> list[str]:
     """The stages that train the policy `how` ("supervised", "reinforced"; None: both), in STAGES' order."""
-    trains = {name: declared(name).trains for name in STAGES}
-    return [name for name, by in trains.items() if by and how in (None, by)]
+    ways = {how} if how else {"supervised", "reinforced"}
+    return [name for name in STAGES if declared(name).trains in ways]
 
 
 def supervised_arms(stages: Iterable[str]) -> list[str]:
@@ -76,4 +76,4 @@ def supervised_arms(stages: Iterable[str]) -> list[str]:
 
 def reinforces(stages: Iterable[str]) -> bool:
     """True if one of `stages` scores responses by the rewards."""
-    return not {LOOP, *that_train("reinforced")}.isdisjoint(stages)
+    return not {LOOP}.union(that_train("reinforced")).isdisjoint(stages)

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from itertools import chain, islice, product
+from operator import itemgetter
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -78,7 +79,7 @@ def draw_boxes(
     folder: RunFolder, eval_set: EvalSet, answered: dict[str, list[dict]], seed: int
 ) -> Path | None:
     """Draw boxes/<data>.png, some test images with the true boxes and each model's; None without boxes."""
-    if not all(row["kind"] == "box" for row in chain(*answered.values())):
+    if set(map(itemgetter("kind"), chain.from_iterable(answered.values()))) - {"box"}:
         return None
     from medical_rl.evaluation.figures import boxes
     from medical_rl.evaluation.figures.plot import save_figure
@@ -143,10 +144,10 @@ def with_option_scores(records: list[dict], scores: Path) -> list[dict]:
     by_id = {}
     for line in map(json.loads, scores.read_text(encoding="utf-8").splitlines()):
         by_id[line["id"]] = option_probabilities(line["options"], line["scores"])
-    return [
-        {**record, "option_scores": by_id[record["id"]]} if record["id"] in by_id else record
-        for record in records
-    ]
+    for record in records:
+        if record["id"] in by_id:
+            record["option_scores"] = by_id[record["id"]]
+    return records
 
 
 def request(config: DictConfig, model: EvaluatedModel, eval_set: EvalSet) -> dict:
@@ -184,11 +185,11 @@ def write_predictions(path: Path, records: list[dict]) -> None:
 def needs(conf: Mapping) -> tuple[str, ...]:
     """The stages that prepare, pseudo-label or train a policy, those of the loop's rounds included."""
     rounds = plan.policy_stages(conf["loop"]) if "loop" in conf["stages"] else ()
-    return ("prepare", "pseudo_label", *that_train(), *rounds)
+    return ("prepare", "pseudo_label") + tuple(that_train()) + tuple(rounds)
 
 
 STAGE = Stage(
     "evaluate", "greedy evaluation", run, needs=needs,
-    reads=("conf.evaluation", "conf.model", "conf.prompt.frame", "conf.seed", *VLLM_ENGINE),
+    reads=("conf.evaluation", "conf.model", "conf.prompt.frame", "conf.seed") + VLLM_ENGINE,
     splits=lambda config, prepared: (str(config.conf.evaluation.split),),
 )  # fmt: skip

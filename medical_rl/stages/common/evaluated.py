@@ -48,9 +48,10 @@ def eval_sets(config: DictConfig, folder: RunFolder) -> list[EvalSet]:
     sets = [EvalSet(str(config.conf.data.name), own / f"{split}.parquet", prompt, notes=card_notes(own))]
     further = further_sets(config)
     trained_images: set[bytes] = set()
-    for path in (own / f"{name}.parquet" for name in TRAINED_SPLITS if further):
-        if path.exists():
-            trained_images.update(*(_digests(sample.images) for sample in read_samples(path)))
+    for name in TRAINED_SPLITS if further else ():
+        if (own / f"{name}.parquet").exists():
+            for sample in read_samples(own / f"{name}.parquet"):
+                trained_images |= _digests(sample.images)
     for data, set_prompt in further:
         name = data["name"]
         out = folder.path / f"data_{name}"
@@ -94,7 +95,7 @@ class EvaluatedModel:
 def evaluated_models(config: DictConfig, folder: RunFolder) -> tuple[list[EvaluatedModel], list[str]]:
     """The (models, notes) in the order of the results: base, the run's, then `conf.evaluation.models`."""
     policies, notes = trained_models(config, folder)
-    models = [EvaluatedModel("base", None, base_model(config, folder), "base"), *policies]
+    models = [EvaluatedModel("base", None, base_model(config, folder), "base")] + policies
     for name in dict.fromkeys(map(str, config.conf.evaluation.get("models") or ())):
         model = resolve_model(name, setting="conf.evaluation.models")
         models.append(EvaluatedModel(name, None, model, file_stem(name)))

@@ -53,7 +53,7 @@ def _compose(fields: Mapping, config: DictConfig) -> tuple[dict, dict]:
     known = list(base.conf.data.keys())  # those that must be given too: `in` leaves them out
     changed = {name: value for name, value in fields.items() if name not in ("choice", "prompt")}
     for name in changed:
-        check_known(f"field of conf/data={choice}", name, [*known, "prompt"])
+        check_known(f"field of conf/data={choice}", name, known + ["prompt"])
     base.conf.data = OmegaConf.merge(base.conf.data, changed, {"only": [str(config.conf.evaluation.split)]})
     missing = sorted(key.removeprefix("conf.data.") for key in OmegaConf.missing_keys(base.conf.data))
     if missing:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -45,7 +45,12 @@ def base_model(config: DictConfig, run: RunFolder) -> str:
 
 def image_limits(config: DictConfig) -> dict[str, int]:
     """The {"min_pixels", "max_pixels"} of the run's images."""
-    return {name: int(config.conf.model[name]) for name in ("min_pixels", "max_pixels")}
+    return {"min_pixels": int(config.conf.model.min_pixels), "max_pixels": int(config.conf.model.max_pixels)}
+
+
+def chosen(settings: Mapping, names: Iterable[str]) -> dict:
+    """Those of the `settings` that `names` names, in that order."""
+    return {name: settings[name] for name in names}
 
 
 def engine_request(config: DictConfig, model: str, rows: Path, prompt: Mapping, max_new_tokens: int) -> dict:

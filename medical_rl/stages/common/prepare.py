@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice, product
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -104,10 +105,9 @@ def build_tiny_base(
     trained = [path for path in (data / "warm_start.parquet", data / "train.parquet") if path.exists()]
     # A tested row's text is looked at only where nothing is trained on.
     trained = trained or sorted(path for path in data.glob("*.parquet") if path.name != REPORTS)
-    own = [(path, prompt) for path in trained]
-    for path, rows_prompt in [*own, *further]:
+    for path, rows_prompt in chain(product(trained, [prompt]), further):
         for sample in islice(read_samples(path), SAMPLES):
-            texts.update(message["content"] for message in messages(sample, rows_prompt))
+            texts.update(map(itemgetter("content"), messages(sample, rows_prompt)))
             texts.add(target(sample, rows_prompt))
     if (data / REPORTS).exists():
         for report in islice(read_reports(data / REPORTS, with_images=False), SAMPLES):
@@ -131,4 +131,4 @@ def _graded_texts(config: DictConfig, train: Path, prompt: dict) -> set[str]:
 
     rows = list(islice(read_samples(train), SAMPLES))
     graded = graded_rows(rows, prompt, int(config.conf.seed), load(str(settings.synonyms)))
-    return {row.text for row in graded}
+    return set(map(attrgetter("text"), graded))

@@ -28,7 +28,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     from medical_rl.engine.verl.runner import run_grpo
     from medical_rl.engine.verl.settings import rl_config
 
-    rewards, prompt = (plain(config.conf[k]) for k in ("rewards", "prompt"))
+    rewards, prompt = plain(config.conf.rewards), plain(config.conf.prompt)
     check_rewards_on_gold(islice(read_samples(training_rows(folder)), CHECKED_ROWS), rewards, prompt)
     stage = folder.stage
     start = starting_model(config, folder, stage)
@@ -117,10 +117,14 @@ def keep_newest(checkpoints: Path, keep: int | None) -> list[int]:
     if keep is None or not tracker.exists():
         return []
     latest = int(tracker.read_text())  # a later folder is a save that was cut short; verl writes it anew
-    numbers = (int(folder.name.removeprefix("global_step_")) for folder in checkpoints.glob("global_step_*"))
-    steps = sorted(step for step in numbers if step <= latest)
-    whole = [step for step in steps if any((checkpoints / f"global_step_{step}" / "actor").glob("*.pt"))]
-    removed = [step for step in steps if step not in whole[-keep:]]
+    steps, whole = [], []
+    for saved in checkpoints.glob("global_step_*"):
+        step = int(saved.name.removeprefix("global_step_"))
+        if step <= latest:
+            steps.append(step)
+            if any((saved / "actor").glob("*.pt")):
+                whole.append(step)
+    removed = sorted(set(steps) - set(sorted(whole)[-keep:]))
     for step in removed:
         shutil.rmtree(checkpoints / f"global_step_{step}")
     return removed

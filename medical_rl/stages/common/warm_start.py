@@ -79,7 +79,7 @@ def supervise(
         refuse_uncountable(start, training_rows(folder, split), limits)
     model, notes = fine_tune(config, folder, start, files, count, settings)
     source = "" if split_stage(stage)[0] else f" of the split {split}"
-    return model, [f"{count} rows{source}", *notes]
+    return model, [f"{count} rows{source}"] + notes
 
 
 def fine_tune(
@@ -99,7 +99,7 @@ def fine_tune(
     launch(overrides_file, ranks)
     step = last_saved_step(checkpoints, stage, sft_length(settings, count)[0])
     weights = checkpoints / f"global_step_{step}" / "huggingface"
-    return leave_model(weights, start, config, folder, stage), [f"{step} steps", *ranks_notes, *notes]
+    return leave_model(weights, start, config, folder, stage), [f"{step} steps"] + ranks_notes + notes
 
 
 def launch(overrides_file: Path, ranks: int) -> None:
@@ -158,7 +158,7 @@ def splits(config: DictConfig, prepared: Mapping) -> tuple[str, ...]:
 
 STAGE = Stage(
     "warm_start", "supervised warm start", run, needs=("prepare", "pseudo_label"),
-    reads=("conf.warm_start", "conf.model", "conf.seed", *TRAINING_ENGINE),
+    reads=("conf.warm_start", "conf.model", "conf.seed") + TRAINING_ENGINE,
     trains="supervised", splits=splits, steps=steps,
 )  # fmt: skip
 
@@ -171,7 +171,7 @@ def run_sft(config: DictConfig, folder: RunFolder) -> dict:
 
 SFT = Stage(
     "sft", "supervised arm", run_sft, needs=("prepare", "warm_start"),
-    reads=("conf.sft", "conf.model", "conf.seed", *TRAINING_ENGINE),
+    reads=("conf.sft", "conf.model", "conf.seed") + TRAINING_ENGINE,
     steps=lambda config, folder, stage: planned_steps(config.conf.sft, folder),
     trains="supervised", splits=("train", "val"),
 )  # fmt: skip

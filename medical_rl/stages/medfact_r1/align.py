@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from omegaconf import DictConfig
 
@@ -18,7 +19,7 @@ from medical_rl.pseudo_label.labellers.instructions import local_prompt, prompt_
 from medical_rl.pseudo_label.retrieval.corpus import corpus, retrievable
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample, group_key
-from medical_rl.stages.common.models import image_limits
+from medical_rl.stages.common.models import chosen, image_limits
 from medical_rl.stages.medfact_r1 import labelling
 from medical_rl.stages.medfact_r1.labelling import HOME, training_rows
 from medical_rl.stages.stage import VLLM_ENGINE, Stage
@@ -38,12 +39,13 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
         pairs, said = rule_pairs(
             settings["pairs"], settings["images"], local_prompt(), float(settings["held_out"]), int(conf.seed)
         )
-        refuse_overlap([row.sample for row in pairs.train + pairs.held_out], _other_studies(config, folder))
+        samples = list(map(attrgetter("sample"), pairs.train + pairs.held_out))
+        refuse_overlap(samples, _other_studies(config, folder))
     else:
         rows, said = training_rows(folder, labelling.drawn_parts(config, folder).pairs), []
         refuse_overlap(rows, _other_studies(config, folder))
         pairs = _pairs(config, folder, rows, settings)
-    engine = {name: conf.engine[name] for name in ("device", "dtype", "ranks")}
+    engine = chosen(conf.engine, ("device", "dtype", "ranks"))
     work = AlignmentRun(
         folder.path / HOME / "alignment", folder.path / MODEL, image_limits(config), engine, int(conf.seed),
         has_phantom_data(folder.path),
@@ -52,7 +54,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     outputs = {"model": MODEL} if report["kept"] == "aligned" else {}
     outputs["report"] = f"{HOME}/alignment/alignment.json"
     outputs["page"] = f"{HOME}/alignment/alignment.md"
-    figures = {name: report[name] for name in ("verdict", "kept", "counts")}
+    figures = chosen(report, ("verdict", "kept", "counts"))
     return {"outputs": outputs, "notes": report["notes"] + said, "figures": figures}
 
 
@@ -112,7 +114,7 @@ def _other_studies(config: DictConfig, folder: RunFolder) -> dict[str, set[str]]
 
 def needs(conf: Mapping) -> tuple[str, ...]:
     """Preparation, retrieval, and the calibration where it comes first and says how many reports."""
-    return ("prepare", "retrieve", *labelling.before(conf, "align", "calibrate"))
+    return ("prepare", "retrieve") + labelling.before(conf, "align", "calibrate")
 
 
 STAGE = Stage(

@@ -34,8 +34,10 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     rows = labelling.training_rows(folder, labelling.drawn_parts(config, folder).calibration)
     labels = labelling.label_rows(config, folder, rows, settings.candidates, "calibration")
     golds = gold_answers(rows)
-    agreed = {k: agreement(of_k, golds) for k, of_k in labels.items()}
-    readable = {k: [label for label in of_k if label.id in golds] for k, of_k in labels.items()}
+    agreed, readable = {}, {}
+    for k, of_k in labels.items():
+        agreed[k] = agreement(of_k, golds)
+        readable[k] = [label for label in of_k if label.id in golds]
     errors = errors_by_k(golds, readable)
     studies = {group_key(row) for row in rows if row.id in set(errors.ids)}
     try:
@@ -77,13 +79,13 @@ def _order_notes(config: DictConfig) -> list[str]:
 
 def needs(conf: Mapping) -> tuple[str, ...]:
     """Preparation, retrieval, and the alignment where it comes first and gives the labeller."""
-    return ("prepare", "retrieve", *labelling.before(conf, "calibrate", "align"))
+    return ("prepare", "retrieve") + labelling.before(conf, "calibrate", "align")
 
 
 STAGE = Stage(
     "calibrate", "factuality-risk calibration", run, needs=needs,
     reads=(
         "conf.calibration", "conf.labeller", "conf.alignment.enabled", "conf.alignment.share",
-        "conf.alignment.pairs", "conf.pseudo_label.path", "conf.seed", "conf.model", *VLLM_ENGINE,
-    ),
+        "conf.alignment.pairs", "conf.pseudo_label.path", "conf.seed", "conf.model",
+    ) + VLLM_ENGINE,
 )  # fmt: skip

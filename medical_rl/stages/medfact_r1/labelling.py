@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from medical_rl.pseudo_label.retrieval.corpus import corpus
 from medical_rl.pseudo_label.retrieval.retrieve import FILE, read_retrieved
 from medical_rl.run.folder import RunFolder
 from medical_rl.sample import Sample, group_key
-from medical_rl.stages.common.models import base_model, image_limits, resolve_model
+from medical_rl.stages.common.models import base_model, chosen, image_limits, resolve_model
 
 HOME = "pseudo_label"
 
@@ -44,8 +45,7 @@ def training_rows(folder: RunFolder, ids: Iterable[str] | None = None, images: b
     """The prepared training rows (those named by `ids`), without the copies that fill a batch."""
     wanted = None if ids is None else set(ids)
     rows = read_samples(folder.path / "data" / "train.parquet", images)
-    own = (row for row in rows if not row.meta.get("copy"))
-    return [row for row in own if wanted is None or row.id in wanted]
+    return [row for row in rows if not row.meta.get("copy") and (wanted is None or row.id in wanted)]
 
 
 def reason_not_aligned(config: DictConfig) -> str | None:
@@ -69,10 +69,11 @@ def corpus_with_pairs_apart(config: DictConfig, folder: RunFolder, reports: Sequ
         return list(reports)
     pairs = drawn_parts(config, folder).pairs
     studies = set(map(group_key, training_rows(folder, pairs, images=False)))
-    return [
-        dataclasses.replace(report, split="pairs") if report.group in studies else report
-        for report in reports
-    ]
+    reports = list(reports)
+    for number, report in enumerate(reports):
+        if report.group in studies:
+            reports[number] = dataclasses.replace(report, split="pairs")
+    return reports
 
 
 def labeller_model(config: DictConfig, folder: RunFolder) -> str:
@@ -92,7 +93,7 @@ def labeller_model(config: DictConfig, folder: RunFolder) -> str:
 def retrieved_reports(folder: RunFolder) -> tuple[dict[str, list[str]], dict[str, Report]]:
     """({row id: ids of its reports, best first}, {report id: report})."""
     rankings = read_retrieved(folder.path / HOME / FILE)
-    retrieved = {row: [hit.id for hit in hits] for row, hits in rankings.items()}
+    retrieved = {row: list(map(attrgetter("id"), hits)) for row, hits in rankings.items()}
     return retrieved, {report.id: report for report in corpus(folder.path / "data")}
 
 
@@ -108,7 +109,7 @@ def label_rows(
             settings["model"] = labeller_model(config, folder)
     home = folder.path / HOME / name
     home.mkdir(parents=True, exist_ok=True)
-    engine = {key: conf.engine[key] for key in ("device", "dtype", "gpu_memory_utilization")}
+    engine = chosen(conf.engine, ("device", "dtype", "gpu_memory_utilization"))
     work = RoundContext(1, int(conf.seed), home, folder.path / "labeller", image_limits(config), engine)
     retrieved, reports = retrieved_reports(folder)
     return answers_per_k(settings, rows, retrieved, reports, ks, work)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+from operator import attrgetter
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -105,8 +106,8 @@ def _with_judged_concepts(
 def _take_labels(config: DictConfig, folder: RunFolder, home: Path) -> tuple[list[str], dict]:
     """Link another run's labels here: (notes, figures). Raises UserError where they are of other rows."""
     source = borrowed_labels(config)
-    ours = {row.id for row in training_rows(folder, images=False)}
-    theirs = {row.id for row in read_samples(source / TRAIN, with_images=False)}
+    ours = set(map(attrgetter("id"), training_rows(folder, images=False)))
+    theirs = set(map(attrgetter("id"), read_samples(source / TRAIN, with_images=False)))
     strange = sorted(theirs - ours)
     if strange:
         raise UserError(
@@ -129,7 +130,7 @@ def _cold_start(config: DictConfig, folder: RunFolder, home: Path) -> list[str]:
         shutil.copy2(home / TRAIN, path)
         return []
     prompt, settings = plain(config.conf.prompt), plain(config.conf.labeller)
-    rows = training_rows(folder, [row.id for row in read_samples(home / TRAIN, with_images=False)])
+    rows = training_rows(folder, map(attrgetter("id"), read_samples(home / TRAIN, with_images=False)))
     if source == "human":
         write_split(rows, path, prompt)
         return ["the cold start learns the data's own answers"]

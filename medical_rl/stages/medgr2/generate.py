@@ -2,6 +2,7 @@
 `round_k/distil`, the generator fine-tuned on what R_phi scored high (line 14)."""
 
 import json
+from operator import itemgetter
 
 from omegaconf import DictConfig
 
@@ -12,7 +13,7 @@ from medical_rl.loop.generate import CANDIDATES, distilled_settings, generate, w
 from medical_rl.loop.plan import round_stage, split_stage
 from medical_rl.reward_model.training.rows import generator_rows
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages.common.models import base_model, image_limits, resolve_model
+from medical_rl.stages.common.models import base_model, chosen, image_limits, resolve_model
 from medical_rl.stages.common.warm_start import fine_tune
 from medical_rl.stages.stage import TRAINING_ENGINE, VLLM_ENGINE, Stage
 
@@ -27,7 +28,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if taught is not None:
         settings = distilled_settings(settings, plain(conf.loop.distil), taught)
     rows = generator_rows(folder.path / "data" / "train.parquet", int(conf.reward_training.rows), seed)
-    engine = {name: conf.engine[name] for name in ("device", "dtype", "gpu_memory_utilization")}
+    engine = chosen(conf.engine, ("device", "dtype", "gpu_memory_utilization"))
     counts = generate(
         settings, rows, round=round_, seed=seed, folder=folder.round(round_), prompt=plain(conf.prompt),
         limits=image_limits(config), engine=engine, shared=folder.path / "generator",
@@ -49,8 +50,8 @@ STAGE = Stage(
     "generate", "generated questions", run,
     reads=(
         "conf.generator", "conf.loop.distil", "conf.seed", "conf.prompt", "conf.reward_training.rows",
-        "conf.model.min_pixels", "conf.model.max_pixels", *VLLM_ENGINE,
-    ),
+        "conf.model.min_pixels", "conf.model.max_pixels",
+    ) + VLLM_ENGINE,
     in_loop_only=True,
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ def run_distil(config: DictConfig, folder: RunFolder) -> dict:
     distil = plain(conf.loop.distil)
     settings = distilled_settings(plain(conf.generator), distil, None)
     kept = json.loads((home / "kept.json").read_text())["kept"]
-    ids = {row["id"] for row in kept}
+    ids = set(map(itemgetter("id"), kept))
     rows = [sample for sample in read_samples(home / "candidates.parquet") if sample.id in ids]
     limits = image_limits(config)
     train, val = home / "distil" / "train.parquet", home / "distil" / "val.parquet"
@@ -91,7 +92,7 @@ def run_distil(config: DictConfig, folder: RunFolder) -> dict:
 DISTIL = Stage(
     "distil", "distillation of the generator", run_distil,
     reads=(
-        "conf.generator", "conf.loop.distil", "conf.warm_start", "conf.model", "conf.seed", *TRAINING_ENGINE,
-    ),
+        "conf.generator", "conf.loop.distil", "conf.warm_start", "conf.model", "conf.seed",
+    ) + TRAINING_ENGINE,
     in_loop_only=True,
 )  # fmt: skip

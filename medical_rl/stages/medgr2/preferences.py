@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -27,7 +28,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     conf, seed = config.conf, int(config.conf.seed)
     round_, _ = split_stage(folder.stage)
     home = folder.round(round_)
-    settings, prompt = (plain(section) for section in (conf.loop.preferences, conf.prompt))
+    settings, prompt = plain(conf.loop.preferences), plain(conf.prompt)
     questions = home / "preferences" / "asked.parquet"
     write_split(draw_rows(home / "train.parquet", int(settings["rows"]), seed + round_), questions, prompt)
     policy = policy_of(policy_after(round_, conf.loop), config, folder)
@@ -45,7 +46,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     if not rows:
         raise UserError(f"None of {len(written)} responses of the policy could be graded: {dict(dropped)}.")
     write_graded(rows, home / "preferences.parquet")
-    counts = Counter(row.made_by for row in rows)
+    counts = Counter(map(attrgetter("made_by"), rows))
     by_kind = [f"{number:,} {kind.removeprefix('policy_')}" for kind, number in sorted(counts.items())]
     notes = [f"{len(rows):,} graded responses: {', '.join(by_kind)}"]
     for reason, number in dropped.items():

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -18,7 +19,7 @@ from medical_rl.reward_model.grading.probes import with_grey_images, with_swappe
 from medical_rl.reward_model.training import rows as graded_files
 from medical_rl.run.files import link_or_copy, write_json
 from medical_rl.run.folder import RunFolder
-from medical_rl.stages.common.models import base_model, image_limits, resolve_model
+from medical_rl.stages.common.models import base_model, chosen, image_limits, resolve_model
 from medical_rl.stages.medgr2.score import score_rows
 from medical_rl.stages.stage import VLLM_ENGINE, Stage
 from medical_rl.training.request import training_command
@@ -81,7 +82,7 @@ def train_model(
         "seed": int(conf.seed), "device": str(conf.engine.device), "phantom": has_phantom_data(folder.path),
         **image_limits(config),
     }  # fmt: skip
-    request |= {name: settings[name] for name in TRAINING}
+    request |= chosen(settings, TRAINING)
     if previous is not None:
         request |= {"model": str(previous), "sft": None, "fit": settings["again"]}
     else:
@@ -108,18 +109,21 @@ def calibrate_model(
 
     conf, work = config.conf, folder.path / folder.stage
     rows = list(read_graded(held_out))
-    measured = [number for number, row in enumerate(rows) if row.made_by in graded_files.MEASURED]
-    own = [rows[number] for number in measured]
+    own, measured = [], []
+    for number, row in enumerate(rows):
+        if row.made_by in graded_files.MEASURED:
+            own.append(row)
+            measured.append(number)
     exchanged, grey = with_swapped_images(own, int(conf.seed)), list(map(with_grey_images, own))
     outputs = score_rows(config, model, rows + exchanged + grey, work / "scored")
-    totals = [values[0] for values in outputs]
+    totals = list(map(itemgetter(0), outputs))
     scores, totals = totals[: len(rows)], totals[len(rows) :]
     exchanged_scores, grey_scores = totals[: len(exchanged)], totals[len(exchanged) :]
     scale = "free" if conf.reward_training.loss == "pairwise" else "grades"
     before = json.loads(previous.read_text())["scores"] if previous else None
     swapped = (exchanged, exchanged_scores)
     figures = calibrate(rows, scores, swapped=swapped, previous=before, scale=scale, seed=int(conf.seed))
-    grades = [row.grade for row in own]
+    grades = list(map(attrgetter("grade"), own))
     figures["spearman"] = spearman(grades, [scores[number] for number in measured])
     figures["grey_spearman"] = spearman(grades, grey_scores)
     write_json(work / "calibration.json", {**figures, "scores": scores})
@@ -132,7 +136,7 @@ def summary_figures(figures: dict) -> dict:
     probes = figures["probe_gaps"].items()
     gaps = {name: probe["gap"] for name, probe in probes if name in graded_files.WRONG}
     weakest = min(gaps, key=gaps.get, default=None)
-    summary = {name: figures[name] for name in ("spearman", "mae", "in_order", "grey_spearman")}
+    summary = chosen(figures, ("spearman", "mae", "in_order", "grey_spearman"))
     return summary | {
         "swapped_drop": (figures["swapped"] or {}).get("drop"),
         "probe_gap": gaps.get(weakest),

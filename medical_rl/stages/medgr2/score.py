@@ -46,7 +46,7 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
 
 STAGE = Stage(
     "score", "scores by the reward model", run,
-    reads=("conf.prompt", "conf.reward_training.scorer", *VLLM_ENGINE),
+    reads=("conf.prompt", "conf.reward_training.scorer") + VLLM_ENGINE,
     in_loop_only=True,
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,8 +47,11 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
             f"conf.loop.filter is {loop['filter']}. Lower tau, or choose conf.loop.filter.by=top_k or "
             f"quantile; {folder.path / 'reward_model'} has its calibration."
         )
-    kept = [candidates[position] for position in positions]
-    kept_keys = [keys[position] for position in positions]
+    kept, kept_keys, kept_scores = [], [], []
+    for position in positions:
+        kept.append(candidates[position])
+        kept_keys.append(keys[position])
+        kept_scores.append({"id": candidates[position].id, "score": scores[position]})
     present = set(map(duplicate_key, rows_before(config, folder, round_)))
     added = {kept[position].id for position in new_positions(present, kept_keys, loop["allow_overlap"])}
     prompt = plain(config.conf.prompt)
@@ -55,13 +59,12 @@ def run(config: DictConfig, folder: RunFolder) -> dict:
     rows = chain(rows_before(config, folder, round_), new_rows)
     total = write_split(rows, home / "train.parquet", prompt)["rows"]
     check_batches(config, total, folder.stage)
-    kept_scores = [{"id": sample.id, "score": score_of[sample.id]} for sample in kept]
     write_json(home / "kept.json", {"kept": kept_scores, "added": sorted(added)})
     generated, passed = error_share(candidates), error_share(kept)
     figures = {
         "candidates": len(candidates), "kept": len(kept), "added": len(added), "total": total,
         "errors_generated": generated, "errors_kept": passed,
-        "lowest_kept": min((row["score"] for row in kept_scores), default=None),
+        "lowest_kept": min(map(itemgetter("score"), kept_scores), default=None),
     }  # fmt: skip
     counts = f"{len(kept)} of {len(candidates)} candidates kept by {loop['filter']['by']}"
     notes = [f"{counts}, {len(added)} of them new: D_gen has {total} rows"]
