@@ -4,6 +4,7 @@ No model is loaded here: a row of these figures is a `Graded` with the score R_p
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def calibrate(
     scale      "free" for a model trained on pairs: figures that need grades (mae) are then None
     """
     _check_lengths(rows, scores)
-    grades = [row.grade for row in rows]
+    grades = list(map(attrgetter("grade"), rows))
     kinds = figures_by_kind(rows, scores)
     return {
         "rows": len(rows),

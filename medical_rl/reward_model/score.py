@@ -59,7 +59,7 @@ class Scorer:
         """The outputs of every row, in order; a few batches of rows are in memory at a time."""
         rows = iter(rows)
         for first in rows:
-            ahead = [first, *islice(rows, batch * LOOKAHEAD - 1)]
+            ahead = [first] + list(islice(rows, batch * LOOKAHEAD - 1))
             lengths = [self.encoder.length(sample, text) for sample, text in ahead]
             order = sorted(range(len(ahead)), key=lengths.__getitem__)
             outputs: dict[int, list[float]] = {}

@@ -10,6 +10,7 @@ import functools
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from medical_rl.judges.endpoint import refuse_restricted
@@ -125,9 +126,9 @@ def agreement_figures(preferences: Sequence[Preference]) -> dict[str, float]:
     ordered = [p for p in preferences if p.better.grade != p.worse.grade]
     return {
         "pairs": len(preferences),
-        "better_first": sum(p.better_first for p in preferences) / max(1, len(preferences)),
+        "better_first": sum(map(attrgetter("better_first"), preferences)) / max(1, len(preferences)),
         "ordered": len(ordered),
-        "agree": sum(p.agrees for p in ordered) / max(1, len(ordered)),
+        "agree": sum(map(attrgetter("agrees"), ordered)) / max(1, len(ordered)),
     }
 
 

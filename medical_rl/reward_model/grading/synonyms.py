@@ -37,7 +37,7 @@ class Table:
 
     def __init__(self, name: str, table: Mapping[str, tuple[str, ...]]):
         self.name, self.table = name, dict(table)
-        self.longest = max((len(phrase.split()) for phrase in self.table), default=0)
+        self.longest = max(map(len, map(str.split, self.table)), default=0)
 
     def of(self, phrase: str) -> tuple[str, ...]:
         """The synonyms of `phrase`; () where it is not in the table."""
@@ -62,9 +62,13 @@ def _tables() -> dict:
     return yaml.safe_load(TABLES.read_text(encoding="utf-8"))
 
 
+def _phrases(table: str) -> dict[str, tuple[str, ...]]:
+    return {phrase: tuple(ways) for phrase, ways in _tables()[table].items()}
+
+
 def builtin_table() -> dict[str, tuple[str, ...]]:
     """{phrase: its synonyms}, lower case: every table of words.yaml but the held-out one."""
-    table = {phrase: tuple(ways) for phrase, ways in _tables()["directed"].items()}
+    table = _phrases("directed")
     for group in chain.from_iterable(_tables()["groups"].values()):
         for phrase in group:
             table[phrase] = table.get(phrase, ()) + tuple(other for other in group if other != phrase)
@@ -73,13 +77,13 @@ def builtin_table() -> dict[str, tuple[str, ...]]:
 
 def held_out_table() -> dict[str, tuple[str, ...]]:
     """{phrase: its synonyms} of the probes' wording, which no training text uses."""
-    return {phrase: tuple(ways) for phrase, ways in _tables()["held_out"].items()}
+    return _phrases("held_out")
 
 
 @functools.cache
 def words_of_drawn_pictures() -> frozenset[str]:
     """Words that are synonyms in reports of drawn pictures alone."""
-    return frozenset().union(*_tables()["groups"]["drawn"])
+    return frozenset(chain.from_iterable(_tables()["groups"]["drawn"]))
 
 
 def protected_words(kind: str) -> frozenset[str]:
@@ -199,5 +203,5 @@ def load(name: str, folder: Path | str | None = None) -> Synonyms:
     if name == "wordnet":
         return WordNet(folder)
     if name not in tables:
-        raise unknown("source of synonyms named", name, ["wordnet", *tables])
+        raise unknown("source of synonyms named", name, ["wordnet"] + list(tables))
     return Table(name, tables[name]())

@@ -153,8 +153,8 @@ def _places(
 ) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """(start, end, synonyms) of what can be replaced, longest phrase first, none overlapping another."""
     words = list(_WORD.finditer(text))
-    tags = [match.span() for match in _TAG.finditer(text)]
-    longest = max(synonyms.longest, max(len(name.split()) for name in _long_names()))
+    tags = list(map(re.Match.span, _TAG.finditer(text)))
+    longest = max(synonyms.longest, max(map(len, map(str.split, _long_names()))))
     position = 0
     while position < len(words):
         taken = 1
@@ -190,7 +190,7 @@ def _long_names() -> frozenset[str]:
     """The names of two words and more in the lexicon: "optic disc" is not taken apart."""
     names = set()
     for name, others in LEXICON.items():
-        for way in (name, *others):
+        for way in [name] + list(others):
             if " " in way:
                 names.update((way, f"{way}s"))
     return frozenset(names)

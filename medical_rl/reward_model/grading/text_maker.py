@@ -130,7 +130,7 @@ class TextMaker:
         """`text` with synonyms in its thought but for words of its answers; None where no word has one."""
         parts = split(text)
         kept = set() if sample.meta.get("phantom") else set(words_of_drawn_pictures())
-        for answer in (sample.answer, *sample.choices):
+        for answer in (sample.answer,) + sample.choices:
             kept.update(normalise(answer).split())
         rng = self.rng("words", purpose, sample.id)
         thought = reword(parts.thought, self.synonyms, rng, self.share, kept)

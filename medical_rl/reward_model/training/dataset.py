@@ -6,6 +6,7 @@ The steps are planned before training, so that a resumed run has the very next o
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +122,8 @@ class Units(Dataset):
         places = {index: place for place, index in enumerate(rows)}
         encoded = list(rows.values())
         batch = collate(encoded, self.encoder.padding, self.encoder.image_token)
-        batch["grades"] = torch.tensor([row["grades"] for row in encoded], dtype=torch.float32)
-        before = torch.tensor([row["before"] for row in encoded])
+        batch["grades"] = torch.tensor(list(map(itemgetter("grades"), encoded)), dtype=torch.float32)
+        before = torch.tensor(list(map(itemgetter("before"), encoded)))
         tokens = torch.arange(batch["input_ids"].shape[1])
         batch["response"] = (tokens >= before[:, None]) & batch["attention_mask"].bool()
         batch["members"] = torch.tensor([list(map(places.get, unit)) for unit in units])
@@ -153,7 +154,7 @@ def batches(groups: Sequence[Sequence[int]], batch_size: int, steps: int, seed: 
     for _ in range(steps):
         if len(waiting) < batch_size:
             order = np.random.default_rng([seed, passes]).permutation(len(groups))
-            waiting = list(chain.from_iterable(groups[index] for index in order))
+            waiting = list(chain.from_iterable(map(groups.__getitem__, order)))
             passes += 1
         batch, waiting = waiting[:batch_size], waiting[batch_size:]
         yield batch

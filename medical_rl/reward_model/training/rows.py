@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 
 from medical_rl.data.parquet import read_samples
@@ -98,7 +99,7 @@ def write_retraining_rows(policy: Path, seed_rows: Path, path: Path, replay: flo
         responses = random.Random(seed).sample(responses, most)
     rows = mix_with_replay(responses, read_graded(seed_rows), replay, seed)
     write_graded(rows, path)
-    counts = Counter(row.made_by for row in rows)
+    counts = Counter(map(attrgetter("made_by"), rows))
     by_kind = ", ".join(f"{number:,} {name}" for name, number in counts.most_common())
     return [f"{len(rows):,} graded texts: {by_kind}"]
 

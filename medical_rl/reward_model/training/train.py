@@ -206,7 +206,7 @@ def _screened_rows(
 
 def grading_task(request: Request, table: GradedTable, indices: list[int], encoder: Encoder, model) -> Task:
     """The task of `request.loss`: regression on the grades, or pairs of responses to one question."""
-    members = [(index,) for index in indices]
+    members = list(zip(indices))
 
     def loss(module, batch):
         return mse(module(**batch), batch["grades"], request.criteria_weight)
