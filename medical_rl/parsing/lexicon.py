@@ -40,7 +40,7 @@ def mentions(clause: Sequence[str]) -> list[Mention]:
     ['thyroid nodule']
     """
     places = [index for index, word in enumerate(clause) if word not in _BETWEEN]
-    stems = tuple(stem(clause[index]) for index in places)
+    stems = tuple(map(stem, map(clause.__getitem__, places)))
     concepts, longest = _concepts_by_stems()
     found: list[Mention] = []
     start = 0

@@ -1,6 +1,7 @@
 """Labels against gold answers, where there are any: how good the pseudo-labels are, for each k."""
 
 import collections
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,12 @@ _COLUMNS = (
 
 def gold_answers(samples: Iterable[Sample]) -> dict[str, str]:
     """{row id: "yes" or "no"} of the rows whose gold answer can be read; a row without one is left out."""
-    answers = {sample.id: gold(sample) for sample in samples}
-    return {id: answer for id, answer in answers.items() if answer in ANSWERS}
+    answers = {}
+    for sample in samples:
+        answer = gold(sample)
+        if answer in ANSWERS:
+            answers[sample.id] = answer
+    return answers
 
 
 def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, Any]:
@@ -46,11 +51,14 @@ def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, An
     >>> figures["accuracy_answered"], round(figures["accuracy"], 3), figures["abstained"]
     (0.5, 0.333, 1)
     """
-    labels = [label for label in labels if label.id in golds]
-    counts = collections.Counter(label.outcome for label in labels)
-    all_golds = [golds[label.id] for label in labels]
-    answers = [label.answer for label in labels if label.outcome == "answered"]
-    answered_golds = [golds[label.id] for label in labels if label.outcome == "answered"]
+    counts, all_golds, answers, answered_golds = collections.Counter(), [], [], []
+    for label in labels:
+        if label.id in golds:
+            counts[label.outcome] += 1
+            all_golds.append(golds[label.id])
+            if label.outcome == "answered":
+                answers.append(label.answer)
+                answered_golds.append(golds[label.id])
     n, answered = len(all_golds), len(answers)
     if not n:
         return {"n": 0}
@@ -71,7 +79,7 @@ def agreement(labels: Sequence[Label], golds: Mapping[str, str]) -> dict[str, An
 
 def markdown(per_k: Mapping[int, Mapping[str, Any]]) -> str:
     """A Markdown table of `agreement` for each k."""
-    return markdown_table(list(HEADER), [_cells(k, figures) for k, figures in sorted(per_k.items())])
+    return markdown_table(list(HEADER), list(itertools.starmap(_cells, sorted(per_k.items()))))
 
 
 def _cells(k: int, figures: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class LabelQuestion:
     @property
     def report_ids(self) -> tuple[str, ...]:
         """The ids of the reports, in order."""
-        return tuple(report.id for report in self.reports)
+        return tuple(map(operator.attrgetter("id"), self.reports))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def write_labels(labels: Iterable[Label], path: Path) -> int:
 
 def read_labels(path: Path) -> Iterator[Label]:
     """The labels of a file that `write_labels` wrote. Raises UserError naming the line that is none."""
-    names = {field.name for field in dataclasses.fields(Label)}
+    names = set(map(operator.attrgetter("name"), dataclasses.fields(Label)))
     # Lines end at "\\n" alone: str.splitlines would also break at U+2028, which JSON leaves as it is.
     for number, record in tables.read_lines(path):
         if record is None or set(record) - names or "id" not in record or "answer" not in record:

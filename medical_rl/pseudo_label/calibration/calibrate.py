@@ -4,6 +4,7 @@ Where no k passes, conf.calibration.on_empty says what is done: stop, the best k
 retrieval. None of the three has a guarantee, and each says so.
 """
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,10 +72,11 @@ def errors_by_k(gold: Mapping[str, str], labels: Mapping[int, Iterable[Label]]) 
         raise UserError(f"The labeller failed on all {len(gold)} calibration questions{why}")
     by_k, abstained = {}, {}
     for k, given in answers.items():
-        by_k[k] = tuple(int(given[name] != truth) for name, truth in truths.items())
-        abstained[k] = [given[name] for name in truths].count(None)
+        by_name = list(map(given.__getitem__, truths))
+        by_k[k] = tuple(map(int, map(operator.ne, by_name, truths.values())))
+        abstained[k] = by_name.count(None)
     majority = Counter(truths.values()).most_common(1)[0][1]
-    failed = tuple(name for name in gold if name in failed_ids)
+    failed = tuple(filter(failed_ids.__contains__, gold))
     return Errors(by_k, tuple(truths), failed, abstained, majority / len(truths))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -102,7 +103,7 @@ def query(question: str) -> Query:
     findings: dict[str, None] = {}  # each once, in order
     places: dict[str, None] = {}
     inverted = False
-    everything = [word for words in parts for word in words]
+    everything = list(itertools.chain.from_iterable(parts))
     for words in parts:
         for mention in mentions(words):
             if mention.concept in terms.PICTURE:

@@ -3,6 +3,7 @@
 import bisect
 import dataclasses
 import functools
+import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -43,6 +44,11 @@ class Clause(NamedTuple):
     words: tuple[str, ...]
     told: tuple[Told, ...]
     sentence: str
+
+    @property
+    def concepts(self) -> frozenset[str]:
+        """The concepts that the clause names."""
+        return frozenset(map(operator.itemgetter(0), self.told))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,11 +159,9 @@ def _finding(parts: Sequence[Clause], finding: str, query: Query) -> ReportVerdi
     for state, sentence in _states(parts, (*line.places, *query.places), query, rest=True):
         if state == NEGATED:
             denials.append((state, sentence))
-    denials += [
-        (NEGATED, sentence)
-        for state, sentence in _mentioned(parts, line.opposites, query)
-        if state == AFFIRMED
-    ]
+    for state, sentence in _mentioned(parts, line.opposites, query):
+        if state == AFFIRMED:
+            denials.append((NEGATED, sentence))
     denied = _verdict(denials)
     if denied.state is None:
         return _normal_picture(parts)
@@ -167,7 +171,7 @@ def _finding(parts: Sequence[Clause], finding: str, query: Query) -> ReportVerdi
 def _mentioned(parts: Sequence[Clause], names: Sequence[str], query: Query) -> Iterator[Evidence]:
     """The evidence of each mention that is where the question asks."""
     for clause in parts:
-        if query.apart and any(told.concept in query.apart for told in clause.told):
+        if not query.apart.isdisjoint(clause.concepts):
             continue
         for told in clause.told:
             if told.concept in names:
@@ -186,8 +190,7 @@ def _evidence(clause: Clause, told: Told, query: Query) -> Iterator[Evidence]:
 def _made_of(parts: Sequence[Clause], made_of: Sequence[str], query: Query) -> Iterator[Evidence]:
     """The evidence of a finding told by another and its place: calcification, in a clause on the aorta."""
     for clause in parts:
-        concepts = {told.concept for told in clause.told}
-        if made_of and concepts.issuperset(made_of):
+        if made_of and clause.concepts.issuperset(made_of):
             for told in clause.told:
                 if told.concept == made_of[0]:
                     yield from _evidence(clause, told, query)
@@ -201,7 +204,7 @@ def _place(parts: Sequence[Clause], query: Query) -> ReportVerdict:
     """
     places = query.places
     if not places:
-        concepts = {told.concept for clause in parts for told in clause.told}
+        concepts = frozenset().union(*map(operator.attrgetter("concepts"), parts))
         verdict = _verdict(_mentioned(parts, tuple(concepts - terms.PLACES - terms.PICTURE), query))
         if verdict.state in (AFFIRMED, UNCERTAIN):
             return verdict
@@ -244,7 +247,7 @@ def _in_places(parts: Sequence[Clause], query: Query) -> Iterator[Evidence]:
     """The findings that clauses tell of the very places, or of the zone of the lung, that are asked about."""
     zone = query.where.get("zone", frozenset())
     for clause in parts:
-        is_named = any(told.concept in query.places for told in clause.told)
+        is_named = not clause.concepts.isdisjoint(query.places)
         for told in clause.told:
             is_there = is_named or zone & told.where.get("zone", frozenset())
             if is_there and told.state == AFFIRMED and terms.is_finding(told.concept):
