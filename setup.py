@@ -63,7 +63,16 @@ setup(
         # DICOM images of one's own (conf/data=custom)
         "dicom": ["pydicom>=3"],
         "slurm": ["hydra-submitit-launcher==1.2.0"],
-        "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "trl", "datasets", "pydicom>=3"],
+        "test": [
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "trl",
+            "datasets",
+            "pydicom>=3",
+        ],
     },
     entry_points={
         "console_scripts": ["medical-rl = medical_rl.main:main"],

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medical_rl.data.rows import Drops
 from medical_rl.data.prepare import readers
+from medical_rl.data.rows import Drops
 from medical_rl.images import encode_png
 from medical_rl.sample import Sample
 

@@ -3,9 +3,9 @@ import dataclasses
 
 import pytest
 
-from medical_rl.data.inspect.judge_concepts import ask_judge, MAX_CONCEPTS
 from medical_rl.data import concepts
 from medical_rl.data.concepts import LEXICON
+from medical_rl.data.inspect.judge_concepts import MAX_CONCEPTS, ask_judge
 from medical_rl.data.prepare import readers
 from medical_rl.errors import RewardFailed, UserError
 
@@ -89,7 +89,7 @@ def test_an_answer_that_is_not_of_the_schema_is_a_failure_and_no_concepts(make_s
 
 def test_a_judge_that_lists_too_many_is_cut(make_sample):
     many = [f"concept {i}" for i in range(20)]
-    assert asked(Judge({"concepts": many}), make_sample()) == tuple(many[: MAX_CONCEPTS])
+    assert asked(Judge({"concepts": many}), make_sample()) == tuple(many[:MAX_CONCEPTS])
 
 
 def test_the_question_readers_store_concepts_unless_told_not_to():

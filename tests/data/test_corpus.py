@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from medical_rl.data.rows import Drops
 from medical_rl.data.inspect.check import check_folder
 from medical_rl.data.parquet import read_samples
 from medical_rl.data.prepare import card as cards
 from medical_rl.data.prepare import prepare, readers
 from medical_rl.data.reports import FILE, Report, read_reports, write_reports
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError
 
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from medical_rl.data import prompts
-from medical_rl.data.rows import Drops
 from medical_rl.data.prepare import readers
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError
 from medical_rl.images import encode_png
 from medical_rl.parsing.response import parse
@@ -134,7 +134,10 @@ UNUSABLE = [
     ({"answer": "?"}, "its answer is not public"),
     ({"answer": ""}, "its answer is not public"),
     ({"options": "['one']", "answer": "A"}, "it has 1 different options, not 2 to 26"),
-    ({"options": repr([f"f{i}" for i in range(27)]), "answer": "A"}, "it has 27 different options, not 2 to 26"),
+    (
+        {"options": repr([f"f{i}" for i in range(27)]), "answer": "A"},
+        "it has 27 different options, not 2 to 26",
+    ),
     ({"question_type": "open", "options": "[]", "answer": "['']"}, "its list of accepted answers is empty"),
     ({"question_type": "open", "options": "[]", "answer": "[]"}, "its list of accepted answers is empty"),
     ({"question": "See <image 2>."}, "an image that it names is not there"),

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medical_rl.data.prepare import command, card as output_folder, prepare
+from medical_rl.data.prepare import card as output_folder
+from medical_rl.data.prepare import command, prepare
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")

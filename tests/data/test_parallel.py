@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from medical_rl.data.rows import Drops
-from medical_rl.data.prepare import command, prepare
 from medical_rl.data import rows as parallel
+from medical_rl.data.prepare import command, prepare
+from medical_rl.data.rows import Drops
 from medical_rl.errors import UserError
 
 PROMPT = command.load_prompt("class_names")

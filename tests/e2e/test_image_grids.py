@@ -43,9 +43,10 @@ def test_turned_images_stop_the_run_with_the_rows_id(prepared_copy, start_run, t
     )  # fmt: skip
     assert process.wait(timeout=1200) == StageFailed.exit_code, Path(f"{folder.path}.out").read_text()
     printed = " ".join(Path(f"{folder.path}.out").read_text().split())
-    assert "The stage rl failed. Rollout and trainer see different images: of the row phantom_grading/1/train/" in printed, (
-        printed
-    )
+    assert (
+        "The stage rl failed. Rollout and trainer see different images: of the row phantom_grading/1/train/"
+        in printed
+    ), printed
     # 112 x 28 pixels are 8 x 2 patches of 14; the trainer's lie, the rollout's stand
     assert "image 1 has 8 x 2 patches in the rollout and 2 x 8 in training" in printed
     assert "EXIF orientation" in printed and "Traceback" not in printed

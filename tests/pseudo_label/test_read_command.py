@@ -35,7 +35,10 @@ def test_each_line_comes_back_with_its_answer_and_the_sentences_it_rests_on(tmp_
     # the line is repeated, its own answer kept beside ours
     assert found[0]["given_answer"] == "Yes." and found[2]["extra"] == [1, "\ud800"] and found[3]["id"] == 10
     said = capsys.readouterr().out
-    assert "5 questions: 1 yes, 1 no, 3 without an answer" in said and "1 of 2 agree with the line's own answer" in said
+    assert (
+        "5 questions: 1 yes, 1 no, 3 without an answer" in said
+        and "1 of 2 agree with the line's own answer" in said
+    )
 
 
 @pytest.mark.parametrize(

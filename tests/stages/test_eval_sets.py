@@ -124,8 +124,8 @@ def test_composing_a_choice_leaves_hydras_own_state_alone():
 def test_the_scored_rows_are_those_that_are_not_left_out_with_their_groups(run, tmp_path):
     import json
 
-    from medical_rl.stages.common.evaluated import EvalSet
     from medical_rl.stages.common.evaluate import score
+    from medical_rl.stages.common.evaluated import EvalSet
 
     _, (own,) = run(composed(""))
     samples = list(read_samples(own.rows))

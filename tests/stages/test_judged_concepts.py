@@ -16,7 +16,13 @@ from medical_rl.sample import Sample
 from medical_rl.stages.common.models import training_rows
 from medical_rl.stages.medfact_r1 import pseudo_label
 
-TINY = ["conf=medfact_r1", "conf/scale=tiny", "conf/engine=cpu", "conf.pseudo_label.baseline=false", "data.train_batch_size=2"]
+TINY = [
+    "conf=medfact_r1",
+    "conf/scale=tiny",
+    "conf/engine=cpu",
+    "conf.pseudo_label.baseline=false",
+    "data.train_batch_size=2",
+]
 
 
 def row(split: str, number: int) -> Sample:
@@ -37,7 +43,9 @@ def labelled(tmp_path, monkeypatch):
         (tmp_path / "data").mkdir(exist_ok=True)
         for split in ("train", "val"):
             rows = [row(split, number) for number in range(4)]
-            write_split(rows, tmp_path / "data" / f"{split}.parquet", {"template": "{{ question }}", "target": ""})
+            write_split(
+                rows, tmp_path / "data" / f"{split}.parquet", {"template": "{{ question }}", "target": ""}
+            )
         ids = tuple(f"train/{number}" for number in range(4))
 
         def ask(judge, samples, rate):

@@ -5,8 +5,8 @@ import json
 
 from PIL import Image
 
-from medical_rl.data.rows import Drops
 from medical_rl.data.prepare import prepare
+from medical_rl.data.rows import Drops
 from medical_rl.data_preprocess import ham10000
 
 DIRTY = "HAM10000_metadata_DIRTY_renamed_dx.csv"
