@@ -179,7 +179,8 @@ def test_a_group_shares_image_work_and_gets_what_verl_computes(verl, processor, 
     prompt_ids = processor(text=[text], images=images, return_tensors="pt")["input_ids"][0]
     for answer in ("0", "<think>longer</think> 1"):
         ids = torch.cat([prompt_ids, torch.tensor(processor.tokenizer(answer)["input_ids"])])
-        output = SimpleNamespace(multi_modal_data={"images": images}, mm_processor_kwargs={})
+        given = {"multi_modal_data": {"images": images}, "mm_processor_kwargs": {}, "extra_fields": {}}
+        output = SimpleNamespace(**given)
         expected, found = (worker(cls)._compute_multi_modal_inputs(output, ids) for cls in (theirs, ours))
         assert set(found) == set(expected)
         for name in ("pixel_values", "image_grid_thw", "images_seqlens"):

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(3600)]
 
 def test_each_job_has_a_run_folder_of_its_own_with_results_and_no_other(sweep):
     assert sorted(p.name for p in sweep.folder.iterdir()) == [
+        ".prepared",  # the one preparation that both jobs share
         ".submitit",
         "conf.seed=1",
         "conf.seed=2",
