@@ -52,19 +52,6 @@ def run_script(name: str, *arguments: str, timeout: float = 900, **environment) 
     return done.stdout
 
 
-def jobs(call: list[str]) -> list[list[str]]:
-    """The overrides of each job of a command, as Hydra's own sweeper divides them and the command line completes them."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from medical_rl.config.arguments import with_default_scale_and_engine
-
-    arguments, _ = with_default_scale_and_engine(call)
-    overrides = OverridesParser.create().parse_overrides([a for a in arguments if a != "-m"])
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [[one for one in job if not one.startswith("hydra.")] for job in batch]
-
-
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory) -> dict[str, str]:
     """The environment under which the scripts find their data: every set, few rows, columns and shapes as published."""

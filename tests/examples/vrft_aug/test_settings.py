@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 from medical_rl.config.compose import compose
 from medical_rl.pipeline.validate import check_config
 
-_spec = importlib.util.spec_from_file_location("vrft_aug_jobs", Path(__file__).with_name("conftest.py"))
-_here = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_here)
+_spec = importlib.util.spec_from_file_location("examples_conftest", Path(__file__).parents[1] / "conftest.py")
+_examples = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_examples)
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -24,7 +24,7 @@ def called(recorded, sources, model):
     """{script: [(what a command sweeps, the overrides of one of its jobs)]} at the paper's scale."""
     found = {}
     for name, calls in recorded("paper", f"conf.model.path={model}", **sources).items():
-        found[name] = [(swept(call), job) for call in calls for job in _here.jobs(call)]
+        found[name] = [(swept(call), job) for call in calls for job in _examples.jobs(call)]
     return found
 
 
@@ -223,7 +223,7 @@ def test_what_would_be_refused_is_refused_in_none(composed):
 
 def test_the_tiny_scale_of_each_script_composes_too(recorded):
     for name, calls in recorded("tiny").items():
-        configs = [compose(_here.jobs(call)[-1]) for call in calls]  # of each command the last job
+        configs = [compose(_examples.jobs(call)[-1]) for call in calls]  # of each command the last job
         assert configs and all(c.conf.scale == "tiny" and c.conf.warm_start.enabled for c in configs), name
         for config in configs:
             check_config(config)
